@@ -1,0 +1,206 @@
+"""Settings: every knob of lipstream, typed, checked once, read from four places.
+
+Later places win: defaults < TOML file < environment (``LIPSTREAM_<NAME>``) < command-line flags.
+This module imports nothing of ours; everything else is handed a :class:`Settings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+ENVIRONMENT_PREFIX = "LIPSTREAM_"
+
+# Seconds of video in one part, by latency profile; None: plain HLS, no parts.
+PART_SECONDS: dict[str, float | None] = {"ultra": 0.12, "low": 0.2, "normal": None}
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used: what it is, where it came from, what would be right."""
+
+
+def _setting(
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+) -> Any:
+    metadata = {"help": text, "low": low, "high": high, "choices": choices, "secret": secret}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, in the order in which the documentation lists them."""
+
+    host: str = _setting("127.0.0.1", "address to listen on; beyond loopback a token is needed")
+    port: int = _setting(8000, "TCP port; 0 takes a free one", low=0, high=65535)
+    web_processes: int = _setting(2, "gunicorn worker processes", low=1, high=64)
+    web_threads: int = _setting(
+        64, "requests one web process can hold open at once", low=4, high=1024
+    )
+    api_token: str = _setting("", "Bearer token of the control API", secret=True)
+    insecure: bool = _setting(False, "listen beyond loopback without a token")
+    media_root: str = _setting(
+        "", "folder for the live media; empty: tmpfs/ if mounted there, else /dev/shm"
+    )
+    log_format: str = _setting(
+        "auto", "auto: readable on a terminal, JSON elsewhere", choices=("auto", "text", "json")
+    )
+
+    stream: str = _setting("demo", "id of the stream that `serve` plays")
+    source: str = _setting(
+        "avatar", "avatar (a face that speaks --audio), or camera:DEVICE with an index, path or URL"
+    )
+    image: str = _setting("", "portrait photo for the avatar; empty: the built-in presenter")
+    audio: str = _setting("", "what the avatar says, repeated for ever; empty: the built-in sample")
+    pause_seconds: float = _setting(
+        2.0, "silence between two rounds of the audio", low=0.0, high=3600.0
+    )
+    max_image_pixels: int = _setting(
+        40_000_000, "largest photo accepted, in pixels", low=10_000, high=200_000_000
+    )
+    max_audio_seconds: int = _setting(600, "longest audio file accepted", low=1, high=36_000)
+
+    width: int = _setting(1280, "picture width in pixels, even", low=16, high=4096)
+    height: int = _setting(720, "picture height in pixels, even", low=16, high=4096)
+    fps: int = _setting(25, "frames a second; must divide audio_rate_hz", low=1, high=60)
+    audio_rate_hz: int = _setting(
+        48_000, "sample rate of the viewers' track", low=8_000, high=48_000
+    )
+    audio_channels: int = _setting(1, "1 mono, 2 stereo", low=1, high=2)
+
+    ffmpeg: str = _setting(
+        "", "ffmpeg binary, path or name; empty: the one in the imageio-ffmpeg wheel"
+    )
+    encoder: str = _setting(
+        "auto", "auto: the first that works; a name, such as libx264: that one or an error"
+    )
+    video_kbit: int = _setting(700, "video bit rate in kbit/s", low=50, high=50_000)
+    audio_kbit: int = _setting(64, "audio bit rate in kbit/s", low=16, high=320)
+
+    latency: str = _setting(
+        "low", "length of a part: ultra 0.12 s, low 0.2 s, normal none", choices=tuple(PART_SECONDS)
+    )
+    segment_seconds: float = _setting(2.0, "length of a segment", low=1.0, high=10.0)
+    window_segments: int = _setting(
+        7, "complete segments in the playlist (Apple asks for 6 or more)", low=6, high=900
+    )
+    slate_after_seconds: float = _setting(
+        1.5, "a stream whose source is silent that long starts with a slate", low=0.1, high=60.0
+    )
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            _check(item, getattr(self, item.name))
+
+    @property
+    def part_seconds(self) -> float | None:
+        """Wished length of a video part; None where the profile has no parts."""
+        return PART_SECONDS[self.latency]
+
+    def to_environment(self) -> dict[str, str]:
+        """The settings as environment variables: how child processes get the same ones."""
+        return {ENVIRONMENT_PREFIX + k.upper(): _to_text(v) for k, v in asdict(self).items()}
+
+
+def load(
+    *,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read all places once.
+
+    Args:
+        file: a TOML file, or None.
+        environ: None means the process environment.
+        flags: values that were given on the command line; None values count as not given.
+
+    Raises:
+        ConfigError: unreadable file, unknown key, wrong type, value outside its limits.
+    """
+    values: dict[str, Any] = {}
+    values |= _from_toml(file) if file else {}
+    values |= _from_environment(os.environ if environ is None else environ)
+    values |= {k: v for k, v in (flags or {}).items() if v is not None}
+    return Settings(**values)
+
+
+def _from_toml(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    return {key: _typed(_field(key, str(path)), value, str(path)) for key, value in table.items()}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for name, text in environ.items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            item = _field(name.removeprefix(ENVIRONMENT_PREFIX).lower(), name)
+            found[item.name] = parse_text(item, text, name)
+    return found
+
+
+def _field(key: str, where: str) -> Field[Any]:
+    known = {item.name: item for item in fields(Settings)}
+    if key in known:
+        return known[key]
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "`lipstream serve --help` lists all"
+    raise ConfigError(f"{where}: there is no setting {key!r}; {hint}")
+
+
+def parse_text(item: Field[Any], text: str, where: str) -> Any:
+    """Turn the text of a flag or an environment variable into the field's type.
+
+    Raises:
+        ConfigError: the text is not of that type.
+    """
+    kind = type(item.default)
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off", ""):
+            return False
+        raise ConfigError(f"{where} is {text!r}: say yes or no")
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ConfigError(f"{where} is {text!r}: it must be {_KIND_NAMES[kind]}") from error
+
+
+_KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def _typed(item: Field[Any], value: Any, where: str) -> Any:
+    kind = type(item.default)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{where}: {item.name} is {value!r}: it must be {_KIND_NAMES[kind]}")
+    return value
+
+
+def _check(item: Field[Any], value: Any) -> None:
+    low, high, choices = (item.metadata[k] for k in ("low", "high", "choices"))
+    if choices and value not in choices:
+        raise ConfigError(f"{item.name} is {value!r}: choose one of {', '.join(choices)}")
+    if low is not None and not low <= value <= high:
+        raise ConfigError(f"{item.name} is {value}: it must be from {low:g} to {high:g}")
+
+
+def _to_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,1 @@
+"""Files that the built-in presenter needs; see SOURCES.md beside this one."""

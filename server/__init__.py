@@ -1,0 +1,1 @@
+"""HTTP, the supervisor and the command line."""

@@ -1,0 +1,1 @@
+"""The player page: plain files, served as they are."""

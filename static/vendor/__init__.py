@@ -1,0 +1,1 @@
+"""Third-party files, unmodified; each with its licence and checksum."""
