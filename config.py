@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ def parse_text(item: Field[Any], text: str, where: str) -> Any:
     Raises:
         ConfigError: the text is not of that type.
     """
-    kind = type(item.default)
+    kind: type = type(item.default)
     if kind is bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True
@@ -177,16 +177,22 @@ def parse_text(item: Field[Any], text: str, where: str) -> Any:
             return False
         raise ConfigError(f"{where} is {text!r}: say yes or no")
     try:
-        return kind(text)
+        return _CONVERTERS[kind](text)
     except ValueError as error:
         raise ConfigError(f"{where} is {text!r}: it must be {_KIND_NAMES[kind]}") from error
 
 
-_KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_CONVERTERS: dict[type, Callable[[str], Any]] = {int: int, float: float, str: str}
+_KIND_NAMES: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+}
 
 
 def _typed(item: Field[Any], value: Any, where: str) -> Any:
-    kind = type(item.default)
+    kind: type = type(item.default)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
