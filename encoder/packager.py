@@ -1,0 +1,264 @@
+"""From ffmpeg's bytes to published files: one :class:`Rendition` each for picture and sound.
+
+Per part: one media file, one rendering of one playlist, one rename each (work per part, never per
+viewer). What leaves the window stays fetchable as long as rules 29 and 30 ask, then goes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from encoder.boxes import Sample
+from encoder.codecs import Track
+from encoder.playlist import (
+    MediaPlaylist,
+    PartEntry,
+    RenditionReport,
+    SegmentEntry,
+    ServerControl,
+    render_media_playlist,
+)
+from encoder.segmenter import Part, Segment, Segmenter
+from encoder.store import StreamStore
+from encoder.timing import Timing, TrackTiming
+
+PLAYLIST_NAME = "media.m3u8"
+# moof, its table and the playlist line of a part: measured well below this.
+_PART_OVERHEAD_BYTES = 400
+# A constrained rate still swings within its buffer; the bound must not cut a legal stream.
+_RATE_HEADROOM = 2
+
+
+def disk_bound_bytes(timing: Timing, window_segments: int, total_kbit: int) -> int:
+    """The most a stream may hold on tmpfs, from the arithmetic of what is kept.
+
+    Segments: the window, one in progress, and what left it for a segment plus a playlist more
+    (rule 30). Parts: three target durations listed, three more kept (rule 29), one segment in
+    progress. All at twice the nominal rate, plus boxes and playlists.
+    """
+    segments = 2 * window_segments + 2
+    part_seconds = 6 * timing.target_duration + timing.segment_seconds if timing.low_latency else 0
+    seconds = segments * timing.segment_seconds + part_seconds
+    parts = math.ceil(seconds / timing.video.part_seconds + seconds / timing.audio.part_seconds)
+    media = math.ceil(seconds * total_kbit * 125 * _RATE_HEADROOM)
+    return media + parts * _PART_OVERHEAD_BYTES + 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """From which msn on an init segment and a wall clock anchor hold."""
+
+    first_msn: int
+    anchor_ms: int  # wall time of media time zero, milliseconds since 1970 UTC
+    run: str  # names the encoder run in every URI: a URI never gets other bytes
+
+
+class Calendar:
+    """The eras of a stream, shared by its renditions so that they change at the same msn (16)."""
+
+    def __init__(self, first: Era) -> None:
+        self._eras = [first]
+
+    @property
+    def newest(self) -> Era:
+        """The era that holds for all later segments."""
+        return self._eras[-1]
+
+    def begin(self, era: Era) -> None:
+        """Add an era. Its first segment carries EXT-X-DISCONTINUITY."""
+        if era.first_msn <= self.newest.first_msn:
+            self._eras[-1] = replace(era, first_msn=self.newest.first_msn)
+        else:
+            self._eras.append(era)
+
+    def at(self, msn: int) -> Era:
+        """The era a segment belongs to."""
+        return next(
+            era for era in reversed(self._eras) if era.first_msn <= msn or era is self._eras[0]
+        )
+
+    def starts_at(self, msn: int) -> bool:
+        """Whether a segment is the first of an era, the stream's first one excepted."""
+        return any(era.first_msn == msn for era in self._eras[1:])
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A file that left the playlist and may go when the media time reaches ``until``."""
+
+    name: str
+    until: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is the same for both renditions of a stream."""
+
+    timing: Timing
+    window_segments: int
+
+    @property
+    def control(self) -> ServerControl:
+        """The constant tags."""
+        timing = self.timing
+        return ServerControl(
+            timing.target_duration,
+            timing.hold_back,
+            timing.part_target if timing.low_latency else None,
+            timing.part_hold_back if timing.low_latency else None,
+        )
+
+
+class Rendition:
+    """One rendition: reads fragmented MP4, publishes init, parts, segments and its playlist."""
+
+    def __init__(
+        self,
+        name: str,
+        track_timing: TrackTiming,
+        layout: Layout,
+        calendar: Calendar,
+        store: StreamStore,
+    ) -> None:
+        self.name = name
+        self.track: Track | None = None
+        self.peers: list[Rendition] = []
+        self._layout = layout
+        self._calendar = calendar
+        self._store = store
+        first_msn = calendar.newest.first_msn
+        self.segmenter = Segmenter(track_timing, first_msn, is_video=name.startswith("v"))
+        self._timing = track_timing
+        self._window: deque[SegmentEntry] = deque()
+        self._current: SegmentEntry | None = None
+        self._kept: deque[_Kept] = deque()
+        self._discontinuity_sequence = 0
+        self._ended = False
+
+    @property
+    def complete_segments(self) -> int:
+        """How many complete segments the playlist lists."""
+        return len(self._window)
+
+    @property
+    def report(self) -> RenditionReport | None:
+        """How far this rendition is, for the playlists of the others (rule 44)."""
+        uri = f"../{self.name}/{PLAYLIST_NAME}"
+        if self._current and self._current.parts:
+            return RenditionReport(uri, self._current.msn, len(self._current.parts) - 1)
+        if self._window:
+            last = self._window[-1]
+            return RenditionReport(uri, last.msn, len(last.parts) - 1 if last.parts else None)
+        return None
+
+    def set_init(self, data: bytes, track: Track, run: str) -> None:
+        """Publish the init segment of an encoder run."""
+        self._store.publish(f"{self.name}/{run}-init.mp4", data)
+        self.track = track
+
+    def add(self, sample: Sample) -> None:
+        """Take the next frame; publish what it completes."""
+        self._publish_all(self.segmenter.add(sample))
+
+    def end(self) -> None:
+        """Publish what is pending and close the playlist with ENDLIST."""
+        self._publish_all(self.segmenter.flush())
+        self._ended = True
+        self._publish_playlist()
+
+    def _publish_all(self, finished: Iterator[Part | Segment]) -> None:
+        changed = False
+        for item in finished:
+            if isinstance(item, Part):
+                self._take_part(item)
+                changed = self._layout.timing.low_latency
+            else:
+                self._take_segment(item)
+                changed = True
+        if changed:
+            self._publish_playlist()
+            self._evict()
+
+    def _take_part(self, part: Part) -> None:
+        if self._current is None:
+            self._current = self._open_segment(part)
+        if not self._layout.timing.low_latency:
+            return
+        uri = self._part_uri(part.msn, part.index)
+        self._store.publish(f"{self.name}/{uri}", part.data)
+        entry = PartEntry(uri, part.duration, part.independent)
+        self._current = replace(self._current, parts=(*self._current.parts, entry))
+
+    def _open_segment(self, part: Part) -> SegmentEntry:
+        era = self._calendar.at(part.msn)
+        start_ms = Fraction(part.start_ticks * 1000, self._timing.timescale_hz)
+        return SegmentEntry(
+            msn=part.msn,
+            uri="",
+            duration=Fraction(),
+            map_uri=f"{era.run}-init.mp4",
+            wall_ms=era.anchor_ms + round(start_ms),
+            discontinuity=self._calendar.starts_at(part.msn),
+        )
+
+    def _take_segment(self, segment: Segment) -> None:
+        assert self._current is not None
+        uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.m4s"
+        self._store.publish(f"{self.name}/{uri}", segment.data)
+        self._window.append(replace(self._current, uri=uri, duration=segment.duration))
+        self._current = None
+        while len(self._window) > self._layout.window_segments:
+            self._retire(self._window.popleft())
+
+    def _retire(self, old: SegmentEntry) -> None:
+        """A segment leaves the playlist; its file stays for rule 30."""
+        window = sum((entry.duration for entry in self._window), Fraction())
+        self._discontinuity_sequence += old.discontinuity  # rule 17
+        self._keep(f"{self.name}/{old.uri}", old.duration + window)
+        listed = (*self._window, self._current) if self._current else self._window
+        if all(entry.map_uri != old.map_uri for entry in listed):
+            self._keep(f"{self.name}/{old.map_uri}", old.duration + window)
+
+    def _keep(self, name: str, seconds: Fraction) -> None:
+        self._kept.append(_Kept(name, self._media_seconds() + seconds))
+
+    def _media_seconds(self) -> Fraction:
+        return self.segmenter.next_frame * self._timing.frame_seconds
+
+    def _evict(self) -> None:
+        """Remove part files six target durations old (rule 29) and segments past rule 30."""
+        now = self._media_seconds()
+        while self._kept and self._kept[0].until <= now:
+            self._store.remove(self._kept.popleft().name)
+        age = Fraction()
+        for place in range(len(self._window) - 1, -1, -1):
+            entry = self._window[place]
+            if age >= 6 * self._layout.timing.target_duration and entry.parts:
+                for part in entry.parts:
+                    self._store.remove(f"{self.name}/{part.uri}")
+                self._window[place] = replace(entry, parts=())
+            age += entry.duration
+
+    def _publish_playlist(self) -> None:
+        text = render_media_playlist(self._snapshot())
+        self._store.publish(f"{self.name}/{PLAYLIST_NAME}", text.encode())
+
+    def _snapshot(self) -> MediaPlaylist:
+        reports = tuple(r for r in (peer.report for peer in self.peers) if r is not None)
+        parts_open = len(self._current.parts) if self._current else 0
+        return MediaPlaylist(
+            control=self._layout.control,
+            segments=tuple(self._window),
+            current=self._current,
+            discontinuity_sequence=self._discontinuity_sequence,
+            hint_uri=self._part_uri(self.segmenter.msn, parts_open),
+            reports=reports,
+            ended=self._ended,
+        )
+
+    def _part_uri(self, msn: int, index: int) -> str:
+        return f"{self._calendar.at(msn).run}-{msn}.{index}.m4s"

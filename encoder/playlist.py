@@ -1,0 +1,244 @@
+"""HLS playlists: values in, text out; and back out of the text what a server must know.
+
+Rule numbers are those of the project's rule list; sections are RFC 8216bis.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+
+# EXT-X-MAP asks for 6 (rule 3); nothing here needs more.
+VERSION = 6
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class PartEntry:
+    """One EXT-X-PART."""
+
+    uri: str
+    duration: Fraction
+    independent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """One segment and the tags that stand before it; ``uri`` is empty while it is in progress."""
+
+    msn: int
+    uri: str
+    duration: Fraction
+    map_uri: str
+    wall_ms: int  # EXT-X-PROGRAM-DATE-TIME of its first frame, milliseconds since 1970 UTC
+    discontinuity: bool = False
+    parts: tuple[PartEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionReport:
+    """One EXT-X-RENDITION-REPORT: how far another rendition is."""
+
+    uri: str
+    last_msn: int
+    last_part: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerControl:
+    """What stays the same for the life of a stream (rule 24)."""
+
+    target_duration: int
+    hold_back: int
+    part_target: Fraction | None  # None: plain HLS
+    part_hold_back: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPlaylist:
+    """Everything one rendering of a media playlist shows."""
+
+    control: ServerControl
+    segments: tuple[SegmentEntry, ...]  # complete ones, oldest first
+    current: SegmentEntry | None = None  # in progress; its parts are listed
+    discontinuity_sequence: int = 0
+    hint_uri: str = ""
+    reports: tuple[RenditionReport, ...] = ()
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AudioMedia:
+    """The one EXT-X-MEDIA of type AUDIO."""
+
+    uri: str
+    codecs: str
+    channels: int
+    language: str = "und"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One EXT-X-STREAM-INF. Bit rates are bits a second, sound and boxes included."""
+
+    uri: str
+    codecs: str
+    width: int
+    height: int
+    fps: int
+    bandwidth: int
+    average_bandwidth: int
+
+
+def render_multivariant(audio: AudioMedia, variants: tuple[Variant, ...]) -> str:
+    """The multivariant playlist (rules 11, 47, 49)."""
+    lines = [
+        "#EXTM3U",
+        f"#EXT-X-VERSION:{VERSION}",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+        '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="Sound",'
+        f'LANGUAGE="{audio.language}",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="{audio.channels}",'
+        f'URI="{audio.uri}"',
+    ]
+    for variant in variants:
+        lines += [
+            f"#EXT-X-STREAM-INF:BANDWIDTH={variant.bandwidth},"
+            f"AVERAGE-BANDWIDTH={variant.average_bandwidth},"
+            f'CODECS="{variant.codecs},{audio.codecs}",'
+            f"RESOLUTION={variant.width}x{variant.height},"
+            f'FRAME-RATE={variant.fps:.3f},AUDIO="audio"',
+            variant.uri,
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def render_media_playlist(playlist: MediaPlaylist) -> str:
+    """One media playlist, whole. Part tags stand within three target durations of the end (29)."""
+    control = playlist.control
+    every = playlist.segments + ((playlist.current,) if playlist.current else ())
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", *_header(playlist, every)]
+    with_parts = _segments_with_parts(playlist)
+    map_uri = ""
+    for segment in every:
+        lines += _before_segment(segment, map_uri)
+        map_uri = segment.map_uri
+        if control.part_target is not None and segment.msn >= with_parts:
+            lines += [_part(part) for part in segment.parts]
+        if segment.uri:
+            lines += [f"#EXTINF:{_seconds(segment.duration)},", segment.uri]
+    if playlist.ended:
+        lines.append("#EXT-X-ENDLIST")
+    elif control.part_target is not None:
+        lines.append(f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{playlist.hint_uri}"')
+        lines += [_report(report) for report in playlist.reports]
+    return "\n".join(lines) + "\n"
+
+
+def _header(playlist: MediaPlaylist, every: tuple[SegmentEntry, ...]) -> list[str]:
+    control = playlist.control
+    lines = [f"#EXT-X-TARGETDURATION:{control.target_duration}"]
+    if control.part_target is not None and control.part_hold_back is not None:
+        lines += [
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,"
+            f"PART-HOLD-BACK={_seconds(control.part_hold_back)},HOLD-BACK={control.hold_back}.0",
+            f"#EXT-X-PART-INF:PART-TARGET={_seconds(control.part_target)}",
+        ]
+    else:
+        # Plain HLS: a client may still ask for the segment after the last one.
+        lines.append(f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK={control.hold_back}.0")
+    lines.append(f"#EXT-X-MEDIA-SEQUENCE:{every[0].msn if every else 1}")
+    if playlist.discontinuity_sequence or any(s.discontinuity for s in every):  # rule 17
+        lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{playlist.discontinuity_sequence}")
+    return lines
+
+
+def _segments_with_parts(playlist: MediaPlaylist) -> int:
+    """MSN of the oldest segment whose parts are still listed (rule 29)."""
+    behind = (
+        sum((p.duration for p in playlist.current.parts), Fraction()) if playlist.current else 0
+    )
+    msn = playlist.current.msn if playlist.current else math.inf
+    for segment in reversed(playlist.segments):
+        if behind >= 3 * playlist.control.target_duration:
+            break
+        behind, msn = behind + segment.duration, segment.msn
+    return int(msn) if msn != math.inf else 0
+
+
+def _before_segment(segment: SegmentEntry, map_uri: str) -> list[str]:
+    """Tags that stand before a segment's first part (rules 14, 18)."""
+    lines = ["#EXT-X-DISCONTINUITY"] if segment.discontinuity else []
+    if segment.map_uri != map_uri:
+        lines.append(f'#EXT-X-MAP:URI="{segment.map_uri}"')
+    return [*lines, f"#EXT-X-PROGRAM-DATE-TIME:{format_wall_time(segment.wall_ms)}"]
+
+
+def _part(part: PartEntry) -> str:
+    independent = ",INDEPENDENT=YES" if part.independent else ""
+    return f'#EXT-X-PART:DURATION={_seconds(part.duration)},URI="{part.uri}"{independent}'
+
+
+def _report(report: RenditionReport) -> str:
+    part = "" if report.last_part is None else f",LAST-PART={report.last_part}"
+    return f'#EXT-X-RENDITION-REPORT:URI="{report.uri}",LAST-MSN={report.last_msn}{part}'
+
+
+def _seconds(value: Fraction) -> str:
+    return f"{float(value):.5f}"
+
+
+def format_wall_time(wall_ms: int) -> str:
+    """ISO 8601 with milliseconds and a time zone (rule 14)."""
+    moment = _EPOCH + timedelta(milliseconds=wall_ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{wall_ms % 1000:03d}Z"
+
+
+# --- reading it back ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a media playlist is: all that a blocking reload has to be compared with."""
+
+    last_msn: int  # of the newest complete segment
+    parts: int  # parts of segment last_msn + 1 that are listed
+    target_duration: int
+    part_target: Fraction | None
+    hint_uri: str
+    ended: bool
+
+
+_NUMBER_TAGS = {
+    name: re.compile(rf"^#EXT-X-{name}:(\d+)$", re.MULTILINE)
+    for name in ("MEDIA-SEQUENCE", "TARGETDURATION")
+}
+_PART_TARGET = re.compile(r"^#EXT-X-PART-INF:PART-TARGET=([\d.]+)$", re.MULTILINE)
+_HINT = re.compile(r'^#EXT-X-PRELOAD-HINT:TYPE=PART,URI="([^"]*)"$', re.MULTILINE)
+
+
+def read_position(text: str) -> Position:
+    """Read one of our own media playlists. The text is the truth: there is no second file.
+
+    Raises:
+        ValueError: the text is not a media playlist of ours.
+    """
+    numbers = {}
+    for name, pattern in _NUMBER_TAGS.items():
+        match = pattern.search(text)
+        if match is None:
+            raise ValueError(f"no {name} in the playlist")
+        numbers[name] = int(match[1])
+    complete = text.count("\n#EXTINF:")
+    tail = text[text.rfind("\n#EXTINF:") + 1 :]
+    part_target, hint = _PART_TARGET.search(text), _HINT.search(text)
+    return Position(
+        last_msn=numbers["MEDIA-SEQUENCE"] + complete - 1,
+        parts=tail.count("\n#EXT-X-PART:"),
+        target_duration=numbers["TARGETDURATION"],
+        part_target=Fraction(part_target[1]) if part_target else None,
+        hint_uri=hint[1] if hint else "",
+        ended=text.rstrip().endswith("#EXT-X-ENDLIST"),
+    )

@@ -1,0 +1,88 @@
+"""Files of one stream on tmpfs: written whole or not at all, counted, bounded, removed.
+
+Every file appears by rename (rule 12): a reader, a static file server or a watcher for
+``IN_MOVED_TO`` sees all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from encoder.errors import StoreFull, StoreUnwritable
+
+# Never served: a name that starts so is being written.
+PARTIAL_PREFIX = ".partial-"
+
+
+class StreamStore:
+    """The folder of one stream. One writer; any number of readers.
+
+    Args:
+        folder: ``<media root>/live/<id>``.
+        limit_bytes: more than this is refused: the bound of :func:`disk_bound_bytes`.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        self._sizes: dict[str, int] = {}
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of all published files."""
+        return sum(self._sizes.values())
+
+    def open(self, renditions: tuple[str, ...]) -> None:
+        """Make the folders, empty.
+
+        Raises:
+            StoreUnwritable: the media root cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.clear()
+            for name in renditions:
+                (self.folder / name).mkdir()
+        except OSError as error:
+            raise StoreUnwritable.of(self.folder, error) from error
+
+    def publish(self, name: str, data: bytes) -> None:
+        """Write ``<folder>/<name>`` atomically; an existing file is replaced.
+
+        Raises:
+            StoreFull: the stream's bound or the file system has no room; nothing changed.
+            StoreUnwritable: any other reason; nothing changed.
+        """
+        used = self.used_bytes - self._sizes.get(name, 0) + len(data)
+        if used > self.limit_bytes:
+            raise StoreFull(self.folder, f"{used} bytes, the bound is {self.limit_bytes}")
+        path = self.folder / name
+        partial = path.with_name(PARTIAL_PREFIX + path.name)
+        try:
+            partial.write_bytes(data)
+            partial.rename(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise StoreUnwritable.of(path, error) from error
+        self._sizes[name] = len(data)
+
+    def remove(self, name: str) -> None:
+        """Delete a published file; one that is gone already is no error."""
+        self._sizes.pop(name, None)
+        (self.folder / name).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Delete everything in the folder: the media of an earlier run."""
+        self._sizes.clear()
+        for entry in os.scandir(self.folder):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                Path(entry.path).unlink()
+
+    def delete(self) -> None:
+        """Delete the folder too."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._sizes.clear()

@@ -1,0 +1,138 @@
+"""The fixed arithmetic of one stream: decided once at its start, never changed (rules 4, 22-25).
+
+Parts are whole frames, segments are whole GOPs, a GOP is whole parts. Every boundary is a frame
+ordinal, so nothing is ever rounded twice. Exact values are integers and :class:`Fraction`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+AAC_FRAME_SAMPLES = 1024
+# Rule 23: a part that is not the last of its segment lasts at least this share of the part target.
+SHORTEST_PART = Fraction(85, 100)
+# MPEG's usual 90 kHz; exact for every whole frame rate that divides it, see `_video_timescale`.
+VIDEO_TIMESCALE_HZ = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrackTiming:
+    """Where the parts and segments of one rendition end, counted in its own frames.
+
+    A frame is one picture, or one AAC frame of 1024 samples.
+    """
+
+    timescale_hz: int
+    frame_ticks: int
+    part_frames: int
+    segment: Fraction  # wished length in frames; not whole for AAC
+
+    @property
+    def frame_seconds(self) -> Fraction:
+        """Exact duration of one frame."""
+        return Fraction(self.frame_ticks, self.timescale_hz)
+
+    @property
+    def part_seconds(self) -> Fraction:
+        """Exact duration of a full part."""
+        return self.part_frames * self.frame_seconds
+
+    def segment_start(self, index: int) -> int:
+        """Ordinal of the first frame of the segment with that index (0, 1, ...).
+
+        The nearest frame to the ideal instant: audio stays within half an AAC frame of video.
+        """
+        return math.floor(self.segment * index + Fraction(1, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The arithmetic of a stream. Build it with :func:`plan`."""
+
+    fps: int
+    video: TrackTiming
+    audio: TrackTiming
+    low_latency: bool
+
+    @property
+    def segment_frames(self) -> int:
+        """Pictures in a segment, which is one closed GOP."""
+        return int(self.video.segment)
+
+    @property
+    def segment_seconds(self) -> Fraction:
+        """Exact duration of a video segment."""
+        return Fraction(self.segment_frames, self.fps)
+
+    @property
+    def target_duration(self) -> int:
+        """EXT-X-TARGETDURATION: no EXTINF rounds to more (rule 4), at least 1."""
+        longest = self.segment_seconds + self.audio.frame_seconds
+        return max(1, math.floor(longest + Fraction(1, 2)))
+
+    @property
+    def part_target(self) -> Fraction:
+        """PART-TARGET, common to all renditions (rules 22, 24, 46), in whole milliseconds."""
+        longest = max(self.video.part_seconds, self.audio.part_seconds)
+        return Fraction(math.ceil(longest * 1000), 1000)
+
+    @property
+    def part_hold_back(self) -> Fraction:
+        """PART-HOLD-BACK: three part targets (rule 25)."""
+        return 3 * self.part_target
+
+    @property
+    def hold_back(self) -> int:
+        """HOLD-BACK: three target durations (rule 25)."""
+        return 3 * self.target_duration
+
+
+def plan(
+    *, fps: int, audio_rate_hz: int, part_seconds: float | None, segment_seconds: float
+) -> Timing:
+    """Fit whole frames to the wished lengths.
+
+    Args:
+        fps: pictures a second, 1 to 60.
+        audio_rate_hz: samples a second of the AAC track.
+        part_seconds: wished length of a video part; None: plain HLS, a part is a whole segment.
+        segment_seconds: wished length of a segment.
+    """
+    low_latency = part_seconds is not None
+    wished_part = Fraction(str(part_seconds if low_latency else segment_seconds))
+    part_frames = max(1, round(wished_part * fps))
+    segment_parts = max(1, round(Fraction(str(segment_seconds)) * fps / part_frames))
+    segment_frames = segment_parts * part_frames
+    aac_frame = Fraction(AAC_FRAME_SAMPLES, audio_rate_hz)
+    scale = _video_timescale(fps)
+    return Timing(
+        fps=fps,
+        low_latency=low_latency,
+        video=TrackTiming(scale, scale // fps, part_frames, Fraction(segment_frames)),
+        audio=TrackTiming(
+            audio_rate_hz,
+            AAC_FRAME_SAMPLES,
+            _audio_part_frames(Fraction(part_frames, fps), aac_frame),
+            Fraction(segment_frames, fps) / aac_frame,
+        ),
+    )
+
+
+def _audio_part_frames(video_part: Fraction, aac_frame: Fraction) -> int:
+    """AAC frames in an audio part, so that one PART-TARGET fits both renditions.
+
+    Rounding down keeps the part target at the video part, and with it the latency; where that
+    would break rule 23 the part is one AAC frame longer and sets the target itself.
+    """
+    down = math.floor(video_part / aac_frame)
+    if down and down * aac_frame >= SHORTEST_PART * video_part:
+        return down
+    return down + 1
+
+
+def _video_timescale(fps: int) -> int:
+    if VIDEO_TIMESCALE_HZ % fps == 0:
+        return VIDEO_TIMESCALE_HZ
+    return fps * math.ceil(VIDEO_TIMESCALE_HZ / fps)
