@@ -127,7 +127,7 @@ def _kind_and_header(raw: memoryview, offset: int) -> tuple[str, int]:
     name = bytes(raw[4:8])
     if not all(32 <= byte < 127 for byte in name):
         raise BadBox("?", offset, f"type {name!r} is not four printable characters")
-    return name.decode("ascii"), 16 if raw[:4] == b"\0\0\0\1" else HEADER_BYTES
+    return name.decode("ascii"), 16 if bytes(raw[:4]) == b"\0\0\0\1" else HEADER_BYTES
 
 
 # --- fragments ----------------------------------------------------------------------------------

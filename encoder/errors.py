@@ -6,12 +6,19 @@
     ├── FfmpegMissing       no ffmpeg where it should be, or the file is not one
     ├── FfmpegTooOld        an ffmpeg without an option that we need
     ├── ImpossibleSize      a picture size that 4:2:0 H.264 cannot have
-    └── EncoderUnavailable  a forced encoder does not work, or none does
+    ├── EncoderUnavailable  a forced encoder does not work, or none does
+    ├── EncoderExited       the ffmpeg child ended by itself
+    ├── BadBox              bytes that are not the ISO BMFF they should be
+    ├── StreamBroken        media that would break a MUST of HLS; it was not published
+    └── StoreUnwritable     the media root refuses a write
+        └── StoreFull       ... because there is no room
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 class EncoderError(Exception):
@@ -68,3 +75,51 @@ class EncoderUnavailable(EncoderError):
             reason if name == wanted else f"{name}: {reason}" for name, reason in reasons.items()
         )
         super().__init__(": ".join(filter(None, (what, why))) + f"; {remedy}")
+
+
+class EncoderExited(EncoderError):
+    """The ffmpeg child ended by itself."""
+
+    def __init__(
+        self, argv: Sequence[str], returncode: int | None, stderr_tail: Sequence[str]
+    ) -> None:
+        self.argv = list(argv)
+        self.returncode = returncode
+        self.stderr_tail = list(stderr_tail)
+        last = stderr_tail[-1] if stderr_tail else "it said nothing"
+        super().__init__(f"ffmpeg ended with status {returncode}: {last}")
+
+
+class BadBox(EncoderError):
+    """Bytes that are not the ISO BMFF they should be; ``offset`` counts from the stream's start."""
+
+    def __init__(self, kind: str, offset: int, problem: str) -> None:
+        self.kind = kind
+        self.offset = offset
+        self.problem = problem
+        super().__init__(f"box {kind!r} at byte {offset} {problem}")
+
+
+class StreamBroken(EncoderError):
+    """Media that would break a MUST of HLS if it were published; it was not."""
+
+
+class StoreUnwritable(EncoderError):
+    """The media root refuses a write."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot write {path}: {reason}; check the setting media_root")
+
+    @staticmethod
+    def of(path: Path, error: OSError) -> StoreUnwritable:
+        """Translate an error of the operating system."""
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StoreFull(path, reason)
+        return StoreUnwritable(path, reason)
+
+
+class StoreFull(StoreUnwritable):
+    """There is no room for a file, on the file system or within the stream's own bound."""
