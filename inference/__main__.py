@@ -1,0 +1,14 @@
+"""``python -m inference``: the inference worker process; see :mod:`inference.worker`."""
+
+import os
+
+from inference import lifeline
+
+if __name__ == "__main__":
+    lifeline.obey_signals()  # before the slow imports: a supervisor may change its mind early
+    # One core is ours. Set before numpy loads: its threads start at import, and cost memory.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    from inference.worker import main
+
+    raise SystemExit(main())

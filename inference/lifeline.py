@@ -1,0 +1,35 @@
+"""How a worker process ends. Imports almost nothing, so that it works from the first moment on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import BinaryIO, NoReturn
+
+
+def obey_signals() -> None:
+    """SIGTERM ends the process with status 0; SIGINT is left to the supervisor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
+    signal.signal(signal.SIGTERM, lambda *_: leave("terminated"))
+
+
+def end_with(stdin: BinaryIO) -> None:
+    """End the process when ``stdin`` ends: the other end was held by the parent alone."""
+    threading.Thread(target=_watch, args=(stdin,), name="lifeline", daemon=True).start()
+
+
+def leave(reason: str) -> NoReturn:
+    """End now, successfully.
+
+    Nothing of ours outlives the process: the kernel closes socket, memory and devices. A normal
+    interpreter exit could wait for a camera driver that is stuck.
+    """
+    os.write(2, f"INFO event=worker_stopped reason={reason}\n".encode())
+    os._exit(0)
+
+
+def _watch(stdin: BinaryIO) -> None:
+    while stdin.read(4096):
+        pass
+    leave("parent_gone")

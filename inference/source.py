@@ -1,0 +1,107 @@
+"""The seam of this folder: a source fills units; settings say which source.
+
+Heavy modules are imported where they are needed: checking the built-in presenter costs nothing,
+and a worker starts as fast as its own source allows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from config import Settings
+from inference.errors import UnknownSource
+from rawmedia import Frame, MediaFormat, Samples
+
+if TYPE_CHECKING:
+    from inference.landmarks import Landmarks
+    from inference.presenter import Face
+
+CAMERA_PREFIX = "camera:"
+
+
+class Source(Protocol):
+    """Anything that gives pictures and their sound."""
+
+    def render(self, frame: Frame, samples: Samples) -> None:
+        """Fill the next unit in place: frame HxWx3 uint8 BGR, samples NxC int16.
+
+        Raises:
+            InferenceError: the source cannot go on.
+        """
+
+    def close(self) -> None:
+        """Let go of devices and threads."""
+
+
+def make_source(
+    settings: Settings, media: MediaFormat, landmarks: Landmarks | None = None
+) -> Source:
+    """Build the source that ``settings`` name, ready to render.
+
+    Args:
+        settings: ``source``, ``image``, ``audio``, ``pause_seconds`` and the limits count.
+        media: what its units look like.
+        landmarks: where the face of ``settings.image`` is, if the caller knows; else it is found.
+
+    Raises:
+        InferenceError: an unknown source, or a file that cannot be used.
+    """
+    if settings.source.startswith(CAMERA_PREFIX):
+        from inference.camera import Camera
+
+        return Camera(_camera_device(settings.source), media)
+    if settings.source != "avatar":
+        raise UnknownSource(settings.source)
+    return _presenter(settings, media, landmarks)
+
+
+def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG001 - part of the seam
+    """Refuse early what :func:`make_source` would refuse, as far as file headers tell.
+
+    Raises:
+        InferenceError: an unknown source, or a file that cannot be used.
+    """
+    if settings.source.startswith(CAMERA_PREFIX):
+        _camera_device(settings.source)
+        return
+    if settings.source != "avatar":
+        raise UnknownSource(settings.source)
+    if settings.image:
+        from inference.images import check_image
+
+        check_image(Path(settings.image), settings.max_image_pixels)
+    if settings.audio:
+        from inference.speech import check_clip
+
+        check_clip(Path(settings.audio), settings.max_audio_seconds)
+
+
+def _camera_device(source: str) -> str:
+    device = source.removeprefix(CAMERA_PREFIX)
+    if not device:
+        raise UnknownSource(source)
+    return device
+
+
+def _presenter(settings: Settings, media: MediaFormat, landmarks: Landmarks | None) -> Source:
+    from inference.mouth import mouth_track
+    from inference.presenter import Presenter
+    from inference.speech import BUILT_IN_SAMPLE, load_clip
+
+    audio = Path(settings.audio) if settings.audio else BUILT_IN_SAMPLE
+    clip = load_clip(audio, media, settings.max_audio_seconds)
+    track = mouth_track(clip.samples, media.audio_rate_hz, media.samples_per_unit)
+    face = _face(settings, media, landmarks)
+    return Presenter(face, clip, track, media, round(settings.pause_seconds * media.fps))
+
+
+def _face(settings: Settings, media: MediaFormat, landmarks: Landmarks | None) -> Face:
+    if not settings.image:
+        from inference.character import Character
+
+        return Character(media.width, media.height)
+    from inference.portrait import load_portrait
+
+    path = Path(settings.image)
+    return load_portrait(path, media, settings.max_image_pixels, landmarks)

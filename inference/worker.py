@@ -1,0 +1,132 @@
+"""The worker process: one source, drawn straight into the encoder's memory until told to stop.
+
+It has no clock: it blocks while the encoder holds every slot. It outlives its encoder (and tries
+again), but never its parent: standard input at its end means that the parent is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import config
+import rawmedia
+from config import Settings
+from inference import lifeline
+from inference.errors import InferenceError
+from inference.source import Source, make_source
+from rawmedia import MediaFormat
+
+SOCKET_POLL_SECONDS = 0.05
+BACKOFF_SECONDS = (0.1, 2.0)
+REFUSED_SECONDS = 5.0
+BAD_INPUT = 2
+
+log = logging.getLogger("lipstream.inference")
+
+
+class BadJob(InferenceError):
+    """The line on standard input is not a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the parent asks for: a stream, and the socket of its encoder."""
+
+    socket: Path
+    id: str
+
+    @classmethod
+    def parse(cls, line: bytes) -> Job:
+        """Read the one line of JSON.
+
+        Raises:
+            BadJob: it is something else.
+        """
+        try:
+            message = json.loads(line)
+            return cls(socket=Path(message["socket"]), id=str(message["id"]))
+        except (ValueError, TypeError, KeyError) as error:
+            wanted = '{"socket": PATH, "id": NAME}'
+            raise BadJob(f"standard input is {line[:80]!r}: give one line {wanted}") from error
+
+
+def main() -> int:
+    """Run until the parent is gone or SIGTERM comes; the value is the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        settings = config.load()
+        media = media_format(settings)
+        stdin = sys.stdin.buffer
+        line = stdin.readline()
+        if not line:
+            return 0
+        job = Job.parse(line)
+        lifeline.end_with(stdin)
+        source = make_source(settings, media)
+    except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
+        sys.stderr.write(f"lipstream: {error}\n")
+        return BAD_INPUT
+    try:
+        _serve_for_ever(source, job, media)
+    except InferenceError as error:
+        sys.stderr.write(f"lipstream: {error}\n")
+        return 1
+    finally:
+        source.close()
+
+
+def media_format(settings: Settings) -> MediaFormat:
+    """What the units of these settings look like.
+
+    Raises:
+        rawmedia.FormatError: numbers that do not go together.
+    """
+    return MediaFormat(
+        width=settings.width,
+        height=settings.height,
+        fps=settings.fps,
+        audio_rate_hz=settings.audio_rate_hz,
+        audio_channels=settings.audio_channels,
+    )
+
+
+def _serve_for_ever(source: Source, job: Job, media: MediaFormat) -> NoReturn:
+    wait = BACKOFF_SECONDS[0]
+    while True:
+        _wait_for(job.socket)
+        try:
+            sent = _serve_once(source, job, media)
+        except rawmedia.Refused as error:
+            log.warning("event=worker_refused stream=%s reason=%r", job.id, str(error))
+            time.sleep(REFUSED_SECONDS)
+            continue
+        wait = BACKOFF_SECONDS[0] if sent else min(2 * wait, BACKOFF_SECONDS[1])
+        time.sleep(wait)
+
+
+def _wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(SOCKET_POLL_SECONDS)
+
+
+def _serve_once(source: Source, job: Job, media: MediaFormat) -> int:
+    """Feed one encoder until it hangs up; the value is the number of units it took."""
+    sent = 0
+    try:
+        with rawmedia.connect(job.socket, media) as producer:
+            log.info("event=worker_connected stream=%s", job.id)
+            while True:
+                with producer.unit() as (frame, samples):
+                    source.render(frame, samples)
+                sent += 1
+    except rawmedia.Disconnected as error:
+        log.warning(
+            "event=worker_disconnected stream=%s units=%d reason=%r", job.id, sent, str(error)
+        )
+    return sent
