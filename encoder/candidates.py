@@ -63,7 +63,7 @@ _NVENC = Candidate(
     pixels="format=yuv420p",
     own=_flags(
         **{
-            "preset": "p4",  # the middle one: p1 blurs faces, p7 costs more than a frame's time
+            "preset": "p4",  # the middle of p1 (fastest) to p7 (best)
             "tune": "ull",  # ultra low latency: single pass, no reordering, tight buffer model
             "profile:v": "high",  # 8x8 transform: fewer bits; every phone since 2012 decodes it
             "rc": "cbr",  # else it is VBR and a segment may exceed its announced BANDWIDTH
@@ -84,7 +84,7 @@ _QSV = Candidate(
     pixels="format=nv12",
     own=_flags(
         **{
-            "preset": "veryfast",  # quality differs little in fixed function hardware
+            "preset": "veryfast",  # fewest passes over a frame, so it is out soonest
             "profile:v": "high",  # 8x8 transform: fewer bits; every phone since 2012 decodes it
             "async_depth": "1",  # default 4: four frames in the pipeline before the first leaves
             "low_delay_brc": "1",  # holds each frame, not only the average, near its share
@@ -106,7 +106,7 @@ _AMF = Candidate(
     own=_flags(
         **{
             "usage": "ultralowlatency",  # no reordering, no pipeline inside the driver
-            "quality": "balanced",  # "speed" blurs faces, "quality" adds a pre-analysis
+            "quality": "balanced",  # the middle of "speed" and "quality"
             "profile:v": "high",  # 8x8 transform: fewer bits; every phone since 2012 decodes it
             "rc": "cbr",  # else a segment may exceed its announced BANDWIDTH
             "enforce_hrd": "1",  # the buffer is a promise, not a hint
@@ -131,7 +131,7 @@ _VIDEOTOOLBOX = Candidate(
             "profile:v": "high",  # 8x8 transform: fewer bits; every phone since 2012 decodes it
             "realtime": "1",  # do not trade time for quality
             "prio_speed": "1",  # the same for the media engine of Apple silicon
-            "allow_sw": "0",  # Apple's software encoder is slower than x264, which comes next
+            "allow_sw": "0",  # without a free media engine fail, so that x264 takes over
         }
     ),
 )
@@ -162,7 +162,7 @@ _X264 = Candidate(
     pixels="format=yuv420p",
     own=_flags(
         **{
-            # 0.15 of a core at 1280x720, 25 fps; "faster" takes 0.22, "superfast" 0.11 and blurs.
+            # 0.15 of a core at 1280x720, 25 fps; "faster" takes 0.22, "superfast" 0.11.
             "preset": "veryfast",
             "tune": "zerolatency",  # no look-ahead, sliced threads instead of frame threads
             "profile:v": "high",  # 8x8 transform: fewer bits; every phone since 2012 decodes it
@@ -180,7 +180,7 @@ _OPENH264 = Candidate(
     pixels="format=yuv420p",
     own=_flags(
         **{
-            "profile:v": "high",  # CABAC: a tenth fewer bits than its default, baseline
+            "profile:v": "high",  # CABAC: fewer bits than its default, constrained baseline
             "rc_mode": "bitrate",  # the default "quality" knows no bit rate
             "allow_skip_frames": "0",  # one frame out for each in: parts are counted in frames
             # It has no switch for scene cuts: more than 16 frames after an IDR a hard cut gives
@@ -238,9 +238,9 @@ def video_arguments(
         "force_key_frames": f"expr:not(mod(n,{gop_frames}))",
         "bf": 0,  # a B-frame waits for a later one
         "flags": "+cgop",  # closed GOPs: nothing refers to a frame before the IDR
-        "colorspace": "bt709",  # the four tags tell players what video_filter made;
-        "color_primaries": "bt709",  # without them Safari takes
-        "color_trc": "bt709",  # small pictures for BT.601
-        "color_range": "tv",  # and greys come out washed
+        "colorspace": "bt709",  # the four tags say what video_filter made;
+        "color_primaries": "bt709",  # without them a player guesses,
+        "color_trc": "bt709",  # and BT.601 is a common guess for small pictures
+        "color_range": "tv",  # read as full range, black would be grey
     }
     return common | dict(candidate.own)
