@@ -1,0 +1,221 @@
+// One viewer's connection to one stream, for as long as the page is open: find the playlist, play it,
+// start over when that ends. It never reloads the page and never gives up.
+
+import { chooseEngine } from "./engines.js";
+import { jumpTarget, latencySeconds } from "./latency.js";
+import { peek } from "./playlist.js";
+import { judge } from "./state.js";
+
+const TICK_MS = 250;
+const RETRY_MS = 1000;
+const PEEK_MS = 2500;
+/** From here on the player is asked whether it alone stands still (a stuck decoder). */
+const SUSPECT_AFTER_MS = 3000;
+/** Time for hls.js to measure where the live edge is, before the start-up delay is jumped over. */
+const SETTLE_MS = 600;
+/** More than this behind the live position, playing on is worse than one jump. */
+const FAR_BEHIND_SECONDS = 3;
+/** So many failures in a row without one picture mean: not a hiccup, this cannot be played. */
+const HOPELESS_FAILURES = 3;
+const KEPT_ERRORS = 50;
+
+const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+export class Session {
+  /** What the page shows; see judge(). */
+  state = "connecting";
+  /** HTTP status of the last look for the playlist: 0 without an answer, null before the first. */
+  status = null;
+  reason = "";
+  errors = [];
+  fatalErrors = 0;
+  stalls = 0;
+  jumps = 0;
+  firstFrameMs = null;
+
+  #engine = null;
+  #ended = false;
+  #wantsPlay = true;
+  #failures = 0;
+  #settled = false; // the start-up delay was shed, or was not worth it
+  #inStall = false;
+  #position = 0;
+  #movedAt = null; // null: not one picture from this engine yet
+  #startedMovingAt = 0;
+  #suspicion = null;
+  #finish = () => {};
+
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {string} url of the multivariant playlist
+   * @param {string|null} wantedEngine
+   * @param {() => void} changed called after each look at the video
+   */
+  constructor(video, url, wantedEngine, changed) {
+    this.video = video;
+    this.url = url;
+    this.engineClass = chooseEngine(video, wantedEngine);
+    this.changed = changed;
+  }
+
+  get engine() {
+    return this.engineClass?.label ?? null;
+  }
+
+  get latencySeconds() {
+    return this.state === "live" ? latencySeconds(this.#engine.madeAt, Date.now()) : null;
+  }
+
+  /** Runs until the page closes. */
+  async run() {
+    if (this.engineClass === null) {
+      this.#giveUp("This browser has neither Media Source Extensions nor HLS of its own. An up-to-date one plays it.");
+      return;
+    }
+    this.video.addEventListener("waiting", () => this.#onWaiting());
+    setInterval(() => this.#tick(), TICK_MS);
+    for (;;) {
+      await this.#untilFound();
+      await this.#play();
+      await sleep(RETRY_MS);
+    }
+  }
+
+  play() {
+    this.#wantsPlay = true;
+    this.#settled = false; // whatever the pause cost is shed like a start-up delay
+    if (this.#movedAt !== null) this.#engine?.goLive();
+    // A refusal (no autoplay here) leaves the video paused, and the page says so and offers a button.
+    this.video.play().catch(() => {});
+  }
+
+  pause() {
+    this.#wantsPlay = false;
+    this.video.pause();
+  }
+
+  /** The page is visible again: some systems pause video behind the viewer's back. */
+  wake() {
+    if (this.#wantsPlay && this.video.paused && this.#engine) this.play();
+  }
+
+  async #untilFound() {
+    for (;;) {
+      const { status, ended } = await peek(this.url);
+      // A closed playlist would play its last seconds as if they were live: it is over. And after the
+      // end nobody is there to be seen: a stream that is then gone (404) is still the one that ended.
+      this.#ended = ended || (this.#ended && status !== 200);
+      this.status = status;
+      if (status === 200 && !ended) return;
+      await sleep(this.#ended ? PEEK_MS : RETRY_MS);
+    }
+  }
+
+  /** Plays until the engine cannot go on. */
+  async #play() {
+    this.#movedAt = null;
+    this.#settled = false;
+    this.#suspicion = null;
+    const over = new Promise((resolve) => { this.#finish = resolve; });
+    this.#engine = new this.engineClass(this.video, this.url, {
+      failed: (why) => this.#finish(why),
+      noted: (error) => this.#note(error),
+    });
+    this.#engine.start();
+    if (this.#wantsPlay) this.play();
+    const why = await over;
+    if (why !== "ended" && ++this.#failures >= HOPELESS_FAILURES) this.#giveUp(`The stream is there, but this browser cannot play it (${why}).`);
+    this.#engine.stop();
+    this.#engine = null;
+  }
+
+  #giveUp(reason) {
+    this.reason = reason;
+    this.#update();
+  }
+
+  #note(error) {
+    this.errors.push({ atMs: Math.round(performance.now()), ...error });
+    this.errors.splice(0, this.errors.length - KEPT_ERRORS);
+    if (error.fatal) this.fatalErrors += 1;
+  }
+
+  #onWaiting() {
+    if (this.#movedAt !== null && !this.video.seeking && !this.video.paused) this.#countStall();
+  }
+
+  #countStall() {
+    if (!this.#inStall) this.stalls += 1;
+    this.#inStall = true;
+  }
+
+  #tick() {
+    if (this.#engine) this.#observe(performance.now());
+    this.#update();
+  }
+
+  #update() {
+    const before = this.state;
+    this.state = judge({
+      unplayable: this.reason,
+      ended: this.#ended,
+      attached: this.#engine !== null,
+      paused: this.video.paused,
+      moved: this.#movedAt !== null,
+      stillMs: performance.now() - (this.#movedAt ?? 0),
+    });
+    if (this.state === "stalled" && before === "live") this.#countStall();
+    this.changed();
+  }
+
+  #observe(now) {
+    const { video } = this;
+    if (video.ended) {
+      this.#ended = true;
+      return this.#finish("ended");
+    }
+    const moved = video.currentTime !== this.#position && !video.paused && !video.seeking;
+    this.#position = video.currentTime;
+    if (moved && video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA) this.#onMoved(now);
+    else if (!video.paused) this.#suspect(now);
+  }
+
+  #onMoved(now) {
+    if (this.#movedAt === null) {
+      this.firstFrameMs ??= Math.round(now);
+      this.#startedMovingAt = now;
+      this.reason = "";
+      this.#failures = 0;
+    }
+    if (this.#inStall) this.#settled = false; // the picture is torn anyway: now a jump costs nothing
+    this.#inStall = false;
+    this.#movedAt = now;
+    this.#suspicion = null;
+    this.#shedLatency(now);
+  }
+
+  #shedLatency(now) {
+    const target = this.#engine.livePosition;
+    const farBehind = target !== null && target - this.#position > FAR_BEHIND_SECONDS;
+    if ((this.#settled && !farBehind) || now - this.#startedMovingAt < SETTLE_MS) return;
+    const jump = jumpTarget(this.#position, target, this.video.buffered);
+    this.#settled = true;
+    if (jump === null) return;
+    this.video.currentTime = jump;
+    this.jumps += 1;
+  }
+
+  /** Still for long: if the stream itself goes on meanwhile, the fault is ours and we start over. */
+  #suspect(now) {
+    if (this.#movedAt === null || now - this.#movedAt < SUSPECT_AFTER_MS) return;
+    if (this.#suspicion !== null && now - this.#suspicion.at < PEEK_MS) return;
+    const earlier = this.#suspicion;
+    const suspicion = { at: now, tail: null };
+    this.#suspicion = suspicion;
+    peek(this.url).then(({ status, ended, tail }) => {
+      suspicion.tail = status === 200 && !ended ? tail : null;
+      const goesOn = earlier?.tail && suspicion.tail && earlier.tail !== suspicion.tail;
+      if (goesOn && this.#suspicion === suspicion) this.#finish("stuck");
+    });
+  }
+}
