@@ -23,7 +23,7 @@ class MediaClock:
 
     def due_ns(self, unit: int) -> int:
         """The instant at which a unit is due."""
-        return self.epoch_ns + unit * NANOSECONDS // self.fps
+        return self.epoch_ns - (-unit * NANOSECONDS // self.fps)  # rounded up: never early
 
     def owed(self, now_ns: int) -> int:
         """How many units are due and not yet fed; 0 or more."""

@@ -54,6 +54,11 @@ class Segmenter:
         return self._next_frame
 
     @property
+    def next_ticks(self) -> int:
+        """Time of that frame."""
+        return self._next_frame * self._timing.frame_ticks
+
+    @property
     def msn(self) -> int:
         """Media sequence number of the segment in progress."""
         return self._first_msn + self._index
@@ -87,9 +92,8 @@ class Segmenter:
             yield self._cut_segment()
 
     def _require_continuity(self, sample: Sample) -> None:
-        expected = self._next_frame * self._timing.frame_ticks
-        if sample.dts_ticks != expected:
-            raise StreamBroken(f"frame at {sample.dts_ticks} ticks, expected {expected}")
+        if sample.dts_ticks != self.next_ticks:
+            raise StreamBroken(f"frame at {sample.dts_ticks} ticks, expected {self.next_ticks}")
         if (
             self._is_video
             and self.at_segment_start

@@ -1,0 +1,49 @@
+"""Entry of the encoder process: ``python -m encoder``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+
+import config
+import logs
+from encoder.errors import EncoderError
+from encoder.process import StreamProcess, StreamSpec
+from rawmedia import RawMediaError
+
+
+async def _run(spec: StreamSpec, settings: config.Settings) -> None:
+    process = StreamProcess(spec, settings)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, process.stop)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the supervisor's to hear
+    loop.add_reader(sys.stdin, _lifeline_cut, process)
+    await process.run()
+
+
+def _lifeline_cut(process: StreamProcess) -> None:
+    """The supervisor never writes a second line: whatever happens here is its end."""
+    asyncio.get_running_loop().remove_reader(sys.stdin)
+    with contextlib.suppress(OSError):
+        os.read(sys.stdin.fileno(), 1)
+    process.stop()
+
+
+def main() -> int:
+    """Run one stream; 0 when it was told to end, 1 when it could not go on."""
+    try:
+        settings = config.load()
+        logs.configure(settings.log_format)
+        asyncio.run(_run(StreamSpec(**json.loads(sys.stdin.readline())), settings))
+    except (EncoderError, RawMediaError, config.ConfigError) as error:
+        print(f"lipstream: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

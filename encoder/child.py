@@ -1,0 +1,136 @@
+"""One ffmpeg child: its four pipes, its stderr, and an end that always reaps it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from encoder.arguments import Pipes
+from encoder.pipes import PipeReader, PipeWriter, widen
+from logs import event
+
+STDERR_LINES_KEPT = 20
+# Stop ladder: end of input, SIGTERM, SIGKILL.
+STOP_STEP_SECONDS = 0.7
+
+log = logging.getLogger(__name__)
+
+
+class EncoderChild:
+    """A running ffmpeg. Build it with :meth:`start`; end it with :meth:`stop`."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        argv: Sequence[str],
+        video: PipeWriter,
+        audio: PipeWriter,
+        readers: Sequence[PipeReader],
+    ) -> None:
+        self.argv = list(argv)
+        self.video = video
+        self.audio = audio
+        self.stderr_tail: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
+        self._process = process
+        self._readers = readers
+        self._stderr_task = asyncio.ensure_future(self._drain_stderr())
+
+    @classmethod
+    async def start(
+        cls,
+        build_argv: Callable[[Pipes], list[str]],
+        *,
+        frame_bytes: int,
+        on_idle: Callable[[], None],
+        on_video: Callable[[bytes], None],
+        on_audio: Callable[[bytes], None],
+        on_end: Callable[[], None],
+    ) -> EncoderChild:
+        """Start ffmpeg on four fresh pipes.
+
+        Args:
+            build_argv: makes the argv from the child's descriptors.
+            frame_bytes: size of a raw frame, for the width of its pipe.
+            on_idle: the video pipe has taken everything.
+            on_video: bytes of the video rendition.
+            on_audio: bytes of the audio rendition.
+            on_end: called once for each output that ends.
+        """
+        loop = asyncio.get_running_loop()
+        video_in, audio_in, video_out, audio_out = (os.pipe() for _ in range(4))
+        widen(video_in[1], frame_bytes)
+        theirs = Pipes(video_in[0], audio_in[0], video_out[1], audio_out[1])
+        argv = build_argv(theirs)
+        inherited = (video_in[0], audio_in[0], video_out[1], audio_out[1])
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=inherited,
+                start_new_session=True,  # Ctrl-C is the supervisor's to hear
+            )
+        except OSError:
+            for fd in (video_in[1], audio_in[1], video_out[0], audio_out[0]):
+                os.close(fd)
+            raise
+        finally:
+            for fd in inherited:
+                os.close(fd)
+        return cls(
+            process,
+            argv,
+            PipeWriter(loop, video_in[1], on_idle),
+            PipeWriter(loop, audio_in[1], on_idle),
+            (
+                PipeReader(loop, video_out[0], on_video, on_end),
+                PipeReader(loop, audio_out[0], on_audio, on_end),
+            ),
+        )
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    async def stop(self, *, drain: bool) -> int:
+        """End the child and reap it; returns its exit status.
+
+        Args:
+            drain: let it finish what it has taken (end of input first), else SIGKILL at once.
+        """
+        self.video.close()
+        self.audio.close()
+        steps = (None, self._process.terminate, self._process.kill)
+        for step in steps if drain else steps[2:]:
+            if step is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    step()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), STOP_STEP_SECONDS)
+                break
+        status = await self._process.wait()
+        await self._stderr_task
+        if not drain:
+            for reader in self._readers:
+                reader.close()
+        return status
+
+    async def _drain_stderr(self) -> None:
+        """Always: an undrained pipe stops ffmpeg when it is full."""
+        assert self._process.stderr is not None
+        while True:
+            try:
+                line = await self._process.stderr.readline()
+            except ValueError:  # a line beyond the reader's limit; drop it, go on
+                continue
+            if not line:
+                return
+            text = line.decode("utf-8", "replace").strip()
+            self.stderr_tail.append(text)
+            event(log, "ffmpeg_says", line=text)

@@ -1,0 +1,213 @@
+"""Decides, unit by unit, what ffmpeg is fed: the source's next unit, or the last picture again.
+
+The clock says which unit is due, the intake what the source has sent. Rules of the house:
+
+- time never stops: a unit that does not come in time is the last picture and silence;
+- a start, or an encoder's restart, owes many units at once: they are fed as fast as ffmpeg takes
+  them, so the stream begins with a whole segment and a replaced encoder catches up;
+- an encoder slower than real time costs whole units at the input, never a growing delay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from encoder.clock import NANOSECONDS, MediaClock
+from encoder.intake import QUEUE_UNITS, Intake, Unit
+from encoder.pipes import PipeWriter
+from rawmedia import Frame, MediaFormat
+
+# Behind by more than this in steady state, the encoder counts as overloaded.
+SLACK_UNITS = QUEUE_UNITS + 5
+# And stays so until it has kept up for this long.
+OVERLOAD_MEMORY_NS = 5 * NANOSECONDS
+# Sound kept for an encoder that has to be replaced.
+HISTORY_SECONDS = 4
+_SHORTEST_NAP_NS = 5_000_000
+
+
+class SoundHistory:
+    """The last seconds of PCM by sample number, so that a new encoder can be fed them again."""
+
+    def __init__(self, media: MediaFormat) -> None:
+        self._sample_bytes = 2 * media.audio_channels
+        self._limit_bytes = HISTORY_SECONDS * media.audio_rate_hz * self._sample_bytes
+        self._start = 0
+        self._data = bytearray()
+
+    @property
+    def start(self) -> int:
+        """Number of the oldest sample kept."""
+        return self._start
+
+    @property
+    def end(self) -> int:
+        """Number of the next sample to come."""
+        return self._start + len(self._data) // self._sample_bytes
+
+    def append(self, samples: bytes | memoryview) -> None:
+        """Add interleaved s16 samples."""
+        self._data += samples
+        surplus = len(self._data) - 2 * self._limit_bytes
+        if surplus > 0:  # cut rarely: half of what is held at a time
+            del self._data[: self._limit_bytes]
+            self._start += self._limit_bytes // self._sample_bytes
+
+    def between(self, first: int, end: int) -> bytes:
+        """The samples ``first`` to ``end`` (not included)."""
+        low, high = ((n - self._start) * self._sample_bytes for n in (first, end))
+        return bytes(self._data[max(0, low) : max(0, high)])
+
+
+@dataclass(slots=True)
+class Counters:
+    """What an operator wants to know of the feeding."""
+
+    fed: int = 0
+    repeated: int = 0  # units filled with the last picture and silence
+    overloads: int = 0  # times the encoder fell behind
+
+
+@dataclass(slots=True)
+class Feeder:
+    """Feeds one encoder run after the other. ``pump`` is called whenever something changed."""
+
+    media: MediaFormat
+    clock: MediaClock
+    intake: Intake
+    picture: Frame  # shown until the source sends one
+    counters: Counters = field(default_factory=Counters)
+    _video: PipeWriter | None = None
+    _audio: PipeWriter | None = None
+    _history: SoundHistory = field(init=False)
+    _next_sample: int = 0
+    _held: Unit | None = None
+    _allowed_behind: int = SLACK_UNITS
+    _overloaded_until_ns: int = 0
+    _silence: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._history = SoundHistory(self.media)
+        self._silence = bytes(self.media.samples_bytes)
+
+    def begin_run(self, video: PipeWriter, audio: PipeWriter, unit: int, sample: int) -> None:
+        """Feed a new encoder from ``unit`` on, and sound from ``sample`` on.
+
+        Args:
+            video: its picture pipe.
+            audio: its sound pipe.
+            unit: first frame it shall encode; it may have been fed to an earlier one.
+            sample: first sample it shall encode, at most 4 s ago.
+        """
+        self._video, self._audio = video, audio
+        self._next_sample = sample
+        self.clock.rewind(unit)
+
+    def end_run(self) -> None:
+        """No encoder for now; units wait."""
+        self._video = self._audio = None
+
+    @property
+    def first_sample_kept(self) -> int:
+        """Oldest sample that a new encoder can still be fed."""
+        return self._history.start
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether units are given up because the encoder is slower than real time."""
+        return self._overloaded_until_ns > 0
+
+    def expect_backlog(self, units: int) -> None:
+        """So many units are owed by intention (a start, a restart): that is no overload."""
+        self._allowed_behind = max(SLACK_UNITS, units + SLACK_UNITS)
+
+    def pump(self, now_ns: int) -> None:
+        """Feed what is due and possible at ``now_ns`` (monotonic)."""
+        if self._video is None:
+            return
+        self._watch_load(now_ns)
+        while self._can_write() and self.clock.owed(now_ns):
+            if not self._feed_one(now_ns):
+                return
+
+    def next_wake_ns(self, now_ns: int) -> int:
+        """When to pump again if nothing else happens: the next unit is due, or overdue."""
+        due = self.clock.due_ns(self.clock.next_unit)
+        if now_ns < due:
+            return due
+        return max(now_ns + _SHORTEST_NAP_NS, due + self._grace_ns + 1)
+
+    @property
+    def _grace_ns(self) -> int:
+        """A unit may come half a frame late before it is replaced by the last picture."""
+        return NANOSECONDS // self.media.fps // 2
+
+    def drop_surplus(self, now_ns: int) -> None:
+        """Once a tick: a stuck encoder must not slow the source down.
+
+        Units that wait are given up, oldest first, when the encoder is behind by more of them
+        than may wait. At a start or a restart the source waits instead: nothing is lost then.
+        """
+        late = self.clock.owed(now_ns) > QUEUE_UNITS and self._allowed_behind == SLACK_UNITS
+        if late and self.intake.waiting >= QUEUE_UNITS:
+            self.intake.drop_oldest()
+
+    def _can_write(self) -> bool:
+        if self._video is None or self._audio is None:
+            return False
+        one_second = self.media.samples_bytes * self.media.fps
+        return self._video.idle and self._audio.pending_bytes < one_second
+
+    def _watch_load(self, now_ns: int) -> None:
+        owed = self.clock.owed(now_ns)
+        self._allowed_behind = min(self._allowed_behind, max(SLACK_UNITS, owed + SLACK_UNITS))
+        if owed <= SLACK_UNITS:
+            self._allowed_behind = SLACK_UNITS
+        if owed > self._allowed_behind:
+            if not self.overloaded:
+                self.counters.overloads += 1
+            self._overloaded_until_ns = now_ns + OVERLOAD_MEMORY_NS
+        elif self.overloaded and now_ns > self._overloaded_until_ns:
+            self._overloaded_until_ns = 0
+        if self.overloaded and owed > self.intake.waiting:
+            self.clock.skip(owed - max(1, self.intake.waiting))
+
+    def _feed_one(self, now_ns: int) -> bool:
+        """Feed the next unit; False: wait for the source a little longer."""
+        replay = (self.clock.next_unit + 1) * self.media.samples_per_unit <= self._history.end
+        missing = self.clock.owed(now_ns) - self.intake.waiting
+        if replay or (missing > 0 and self.clock.lateness_ns(now_ns) > self._grace_ns):
+            self._write(self._held, None if replay else self._silence)
+            self.counters.repeated += 1
+            return True
+        unit = self.intake.take()
+        if unit is None:
+            return False
+        previous, self._held = self._held, unit
+        self._write(unit, unit.samples.tobytes())
+        if previous is not None:
+            self.intake.release(previous)
+        return True
+
+    def _write(self, unit: Unit | None, samples: bytes | None) -> None:
+        assert self._video is not None
+        assert self._audio is not None
+        if samples is not None:
+            self._history.append(samples)
+        end = (self.clock.next_unit + 1) * self.media.samples_per_unit
+        self._audio.write(self._history.between(self._next_sample, end))
+        self._next_sample = max(self._next_sample, end)
+        picture = self.picture if unit is None else unit.frame
+        self._video.write(picture.data)
+        self.clock.fed()
+        self.counters.fed += 1
+
+
+def slate(media: MediaFormat) -> Frame:
+    """What a stream shows before its source's first picture: a calm dark gradient."""
+    rows = np.linspace(1.0, 0.55, media.height)[:, None, None]
+    colour = np.array([72.0, 52.0, 44.0])  # BGR
+    picture = np.broadcast_to(rows * colour, (media.height, media.width, 3))
+    return np.ascontiguousarray(picture.astype(np.uint8))

@@ -1,0 +1,199 @@
+"""The encoder's end of the raw-media socket: one producer at a time, a few units in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from logs import event
+from rawmedia import (
+    MAX_HELLO_BYTES,
+    FormatError,
+    Frame,
+    MediaFormat,
+    Samples,
+    SlotMemory,
+    encode_line,
+    parse_hello,
+)
+
+# Units that may wait: each is a frame of delay for a live source, and slack for a bursty one.
+QUEUE_UNITS = 3
+# Besides those that wait: one being drawn, one held as the last picture.
+SLOTS = QUEUE_UNITS + 2
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One picture and its samples, still in the producer's memory."""
+
+    frame: Frame
+    samples: Samples
+    slot: int
+    owner: _Connection
+
+
+class _Connection:
+    """One producer."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self.link = link
+        self.greeting = b""
+        self.memory: SlotMemory | None = None
+
+    def free(self, slot: int) -> None:
+        with contextlib.suppress(OSError):  # it hung up; its memory dies with the last view
+            self.link.send(bytes((slot,)))
+
+
+class Intake:
+    """Listens for a producer and queues its units.
+
+    Args:
+        path: where to put the socket.
+        media: the only format accepted.
+    """
+
+    def __init__(self, path: Path, media: MediaFormat) -> None:
+        self.dropped = 0
+        self.on_unit: Callable[[], None] = lambda: None  # called when a unit has arrived
+        self._path = path
+        self.media = media
+        self._units: deque[Unit] = deque()
+        self._active: _Connection | None = None
+        self._listener: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop
+
+    def start(self) -> None:
+        """Begin to listen; an old socket file is replaced."""
+        self._loop = asyncio.get_running_loop()
+        self._path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self._path))
+        self._path.chmod(0o600)
+        self._listener.listen(4)
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener, self._accept)
+
+    def close(self) -> None:
+        """Hang up and stop listening."""
+        if self._active is not None:
+            self._drop_connection(self._active)
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a producer has been greeted."""
+        return self._active is not None and self._active.memory is not None
+
+    @property
+    def waiting(self) -> int:
+        """Units that wait to be fed."""
+        return len(self._units)
+
+    def peek(self) -> Unit | None:
+        """The oldest waiting unit, left where it is."""
+        return self._units[0] if self._units else None
+
+    def take(self) -> Unit | None:
+        """The oldest waiting unit. Give it back with :meth:`release`."""
+        return self._units.popleft() if self._units else None
+
+    def release(self, unit: Unit) -> None:
+        """The unit's memory may be drawn into again."""
+        unit.owner.free(unit.slot)
+
+    def drop_oldest(self) -> None:
+        """The encoder cannot keep up: one whole unit, picture and sound, is given up."""
+        unit = self.take()
+        if unit is not None:
+            self.dropped += 1
+            self.release(unit)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            link, _address = self._listener.accept()
+            link.setblocking(False)
+            connection = _Connection(link)
+            self._loop.add_reader(link, self._readable, connection)
+
+    def _readable(self, connection: _Connection) -> None:
+        try:
+            data = connection.link.recv(MAX_HELLO_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop_connection(connection)
+        elif connection.memory is None:
+            self._greet(connection, data)
+        else:
+            self._queue(connection, connection.memory, data)
+
+    def _greet(self, connection: _Connection, data: bytes) -> None:
+        connection.greeting += data
+        if not connection.greeting.endswith(b"\n"):
+            if len(connection.greeting) > MAX_HELLO_BYTES:
+                self._refuse(connection, f"the greeting exceeds {MAX_HELLO_BYTES} bytes")
+            return
+        try:
+            media = parse_hello(connection.greeting)
+        except FormatError as error:
+            self._refuse(connection, str(error))
+            return
+        if media != self.media:
+            self._refuse(connection, f"this stream takes {self.media}, the source has {media}")
+        elif self._active is not None:
+            self._refuse(connection, "this stream has a source already")
+        else:
+            self._welcome(connection)
+
+    def _welcome(self, connection: _Connection) -> None:
+        connection.memory, fd = SlotMemory.create(self.media, SLOTS)
+        reply = encode_line({"ok": True, "slots": SLOTS})
+        try:
+            socket.send_fds(connection.link, [reply], [fd])
+        except OSError:
+            self._drop_connection(connection)
+            return
+        finally:
+            os.close(fd)
+        self._active = connection
+        event(log, "source_connected", media=self.media)
+
+    def _refuse(self, connection: _Connection, reason: str) -> None:
+        event(log, "source_refused", level=logging.WARNING, reason=reason)
+        with contextlib.suppress(OSError):
+            connection.link.send(encode_line({"ok": False, "error": reason}))
+        self._drop_connection(connection)
+
+    def _queue(self, connection: _Connection, memory: SlotMemory, slots: bytes) -> None:
+        for slot in slots:
+            if slot >= SLOTS or any(u.slot == slot and u.owner is connection for u in self._units):
+                event(log, "source_broken", level=logging.WARNING, slot=slot)
+                self._drop_connection(connection)
+                return
+            self._units.append(Unit(memory.frame(slot), memory.samples(slot), slot, connection))
+        self.on_unit()
+
+    def _drop_connection(self, connection: _Connection) -> None:
+        """Hang up. Units it sent before are whole and will still be shown."""
+        self._loop.remove_reader(connection.link)
+        connection.link.close()
+        if self._active is connection:
+            self._active = None
+            event(log, "source_disconnected", level=logging.WARNING)

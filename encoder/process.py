@@ -1,0 +1,158 @@
+"""The encoder process of one stream: source socket in, files out.
+
+``python -m encoder`` reads its :class:`StreamSpec` as one line of JSON on stdin and its settings
+from the environment. stdin stays open as a lifeline: its end means the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config import Settings
+from encoder.candidates import CANDIDATES
+from encoder.ffmpeg import find_ffmpeg
+from encoder.intake import Intake
+from encoder.packager import disk_bound_bytes
+from encoder.store import StreamStore
+from encoder.stream import AUDIO, VIDEO, LiveStream, Parts
+from encoder.timing import Timing, plan
+from logs import event
+from rawmedia import MediaFormat
+
+STATE_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """What the supervisor tells an encoder process beyond the settings."""
+
+    id: str
+    socket: str  # where to listen for the source
+    folder: str  # <media root>/live/<id>
+    state: str  # file for the figures, read by the web processes
+    encoder: str  # name of a candidate that has passed its trial
+    first_msn: int = 1
+
+
+class StreamProcess:
+    """One stream from its folder's making to its removal."""
+
+    def __init__(self, spec: StreamSpec, settings: Settings) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the stream."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Play until :meth:`stop`.
+
+        Raises:
+            EncoderError: the stream cannot go on. Its media is gone in any case.
+        """
+        store = StreamStore(Path(self._spec.folder), self._bound_bytes())
+        intake = Intake(Path(self._spec.socket), media_format(self._settings))
+        try:
+            store.open((VIDEO, AUDIO))
+            intake.start()
+            await self._first_unit(intake)
+            await self._play(LiveStream(self._parts(intake, store)))
+        finally:
+            intake.close()
+            store.delete()
+            Path(self._spec.state).unlink(missing_ok=True)
+
+    async def _first_unit(self, intake: Intake) -> None:
+        """Wait for the source's first picture, but not for ever: then a slate is shown."""
+        arrived = asyncio.Event()
+        intake.on_unit = arrived.set
+        waits = [asyncio.ensure_future(e.wait()) for e in (arrived, self._stop)]
+        await asyncio.wait(
+            waits,
+            timeout=self._settings.slate_after_seconds,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        for wait in waits:
+            wait.cancel()
+
+    async def _play(self, stream: LiveStream) -> None:
+        playing = asyncio.ensure_future(stream.run())
+        telling = asyncio.ensure_future(self._tell_for_ever(stream))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stream.finish()
+            await playing
+        finally:
+            telling.cancel()
+            stopping.cancel()
+
+    async def _tell_for_ever(self, stream: LiveStream) -> None:
+        media = media_format(self._settings)
+        still = {"id": self._spec.id, "width": media.width, "height": media.height}
+        still |= {"fps": media.fps, "latency": self._settings.latency}
+        while True:
+            write_json(Path(self._spec.state), still | stream.figures() | {"at": time.time()})
+            await asyncio.sleep(STATE_SECONDS)
+
+    def _parts(self, intake: Intake, store: StreamStore) -> Parts:
+        return Parts(
+            settings=self._settings,
+            ffmpeg=find_ffmpeg(self._settings.ffmpeg),
+            candidate=next(c for c in CANDIDATES if c.name == self._spec.encoder),
+            timing=stream_timing(self._settings),
+            intake=intake,
+            store=store,
+            first_msn=self._spec.first_msn,
+        )
+
+    def _bound_bytes(self) -> int:
+        total_kbit = self._settings.video_kbit + self._settings.audio_kbit
+        timing = stream_timing(self._settings)
+        return disk_bound_bytes(timing, self._settings.window_segments, total_kbit)
+
+
+def media_format(settings: Settings) -> MediaFormat:
+    """The raw media of a stream.
+
+    Raises:
+        FormatError: a size or rate that no stream can have.
+    """
+    return MediaFormat(
+        settings.width,
+        settings.height,
+        settings.fps,
+        settings.audio_rate_hz,
+        settings.audio_channels,
+    )
+
+
+def stream_timing(settings: Settings) -> Timing:
+    """The fixed arithmetic of a stream."""
+    return plan(
+        fps=settings.fps,
+        audio_rate_hz=settings.audio_rate_hz,
+        part_seconds=settings.part_seconds,
+        segment_seconds=settings.segment_seconds,
+    )
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace a small file atomically; a full disk is no reason to stop a stream."""
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        partial.write_text(json.dumps(value))
+        partial.rename(path)
+    except OSError as error:
+        reason = error.strerror
+        event(log, "state_unwritten", level=logging.WARNING, path=path, reason=reason)

@@ -1,0 +1,294 @@
+"""One live stream: its timeline, its ffmpeg child and its two renditions, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from config import Settings
+from encoder.arguments import Pipes, compile_argv
+from encoder.candidates import Candidate, RateControl
+from encoder.child import EncoderChild
+from encoder.clock import NANOSECONDS, MediaClock
+from encoder.errors import EncoderError, EncoderExited, StoreUnwritable, StreamBroken
+from encoder.feeder import Feeder, slate
+from encoder.ffmpeg import Ffmpeg
+from encoder.fragments import FragmentReader, Init
+from encoder.intake import Intake
+from encoder.packager import PLAYLIST_NAME, Calendar, Era, Layout, Rendition
+from encoder.playlist import AudioMedia, Variant, render_multivariant
+from encoder.store import StreamStore
+from encoder.timing import AAC_FRAME_SAMPLES, Timing
+from logs import event
+
+MULTIVARIANT_NAME = "index.m3u8"
+VIDEO, AUDIO = "v0", "a0"
+# An encoder that gives nothing for so long while frames go in is stuck, and is replaced.
+STUCK_NS = 2 * NANOSECONDS
+# A new encoder is fed two AAC frames again: its first ones are not yet the real sound.
+AAC_WARM_UP_FRAMES = 2
+RESTART_DELAYS_SECONDS = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0)
+HEALTHY_NS = 60 * NANOSECONDS
+# An encoder that ends before its first frame so many times in a row will not get better.
+BARREN_RUNS = 3
+# Boxes, and AAC's own swing around its rate.
+VIDEO_OVERHEAD, AUDIO_OVERHEAD = 1.05, 1.15
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a stream is built of."""
+
+    settings: Settings
+    ffmpeg: Ffmpeg
+    candidate: Candidate
+    timing: Timing
+    intake: Intake
+    store: StreamStore
+    first_msn: int
+
+
+class LiveStream:
+    """Runs from the source's first picture until :meth:`finish`.
+
+    Unit 0 of its timeline lies one segment in the past and is fed as fast as the encoder takes it,
+    so the first segment is complete at once and a player need not wait for it.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._media = parts.intake.media
+        self._timing = parts.timing
+        epoch = time.monotonic_ns() - parts.timing.segment_frames * NANOSECONDS // self._media.fps
+        # Part of every URI: no run ever publishes other bytes under an old name.
+        self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
+        self._calendar = Calendar(Era(parts.first_msn, _wall_ms(epoch), self._run_name))
+        layout = Layout(parts.timing, parts.settings.window_segments)
+        shared = (layout, self._calendar, parts.store)
+        self._video = Rendition(VIDEO, parts.timing.video, *shared)
+        self._audio = Rendition(AUDIO, parts.timing.audio, *shared)
+        self._video.peers, self._audio.peers = [self._audio], [self._video]
+        self._init: dict[str, bytes] = {}
+        clock = MediaClock(self._media.fps, epoch)
+        self._feeder = Feeder(self._media, clock, parts.intake, _first_picture(parts.intake))
+        self._child: EncoderChild | None = None
+        self._wake: asyncio.TimerHandle | None = None
+        self._finished = asyncio.Event()
+        self._error: EncoderError | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_output_ns = self._run_began_ns = self._run_began_unit = 0
+        self._restarts = self._barren = self._slip_shown = 0
+        self._live = False
+
+    async def run(self) -> None:
+        """Play until :meth:`finish` is called; the child is reaped in any case.
+
+        Raises:
+            EncoderError: the stream cannot go on.
+        """
+        self._parts.intake.on_unit = self._pump
+        try:
+            await self._start_child()
+            await self._finished.wait()
+        finally:
+            await self._close()
+        if self._error is not None:
+            raise self._error
+
+    def finish(self, error: EncoderError | None = None) -> None:
+        """Stop the stream, because of an error or by wish."""
+        self._error = self._error or error
+        self._finished.set()
+
+    def figures(self) -> dict[str, Any]:
+        """What the API tells about the stream; times in seconds, sizes in bytes."""
+        frame_seconds = self._timing.video.frame_seconds
+        return {
+            "state": "live" if self._live else "starting",
+            "encoder": self._parts.candidate.name,
+            "source": "connected" if self._parts.intake.connected else "waiting",
+            "msn": self._video.segmenter.msn,
+            "media_seconds": float(self._video.segmenter.next_frame * frame_seconds),
+            "units_fed": self._feeder.counters.fed,
+            "units_repeated": self._feeder.counters.repeated,
+            "units_dropped": self._parts.intake.dropped,
+            "units_skipped": self._feeder.clock.skipped,
+            "overloaded": self._feeder.overloaded,
+            "encoder_restarts": self._restarts,
+            "disk_bytes": self._parts.store.used_bytes,
+            "disk_bound_bytes": self._parts.store.limit_bytes,
+        }
+
+    # --- the child -------------------------------------------------------------------------------
+
+    async def _start_child(self) -> None:
+        """Start ffmpeg where the published media ends: at the beginning, or after a crash."""
+        unit = self._video.segmenter.next_frame
+        next_sample = self._audio.segmenter.next_frame * AAC_FRAME_SAMPLES
+        sample = max(0, next_sample - AAC_WARM_UP_FRAMES * AAC_FRAME_SAMPLES)
+        video_reader = FragmentReader(unit * self._timing.video.frame_ticks)
+        audio_reader = FragmentReader(sample)
+        self._run_began_unit = unit
+        self._run_began_ns = self._last_output_ns = time.monotonic_ns()
+        child = await EncoderChild.start(
+            lambda pipes: self._argv(pipes, unit),
+            frame_bytes=self._media.frame_bytes,
+            on_idle=self._pump,
+            on_video=lambda data: self._take(self._video, video_reader, data),
+            on_audio=lambda data: self._take(self._audio, audio_reader, data),
+            on_end=lambda: self._replace_child("its output ended"),
+        )
+        self._child = child
+        name = self._parts.candidate.name
+        event(log, "encoder_started", encoder=name, pid=child.pid, unit=unit)
+        self._feeder.begin_run(child.video, child.audio, unit, sample)
+        self._feeder.expect_backlog(self._feeder.clock.owed(time.monotonic_ns()))
+        self._pump()
+
+    def _argv(self, pipes: Pipes, first_frame: int) -> list[str]:
+        return compile_argv(
+            self._parts.ffmpeg.path,
+            self._parts.candidate,
+            self._media,
+            self._timing,
+            video_kbit=self._parts.settings.video_kbit,
+            audio_kbit=self._parts.settings.audio_kbit,
+            pipes=pipes,
+            first_frame=first_frame,
+        )
+
+    def _replace_child(self, why: str) -> None:
+        """The child is of no use any more: reap it and start another where it left off."""
+        child, self._child = self._child, None
+        if child is not None and not self._finished.is_set():
+            self._feeder.end_run()
+            task = asyncio.ensure_future(self._restart(child, why))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _restart(self, child: EncoderChild, why: str) -> None:
+        status = await child.stop(drain=False)
+        exited = EncoderExited(child.argv, status, list(child.stderr_tail))
+        event(log, "encoder_ended", level=logging.ERROR, why=why, status=status, reason=exited)
+        now = time.monotonic_ns()
+        gave_frames = self._video.segmenter.next_frame > self._run_began_unit
+        self._barren = 0 if gave_frames else self._barren + 1
+        if self._barren >= BARREN_RUNS:
+            self.finish(exited)
+            return
+        if now - self._run_began_ns > HEALTHY_NS:
+            self._restarts = 0
+        delay = RESTART_DELAYS_SECONDS[min(self._restarts, len(RESTART_DELAYS_SECONDS) - 1)]
+        self._restarts += 1
+        await asyncio.sleep(delay)
+        if not self._finished.is_set():
+            await self._start_child()
+
+    # --- media -----------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Feed what is due, then sleep until something can change by itself."""
+        now = time.monotonic_ns()
+        self._feeder.pump(now)
+        if self._wake is not None:
+            self._wake.cancel()
+        wait_ns = self._feeder.next_wake_ns(now) - now
+        self._wake = asyncio.get_running_loop().call_later(wait_ns / NANOSECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._feeder.drop_surplus(time.monotonic_ns())
+        self._pump()
+        if self._child is not None and time.monotonic_ns() - self._last_output_ns > STUCK_NS:
+            self._replace_child(f"no output for {STUCK_NS / NANOSECONDS:g} s")
+
+    def _take(self, rendition: Rendition, reader: FragmentReader, data: bytes) -> None:
+        """Bytes of one rendition came out of ffmpeg."""
+        self._last_output_ns = time.monotonic_ns()
+        try:
+            for item in reader.feed(data):
+                if isinstance(item, Init):
+                    self._take_init(rendition, item)
+                elif item.dts_ticks >= rendition.segmenter.next_ticks:  # else priming, or known
+                    rendition.add(item)
+            self._after_media()
+        except StoreUnwritable as error:
+            self.finish(error)
+        except EncoderError as error:
+            self._replace_child(str(error))
+
+    def _take_init(self, rendition: Rendition, init: Init) -> None:
+        known = self._init.setdefault(rendition.name, init.data)
+        if known != init.data:
+            raise StreamBroken("the new encoder's parameters differ from the old one's")
+        if rendition.track is None:
+            rendition.set_init(init.data, init.track, self._run_name)
+
+    def _after_media(self) -> None:
+        if not self._live and self._video.complete_segments and self._audio.complete_segments:
+            text = multivariant(self._parts.settings, self._video, self._audio)
+            self._parts.store.publish(MULTIVARIANT_NAME, text.encode())
+            self._live = True
+            event(log, "stream_live", folder=self._parts.store.folder)
+        self._show_slip()
+
+    def _show_slip(self) -> None:
+        """Units were given up: from the next segment on, the wall clock is set right (14, 16)."""
+        slip = self._feeder.clock.skipped - self._slip_shown
+        if slip >= self._media.fps:
+            self._slip_shown += slip
+            anchor_ms = self._calendar.newest.anchor_ms + slip * 1000 // self._media.fps
+            first_msn = 1 + max(self._video.segmenter.msn, self._audio.segmenter.msn)
+            self._calendar.begin(Era(first_msn, anchor_ms, self._run_name))
+            event(log, "clock_moved", level=logging.WARNING, units=slip, msn=first_msn)
+
+    async def _close(self) -> None:
+        self._finished.set()
+        self._parts.intake.on_unit = lambda: None
+        if self._wake is not None:
+            self._wake.cancel()
+        self._feeder.end_run()
+        for task in list(self._tasks):
+            await task
+        if self._child is not None:
+            await self._child.stop(drain=self._error is None)
+
+
+def _wall_ms(monotonic_ns: int) -> int:
+    return (time.time_ns() - (time.monotonic_ns() - monotonic_ns)) // 1_000_000
+
+
+def _first_picture(intake: Intake) -> Any:
+    """The source's first picture where it is there already, else a slate."""
+    picture = slate(intake.media)
+    first = intake.peek()
+    if first is not None:
+        picture[:] = first.frame
+    return picture
+
+
+def multivariant(settings: Settings, video: Rendition, audio: Rendition) -> str:
+    """The multivariant playlist, its codecs read from the real init segments (47)."""
+    assert video.track is not None
+    assert audio.track is not None
+    rate = RateControl.constant(settings.video_kbit)
+    sound = settings.audio_kbit * AUDIO_OVERHEAD
+    # 48: a segment holds at most what the rate and a full buffer give.
+    peak = (rate.max_kbit + rate.buffer_kbit / settings.segment_seconds) * VIDEO_OVERHEAD + sound
+    average = rate.video_kbit * VIDEO_OVERHEAD + sound
+    variant = Variant(
+        uri=f"{VIDEO}/{PLAYLIST_NAME}",
+        codecs=video.track.codecs,
+        width=video.track.width,
+        height=video.track.height,
+        fps=settings.fps,
+        bandwidth=round(peak * 1000),
+        average_bandwidth=round(average * 1000),
+    )
+    media = AudioMedia(f"{AUDIO}/{PLAYLIST_NAME}", audio.track.codecs, settings.audio_channels)
+    return render_multivariant(media, (variant,))
