@@ -47,6 +47,7 @@ TRIAL_FRAMES = 12
 TRIAL_GOP_FRAMES = 6  # two GOPs: the second shows that IDR frames come when asked for
 TRIAL_CUT_FRAME = 4  # a new scene in the middle of a GOP
 MAX_DIFFERENCE = 16.0  # of 255. libx264 stays below 3; grey is at 40, green at 100, black at 127.
+_QUIET = ("-hide_banner", "-nostats", "-loglevel", LOG_LEVEL)  # stderr holds reasons only
 SIZE_LIMITS = (16, 4096)
 FPS_LIMITS = (1, 60)
 
@@ -91,7 +92,9 @@ class _Job:
             fps_mode="passthrough",  # one frame out for each in; a missing one must show
             vf=video_filter(self.candidate),
             **video_arguments(self.candidate, RateControl.constant(kbit), TRIAL_GOP_FRAMES, fps),
-        ).global_args("-hide_banner", "-loglevel", LOG_LEVEL, *global_arguments(self.candidate))
+        ).global_args(
+            "-hide_banner", "-nostats", "-loglevel", LOG_LEVEL, *global_arguments(self.candidate)
+        )
         return [self.ffmpeg.path, *argv_compiler.get_args(output)]
 
     @property
@@ -107,7 +110,7 @@ class _Job:
             pix_fmt="bgr24",
             fps_mode="passthrough",
             vf=small,
-        ).global_args("-hide_banner", "-loglevel", LOG_LEVEL)
+        ).global_args(*_QUIET)
         return [self.ffmpeg.path, *argv_compiler.get_args(output)]
 
     def key(self, driver: str) -> str:
@@ -308,8 +311,9 @@ def _exit_reason(job: _Job, encoded: Finished, deadline: float, stop: threading.
     # ffmpeg looks at the options first. Where it lacks the encoder, that is the thing to say.
     argv = [job.ffmpeg.path, "-hide_banner", "-h", f"encoder={job.candidate.name}"]
     asked = run_to_end(argv, [], deadline, stop)
-    said = telling_line(asked.stderr)
-    return said if job.candidate.name in said else reason
+    said = asked.stdout.decode("utf-8", "replace") + asked.stderr  # 9 writes it to stdout
+    unknown = (line for line in said.splitlines() if "is not recognized by" in line)
+    return next(unknown, reason)
 
 
 def stream_fault(data: bytes) -> str:

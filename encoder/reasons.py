@@ -29,7 +29,7 @@ _GENERIC = re.compile(
 )
 # Where no error line is specific (VA-API), the device's verbose lines are.
 _HINT = re.compile(
-    r"is not recognized by|no render device|no available|cannot (?:open|load)|failed to"
+    r"no render device|no available|cannot (?:open|load)|failed to"
     r"|unable to|not found|unsupported|no va display",
     re.IGNORECASE,
 )

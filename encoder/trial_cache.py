@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ LAYOUT = 1  # of the file; another number is another lipstream's, and is ignored
 RETRY_FAILURE_SECONDS = 600.0  # a driver may come up later
 MAX_ENTRIES = 200
 
-Entry = dict[str, object]
+Entry = dict[str, Any]
 
 _KINDS: dict[str, type] = {"works": bool, "reason": str, "milliseconds": int, "at": float}
 
@@ -61,7 +62,7 @@ class TrialCache:
         entry = self._load().get(key)
         if entry is None:
             return None
-        age = self._now() - float(str(entry["at"]))
+        age = self._now() - entry["at"]
         return entry if entry["works"] or 0 <= age < RETRY_FAILURE_SECONDS else None
 
     def put(self, new: Mapping[str, Entry]) -> None:
@@ -69,7 +70,7 @@ class TrialCache:
         if not new or self._file is None:
             return
         entries = self._load() | {key: entry | {"at": self._now()} for key, entry in new.items()}
-        newest = sorted(entries, key=lambda key: float(str(entries[key]["at"])))[-MAX_ENTRIES:]
+        newest = sorted(entries, key=lambda key: entries[key]["at"])[-MAX_ENTRIES:]
         document = {"layout": LAYOUT, "trials": {key: entries[key] for key in newest}}
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
