@@ -101,7 +101,7 @@ _AMF = Candidate(
     name="h264_amf",
     hardware=True,
     platforms=("linux", "win32"),
-    needs="an AMD GPU with its AMF runtime (libamfrt64), and ffmpeg 7.1 or newer",
+    needs="an AMD GPU with its AMF runtime (libamfrt64), and a recent ffmpeg",
     pixels="format=nv12",
     own=_flags(
         **{
@@ -124,7 +124,7 @@ _VIDEOTOOLBOX = Candidate(
     name="h264_videotoolbox",
     hardware=True,
     platforms=("darwin",),
-    needs="a Mac whose media engine is free, and ffmpeg 6.0 or newer",
+    needs="a Mac whose media engine is free, and a recent ffmpeg",
     pixels="format=nv12",
     own=_flags(
         **{
