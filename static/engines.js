@@ -1,6 +1,6 @@
 // The two ways to play HLS, behind one shape:
 //   start(), stop(), goLive() after a pause, madeAt -> Date|null, livePosition -> seconds|null
-// and two reports: failed(why) once, when the engine cannot go on; noted(error) for the record.
+// and two reports: failed(why, "network"|"media") when the engine cannot go on; noted(error) for the record.
 
 import Hls from "./vendor/hls.min.mjs";
 
@@ -91,13 +91,13 @@ export class HlsJsEngine {
     if (!data.fatal) return;
     if (data.type === Hls.ErrorTypes.NETWORK_ERROR) this.#onNetworkError(data);
     else if (data.type === Hls.ErrorTypes.MEDIA_ERROR) this.#onMediaError(data);
-    else this.failed(data.details);
+    else this.failed(data.details, "media");
   }
 
   #onNetworkError(data) {
     // A playlist or segment that is gone does not come back: a restarted stream has new addresses.
     const gone = GONE.has(data.response?.code) || data.details.startsWith("manifest");
-    if (gone || this.#networkRetries >= NETWORK_RETRIES) return this.failed(data.details);
+    if (gone || this.#networkRetries >= NETWORK_RETRIES) return this.failed(data.details, "network");
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#hls.startLoad(), 500 * 2 ** this.#networkRetries);
     this.#networkRetries += 1;
@@ -106,7 +106,7 @@ export class HlsJsEngine {
   #onMediaError(data) {
     const hopeless = data.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR;
     const again = performance.now() - this.#recoveredAt < MEDIA_RECOVERY_APART_MS;
-    if (hopeless || again) return this.failed(data.details);
+    if (hopeless || again) return this.failed(data.details, "media");
     this.#recoveredAt = performance.now();
     this.#hls.recoverMediaError();
   }
@@ -153,6 +153,6 @@ export class NativeEngine {
     const { code, message } = this.video.error;
     const details = message || `media error ${code}`;
     this.noted({ details, fatal: true, status: null });
-    this.failed(details);
+    this.failed(details, code === MediaError.MEDIA_ERR_NETWORK ? "network" : "media");
   }
 }

@@ -11,11 +11,13 @@ const RETRY_MS = 1000;
 const PEEK_MS = 2500;
 /** From here on the player is asked whether it alone stands still (a stuck decoder). */
 const SUSPECT_AFTER_MS = 3000;
+/** A slow network is given this much more before its first picture. */
+const FIRST_PICTURE_MS = 7000;
 /** Time for hls.js to measure where the live edge is, before the start-up delay is jumped over. */
 const SETTLE_MS = 600;
 /** More than this behind the live position, playing on is worse than one jump. */
 const FAR_BEHIND_SECONDS = 3;
-/** So many failures in a row without one picture mean: not a hiccup, this cannot be played. */
+/** So many undecodable starts in a row, without one picture: this is no hiccup. */
 const HOPELESS_FAILURES = 3;
 const KEPT_ERRORS = 50;
 
@@ -41,6 +43,7 @@ export class Session {
   #inStall = false;
   #position = 0;
   #movedAt = null; // null: not one picture from this engine yet
+  #attachedAt = 0;
   #startedMovingAt = 0;
   #suspicion = null;
   #finish = () => {};
@@ -63,7 +66,7 @@ export class Session {
   }
 
   get latencySeconds() {
-    return this.state === "live" ? latencySeconds(this.#engine.madeAt, Date.now()) : null;
+    return this.state === "live" ? latencySeconds(this.#engine?.madeAt ?? null, Date.now()) : null;
   }
 
   /** Runs until the page closes. */
@@ -73,6 +76,7 @@ export class Session {
       return;
     }
     this.video.addEventListener("waiting", () => this.#onWaiting());
+    this.video.addEventListener("loadeddata", () => { this.firstFrameMs ??= Math.round(performance.now()); });
     setInterval(() => this.#tick(), TICK_MS);
     for (;;) {
       await this.#untilFound();
@@ -114,19 +118,29 @@ export class Session {
   /** Plays until the engine cannot go on. */
   async #play() {
     this.#movedAt = null;
+    this.#attachedAt = performance.now();
     this.#settled = false;
     this.#suspicion = null;
     const over = new Promise((resolve) => { this.#finish = resolve; });
     this.#engine = new this.engineClass(this.video, this.url, {
-      failed: (why) => this.#finish(why),
+      failed: (why, cause) => {
+        if (cause === "media") this.#onUnplayable(why);
+        this.#finish();
+      },
       noted: (error) => this.#note(error),
     });
     this.#engine.start();
     if (this.#wantsPlay) this.play();
-    const why = await over;
-    if (why !== "ended" && ++this.#failures >= HOPELESS_FAILURES) this.#giveUp(`The stream is there, but this browser cannot play it (${why}).`);
+    await over;
     this.#engine.stop();
     this.#engine = null;
+    this.#update();
+  }
+
+  #onUnplayable(why) {
+    this.#failures += 1;
+    if (this.#failures < HOPELESS_FAILURES) return;
+    this.#giveUp(`The stream is there, but this browser cannot play it (${why}).`);
   }
 
   #giveUp(reason) {
@@ -172,7 +186,7 @@ export class Session {
     const { video } = this;
     if (video.ended) {
       this.#ended = true;
-      return this.#finish("ended");
+      return this.#finish();
     }
     const moved = video.currentTime !== this.#position && !video.paused && !video.seeking;
     this.#position = video.currentTime;
@@ -182,7 +196,6 @@ export class Session {
 
   #onMoved(now) {
     if (this.#movedAt === null) {
-      this.firstFrameMs ??= Math.round(now);
       this.#startedMovingAt = now;
       this.reason = "";
       this.#failures = 0;
@@ -207,7 +220,8 @@ export class Session {
 
   /** Still for long: if the stream itself goes on meanwhile, the fault is ours and we start over. */
   #suspect(now) {
-    if (this.#movedAt === null || now - this.#movedAt < SUSPECT_AFTER_MS) return;
+    const since = this.#movedAt ?? this.#attachedAt + FIRST_PICTURE_MS;
+    if (now - since < SUSPECT_AFTER_MS) return;
     if (this.#suspicion !== null && now - this.#suspicion.at < PEEK_MS) return;
     const earlier = this.#suspicion;
     const suspicion = { at: now, tail: null };
@@ -215,7 +229,7 @@ export class Session {
     peek(this.url).then(({ status, ended, tail }) => {
       suspicion.tail = status === 200 && !ended ? tail : null;
       const goesOn = earlier?.tail && suspicion.tail && earlier.tail !== suspicion.tail;
-      if (goesOn && this.#suspicion === suspicion) this.#finish("stuck");
+      if (goesOn && this.#suspicion === suspicion) this.#finish();
     });
   }
 }

@@ -1,0 +1,32 @@
+"""What happens where a program that a test drives is not installed: one policy for all of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# WebKitGTK's MiniBrowser is installed beside the library, not on PATH.
+BESIDE_LIBRARIES = ("/usr/lib/*/webkit2gtk-4.*", "/usr/libexec/webkit2gtk-4.*")
+
+
+def require(program: str) -> str:
+    """The program's path; without it the test skips, or fails where skips are forbidden."""
+    found = shutil.which(program, path=_search_path())
+    if found is not None:
+        return found
+    reason = f"{program} is not installed"
+    if skips_forbidden():
+        pytest.fail(f"{reason}, and skips are forbidden here (CI or LIPSTREAM_FORBID_SKIPS)")
+    pytest.skip(reason)
+
+
+def skips_forbidden() -> bool:
+    return os.environ.get("CI") == "true" or os.environ.get("LIPSTREAM_FORBID_SKIPS") == "1"
+
+
+def _search_path() -> str:
+    beside = [str(p) for pattern in BESIDE_LIBRARIES for p in Path("/").glob(pattern[1:])]
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), *beside])

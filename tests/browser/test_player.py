@@ -1,0 +1,90 @@
+"""The player page in a real Chromium, against the real service."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+
+from tests.browser.watching import diagnostics, until, until_live, watch
+
+pytestmark = pytest.mark.browser
+
+DELAY = re.compile(r"([\d.]+) s behind real time")
+
+
+def _complaints(browser: Chrome) -> list[str]:
+    """Severe rows of the console: script errors, refused by CSP, resources that failed."""
+    rows = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return [row["message"] for row in rows if row["level"] == "SEVERE"]
+
+
+def test_plays_twenty_seconds_without_interruption(chromium: Chrome, service: str) -> None:
+    chromium.get(service + "/")
+    until_live(chromium)
+    seen = watch(chromium, seconds=20)
+    assert 20 <= seen.wall_seconds < 21
+    assert seen.media_seconds >= 19
+    assert seen.interruptions == []
+    assert (seen.same, seen.changed >= 90) == (0, True), "a picture every 0.2 s, each a new one"
+    assert seen.darkest > 32, "not black"
+    after = diagnostics(chromium)
+    assert (after["state"], after["engine"]) == ("live", "hls.js")
+    assert (after["stalls"], after["fatalErrors"], after["errors"]) == (0, 0, [])
+    assert 0.1 < after["latencySeconds"] < 6
+    shown = DELAY.fullmatch(chromium.find_element(By.ID, "delay").text)
+    assert shown is not None
+    assert float(shown[1]) == pytest.approx(after["latencySeconds"], abs=0.3)
+    assert _complaints(chromium) == []
+
+
+def test_one_tap_gives_sound(chromium: Chrome, service: str) -> None:
+    chromium.get(service + "/")
+    until_live(chromium)
+    button = chromium.find_element(By.ID, "sound")
+    assert chromium.execute_script("return document.querySelector('video').muted")
+    assert button.text == "Tap for sound"
+    button.click()
+    assert not chromium.execute_script("return document.querySelector('video').muted")
+    assert button.text == "Sound on"
+    decoded = "return document.querySelector('video').webkitAudioDecodedByteCount"
+    before = chromium.execute_script(decoded)
+    until("sound is decoded", lambda: chromium.execute_script(decoded) > before + 2000, 5)
+    assert diagnostics(chromium)["state"] == "live"
+
+
+def test_pause_says_paused_and_play_returns_to_live(chromium: Chrome, service: str) -> None:
+    chromium.get(service + "/")
+    until_live(chromium)
+    chromium.find_element(By.ID, "pause").click()
+    until("paused", lambda: diagnostics(chromium)["state"] == "paused", 2)
+    chromium.find_element(By.ID, "resume").click()
+    until("live again", lambda: diagnostics(chromium)["state"] == "live", 5)
+
+
+def test_waits_for_a_stream_that_is_not_there(chromium: Chrome, service: str) -> None:
+    chromium.get(service + "/?stream=nobody")
+    detail = chromium.find_element(By.ID, "detail")
+    until("the page says why", lambda: "no stream “nobody” yet" in detail.text, 5)
+    assert diagnostics(chromium)["state"] == "connecting"
+    assert chromium.find_element(By.ID, "state").text == "Connecting"
+    not_found = [row for row in _complaints(chromium) if "live/nobody/index.m3u8" in row]
+    again = lambda: "live/nobody/index.m3u8" in "".join(_complaints(chromium))  # noqa: E731
+    assert not_found
+    until("the page looks again", again, 3)
+    assert diagnostics(chromium)["errors"] == []
+
+
+def test_content_security_policy_is_sent_and_kept(chromium: Chrome, service: str) -> None:
+    script = """
+        const done = arguments[arguments.length - 1];
+        fetch("/").then(r => done(r.headers.get("content-security-policy")));
+    """
+    chromium.get(service + "/demo")
+    policy = chromium.execute_async_script(script)
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    until_live(chromium)
+    assert _complaints(chromium) == []

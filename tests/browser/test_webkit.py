@@ -1,0 +1,56 @@
+"""WebKitGTK, the nearest thing to Safari on Linux: its own HLS player, and hls.js in it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from tests.browser.watching import diagnostics, until, until_live, watch
+
+pytestmark = pytest.mark.browser
+
+LOOK = """
+    const video = document.querySelector("video");
+    return { seconds: video.currentTime, error: video.error && video.error.message,
+             width: video.videoWidth };
+"""
+
+
+def test_bare_video_element_plays_natively(
+    webkit: WebDriver, service: str, other_origin: str
+) -> None:
+    """Clock and errors only: this player (GStreamer 1.22) paints just one picture of live fMP4."""
+
+    def look() -> dict[str, Any]:
+        found: dict[str, Any] = webkit.execute_script(LOOK)
+        assert found["error"] is None
+        return found
+
+    webkit.get(f"{other_origin}/native.html?src={quote(service)}/live/demo/index.m3u8")
+    first = until("a picture size and a running clock", lambda: _started(look()), 15)
+    until("five seconds more", lambda: look()["seconds"] >= first["seconds"] + 5, 8)
+
+
+def _started(found: dict[str, Any]) -> dict[str, Any] | None:
+    return found if found["width"] and found["seconds"] else None
+
+
+def test_page_plays_with_hls_js(webkit: WebDriver, service: str) -> None:
+    webkit.get(service + "/")
+    until_live(webkit)
+    seen = watch(webkit, seconds=8)
+    assert seen.media_seconds >= 7.5
+    assert seen.interruptions == []
+    assert seen.changed >= 30
+    assert seen.darkest > 32, "not black"
+    after = diagnostics(webkit)
+    assert (after["state"], after["engine"], after["fatalErrors"]) == ("live", "hls.js", 0)
+
+
+def test_page_plays_natively_when_asked(webkit: WebDriver, service: str) -> None:
+    webkit.get(service + "/?engine=native")
+    until_live(webkit)
+    assert diagnostics(webkit)["engine"] == "native"
