@@ -77,8 +77,8 @@ def _dress(browser: webdriver.Chrome, view: View) -> None:
         "mobile": view.width < 600,
     }
     scheme = {"features": [{"name": "prefers-color-scheme", "value": view.scheme}]}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[no-untyped-call]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)  # type: ignore[no-untyped-call]
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
 
 
 @contextmanager
