@@ -5,7 +5,8 @@ The clock says which unit is due, the intake what the source has sent. Rules of 
 - time never stops: a unit that does not come in time is the last picture and silence;
 - a start, or an encoder's restart, owes many units at once: they are fed as fast as ffmpeg takes
   them, so the stream begins with a whole segment and a replaced encoder catches up;
-- an encoder slower than real time costs whole units at the input, never a growing delay.
+- an encoder slower than real time costs whole units at the input, never a growing delay: for
+  each unit that the timeline gives up the source loses one, so it stays in step with the clock.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class Feeder:
     _held: Unit | None = None
     _allowed_behind: int = SLACK_UNITS
     _overloaded_until_ns: int = 0
+    _to_drop: int = 0  # units that the source shall lose for those the timeline gave up
     _silence: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,7 +127,7 @@ class Feeder:
 
     def pump(self, now_ns: int) -> None:
         """Feed what is due and possible at ``now_ns`` (monotonic)."""
-        if self._video is None:
+        if self._video is None:  # between two encoders units wait, nothing is late yet
             return
         self._watch_load(now_ns)
         while self._can_write() and self.clock.owed(now_ns):
@@ -141,18 +143,12 @@ class Feeder:
 
     @property
     def _grace_ns(self) -> int:
-        """A unit may come half a frame late before it is replaced by the last picture."""
-        return NANOSECONDS // self.media.fps // 2
+        """A unit may come one frame and a half late before the last picture replaces it.
 
-    def drop_surplus(self, now_ns: int) -> None:
-        """Once a tick: a stuck encoder must not slow the source down.
-
-        Units that wait are given up, oldest first, when the encoder is behind by more of them
-        than may wait. At a start or a restart the source waits instead: nothing is lost then.
+        Less would make gaps in the sound of every short stall of a busy machine; the part it
+        belongs to is published later by no more than this.
         """
-        late = self.clock.owed(now_ns) > QUEUE_UNITS and self._allowed_behind == SLACK_UNITS
-        if late and self.intake.waiting >= QUEUE_UNITS:
-            self.intake.drop_oldest()
+        return 3 * NANOSECONDS // self.media.fps // 2
 
     def _can_write(self) -> bool:
         if self._video is None or self._audio is None:
@@ -172,7 +168,12 @@ class Feeder:
         elif self.overloaded and now_ns > self._overloaded_until_ns:
             self._overloaded_until_ns = 0
         if self.overloaded and owed > self.intake.waiting:
-            self.clock.skip(owed - max(1, self.intake.waiting))
+            given_up = owed - max(1, self.intake.waiting)
+            self.clock.skip(given_up)
+            self._to_drop += given_up
+        while self._to_drop and self.intake.waiting > 1:
+            self.intake.drop_oldest()
+            self._to_drop -= 1
 
     def _feed_one(self, now_ns: int) -> bool:
         """Feed the next unit; False: wait for the source a little longer."""

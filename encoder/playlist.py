@@ -204,6 +204,7 @@ class Position:
     """How far a media playlist is: all that a blocking reload has to be compared with."""
 
     last_msn: int  # of the newest complete segment
+    last_parts: int  # parts of that segment that are listed
     parts: int  # parts of segment last_msn + 1 that are listed
     target_duration: int
     part_target: Fraction | None
@@ -232,10 +233,13 @@ def read_position(text: str) -> Position:
             raise ValueError(f"no {name} in the playlist")
         numbers[name] = int(match[1])
     complete = text.count("\n#EXTINF:")
-    tail = text[text.rfind("\n#EXTINF:") + 1 :]
+    before, _extinf, tail = text.rpartition("\n#EXTINF:")
+    tail = tail if complete else text
+    last = before.rpartition("\n#EXTINF:")[2]
     part_target, hint = _PART_TARGET.search(text), _HINT.search(text)
     return Position(
         last_msn=numbers["MEDIA-SEQUENCE"] + complete - 1,
+        last_parts=last.count("\n#EXT-X-PART:") if complete else 0,
         parts=tail.count("\n#EXT-X-PART:"),
         target_duration=numbers["TARGETDURATION"],
         part_target=Fraction(part_target[1]) if part_target else None,

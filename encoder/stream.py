@@ -202,7 +202,6 @@ class LiveStream:
         self._wake = asyncio.get_running_loop().call_later(wait_ns / NANOSECONDS, self._tick)
 
     def _tick(self) -> None:
-        self._feeder.drop_surplus(time.monotonic_ns())
         self._pump()
         if self._child is not None and time.monotonic_ns() - self._last_output_ns > STUCK_NS:
             self._replace_child(f"no output for {STUCK_NS / NANOSECONDS:g} s")

@@ -1,0 +1,143 @@
+"""Where the media lives: a tmpfs, locked by one service at a time, emptied at both ends.
+
+::
+
+    <media root>/live/<id>/...   published files; a static file server may serve `live`
+    <media root>/run/<id>.sock   sources connect here (mode 0700)
+    <media root>/run/<id>.json   figures of the stream
+    <media root>/.lock           held while a service runs
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from encoder.errors import StoreFull, StoreUnwritable
+from logs import event
+
+LIVE, RUN, LOCK = "live", "run", ".lock"
+MOUNT_POINT = Path(__file__).resolve().parent.parent / "tmpfs"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a tmpfs on every Linux
+MOUNTS = Path("/proc/mounts")
+# sun_path of struct sockaddr_un on Linux, its final NUL included.
+LONGEST_SOCKET_PATH = 107
+
+log = logging.getLogger(__name__)
+
+
+class MediaRoot:
+    """A chosen and locked media root. Use as a context: leaving it removes all media."""
+
+    def __init__(self, path: Path, needed_bytes: int) -> None:
+        self.path = path
+        self._needed_bytes = needed_bytes
+        self._lock: int | None = None
+        self._made_by_us = False
+
+    @property
+    def live(self) -> Path:
+        """Folder of the published files."""
+        return self.path / LIVE
+
+    @property
+    def run(self) -> Path:
+        """Folder of sockets and figures, for this user alone."""
+        return self.path / RUN
+
+    def __enter__(self) -> MediaRoot:
+        try:
+            self._made_by_us = not self.path.exists()
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            self._empty()
+            self.live.mkdir()
+            self.run.mkdir(mode=0o700)
+            self._check_room()
+        except OSError as error:
+            self.__exit__()
+            raise StoreUnwritable.of(self.path, error) from error
+        except StoreUnwritable:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is None:
+            return
+        self._empty()
+        with suppress(OSError):
+            (self.path / LOCK).unlink(missing_ok=True)
+            if self._made_by_us:
+                self.path.rmdir()
+        os.close(self._lock)
+        self._lock = None
+
+    def _take_lock(self) -> None:
+        """One service at a time: a second one would remove the media of the first."""
+        lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            reason = "another lipstream is using it; stop that one or give another folder"
+            raise StoreUnwritable(self.path, reason) from error
+        self._lock = lock
+
+    def _empty(self) -> None:
+        for name in (LIVE, RUN):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+
+    def _check_room(self) -> None:
+        room = os.statvfs(self.path)
+        free_bytes = room.f_bavail * room.f_frsize
+        if free_bytes < self._needed_bytes:
+            raise StoreFull(
+                self.path, f"{free_bytes} bytes are free, a stream needs {self._needed_bytes}"
+            )
+        longest = self.run / ("x" * 64 + ".sock")
+        if len(os.fsencode(longest)) > LONGEST_SOCKET_PATH:
+            raise StoreUnwritable(
+                self.path,
+                f"its path is too long for a socket ({LONGEST_SOCKET_PATH} bytes at most in all)",
+            )
+
+
+def choose(wished: str, port: int) -> Path:
+    """The folder to use: the wished one, tmpfs/ if mounted, /dev/shm, else the plain folder.
+
+    Args:
+        wished: the setting; empty to choose.
+        port: keeps two services of one user apart.
+    """
+    if wished:
+        return Path(wished).resolve()
+    name = f"lipstream-{os.getuid()}-{port}"
+    for base in (MOUNT_POINT, SHARED_MEMORY):
+        if is_tmpfs(base) and os.access(base, os.W_OK):
+            return base / name
+    event(
+        log,
+        "media_on_disk",
+        level=logging.WARNING,
+        folder=MOUNT_POINT,
+        remedy="mount a tmpfs there: it saves the disk some megabytes a minute",
+    )
+    return MOUNT_POINT / name
+
+
+def is_tmpfs(folder: Path) -> bool:
+    """Whether a tmpfs is mounted exactly there (Linux; elsewhere never)."""
+    try:
+        lines = MOUNTS.read_text().splitlines()
+    except OSError:
+        return False
+    mounted = [line.split()[1:3] for line in lines]
+    return [str(folder), "tmpfs"] in mounted

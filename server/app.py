@@ -1,0 +1,66 @@
+"""The Flask application: the page, HLS, the control API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask, Response, request, send_from_directory
+from werkzeug.exceptions import HTTPException
+
+from config import Settings
+from encoder.process import stream_timing
+from server import api, hls
+from server.problems import problem
+
+STATIC = Path(__file__).resolve().parent.parent / "static"
+# The page has no inline script or style; hls.js runs its worker from a blob and feeds a blob.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; connect-src 'self'; "
+    "img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+# The service takes no bodies yet; a request that brings one is refused while it is read.
+MAX_BODY_BYTES = 64 * 1024
+
+
+def create_app(settings: Settings, media_root: Path) -> Flask:
+    """Build the application.
+
+    Args:
+        settings: of the service.
+        media_root: with the folders ``live`` and ``run``.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.register_blueprint(hls.blueprint(media_root / "live"))
+    app.register_blueprint(api.blueprint(settings, stream_timing(settings), media_root))
+    app.add_url_rule("/", "page", _page)
+    app.add_url_rule("/demo", "demo", _page)
+    app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))
+    app.add_url_rule("/static/<path:name>", "asset", _asset)
+    app.register_error_handler(HTTPException, _as_problem)
+    app.after_request(_finish)
+    return app
+
+
+def _page() -> Response:
+    return _asset("index.html")
+
+
+def _asset(name: str) -> Response:
+    response = send_from_directory(STATIC, name)
+    response.headers["Cache-Control"] = "no-cache"  # revalidated: a deploy shows at once
+    return response
+
+
+def _as_problem(error: HTTPException) -> Response:
+    return problem(error.code or 500, error.description or "it failed")
+
+
+def _finish(response: Response) -> Response:
+    """Headers that every answer carries."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith("/live/"):
+        return hls.with_cors(response)
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response

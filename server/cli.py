@@ -1,0 +1,127 @@
+"""The command line: ``lipstream``, or ``python -m server``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+import config
+from config import ConfigError, Settings
+from encoder.errors import EncoderError
+from inference.errors import InferenceError
+from rawmedia import RawMediaError
+from server.errors import ProcessGaveUp, ServerError
+
+BAD_INPUT = 2
+_ENCODER_FLAGS = ("ffmpeg", "encoder", "width", "height", "fps")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Errors are one line on stderr."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except ProcessGaveUp as error:
+        print(f"lipstream: {error}", file=sys.stderr)
+        return error.exit_status
+    except (ConfigError, EncoderError, InferenceError, RawMediaError, ServerError) as error:
+        print(f"lipstream: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; flags come from the fields of :class:`config.Settings`."""
+    parser = argparse.ArgumentParser(
+        prog="lipstream",
+        description="A talking face as a live HLS stream, for every phone and browser.",
+        epilog="Every flag is also an environment variable: --video-kbit is LIPSTREAM_VIDEO_KBIT.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    serve = commands.add_parser(
+        "serve",
+        help="run the service with one stream",
+        description="Run the service: the stream, its encoder, and the web server.",
+        epilog="Examples: lipstream serve  |  lipstream serve --image me.jpg --audio hello.wav  |  "
+        "lipstream serve --source camera:0 --host 0.0.0.0 --insecure",
+    )
+    _add_settings(serve, [item.name for item in fields(Settings)])
+    serve.set_defaults(run=_serve)
+    encoders = commands.add_parser(
+        "encoders",
+        help="show which encoders work here",
+        description="Encode a few pictures with each encoder of this ffmpeg, at the stream's "
+        "size, and show which results can be played.",
+    )
+    _add_settings(encoders, _ENCODER_FLAGS)
+    encoders.add_argument("--fresh", action="store_true", help="forget cached results")
+    encoders.add_argument("--json", action="store_true", help="print JSON")
+    encoders.set_defaults(run=_encoders)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    parser.add_argument("--config", metavar="FILE", type=Path, help="read settings from TOML")
+    known = {item.name: item for item in fields(Settings)}
+    for name in names:
+        _add_flag(parser, known[name])
+
+
+def _add_flag(parser: argparse.ArgumentParser, item: Field[Any]) -> None:
+    flag = "--" + item.name.replace("_", "-")
+    text = item.metadata["help"]
+    if isinstance(item.default, bool):
+        action = argparse.BooleanOptionalAction
+        parser.add_argument(flag, action=action, default=None, help=text)
+        return
+    shown = "" if item.default == "" else f" [{item.default}]"
+    parser.add_argument(
+        flag,
+        metavar=type(item.default).__name__.upper(),
+        help=(text + shown).replace("%", "%%"),
+    )
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    flags = {}
+    for item in fields(Settings):
+        text = getattr(arguments, item.name, None)
+        if isinstance(text, str):
+            flags[item.name] = config.parse_text(item, text, "--" + item.name.replace("_", "-"))
+        elif text is not None:
+            flags[item.name] = text
+    return config.load(file=arguments.config, flags=flags)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from server.serve import serve  # here: `lipstream encoders` need not load a web server
+
+    serve(_settings(arguments))
+    return 0
+
+
+def _encoders(arguments: argparse.Namespace) -> int:
+    import json
+
+    from encoder.ffmpeg import find_ffmpeg
+    from encoder.probe import trials
+    from encoder.report import encoder_json, encoder_table, first_working
+
+    settings = _settings(arguments)
+    ffmpeg = find_ffmpeg(settings.ffmpeg)
+    results = trials(ffmpeg, settings.width, settings.height, settings.fps, fresh=arguments.fresh)
+    chosen = first_working(results) if settings.encoder == "auto" else settings.encoder
+    if arguments.json:
+        print(json.dumps(encoder_json(results, chosen), indent=2))
+    else:
+        size = f"{settings.width}x{settings.height} at {settings.fps} fps"
+        print(f"ffmpeg {ffmpeg.version} ({ffmpeg.path}), {size}; * is used\n")
+        print(encoder_table(results, chosen), end="")
+    return 0 if any(trial.works for trial in results) else 1

@@ -1,0 +1,48 @@
+"""What can go wrong in ``server``. HTTP status codes live in ``server`` and nowhere else.
+
+::
+
+    ServerError
+    ├── PortTaken       the address to listen on is not free
+    ├── Unprotected     a public address without a token
+    └── ProcessGaveUp   a child that does not come up
+"""
+
+from __future__ import annotations
+
+
+class ServerError(Exception):
+    """Root of this folder's errors."""
+
+
+class PortTaken(ServerError):
+    """The address to listen on is not free, or not ours."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        self.host = host
+        self.port = port
+        super().__init__(
+            f"cannot listen on {host}:{port}: {reason}; stop what uses it, or choose another with "
+            f"--port {port + 1 if port else 8000} (with make: LIPSTREAM_PORT={port + 1} make run)"
+        )
+
+
+class Unprotected(ServerError):
+    """A bind address beyond loopback needs a token, or a word that none is wanted."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"host is {host}: beyond loopback anyone could steer the service; set "
+            "LIPSTREAM_API_TOKEN, or say --insecure if the network is yours"
+        )
+
+
+class ProcessGaveUp(ServerError):
+    """A child process ended and starting it again would not help."""
+
+    def __init__(self, name: str, status: int, exit_status: int) -> None:
+        self.name = name
+        self.status = status
+        self.exit_status = exit_status
+        super().__init__(f"the {name} process ended with status {status}; its reason stands above")

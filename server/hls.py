@@ -1,0 +1,183 @@
+"""Playlists, init segments, segments and parts, straight from tmpfs (rules 31-41, 61-70).
+
+A web process holds no stream state: the playlist file itself says how far the stream is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Blueprint, Response, request, send_file
+
+from encoder.packager import PLAYLIST_NAME
+from encoder.playlist import Position, read_position
+from encoder.stream import MULTIVARIANT_NAME
+from server.directives import BadDirective, Directives
+from server.problems import problem
+from server.watcher import FolderWatcher
+
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"  # 61
+MEDIA_TYPES = {"v": "video/mp4", "a": "audio/mp4"}
+# A stream that starts shows its first playlist well within this.
+START_SECONDS = 6.0
+# Rule 63, in target durations: what was found, and what was not.
+FOUND_BLOCKING_TD, FOUND_TD, FOUND_MEDIA_TD = 6, 0.5, 6
+MISSING_BLOCKING_TD, MISSING_TD = 4, 1
+# Used where no playlist says it.
+USUAL_TARGET_DURATION = 2
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_RENDITION = re.compile(r"[av]\d{1,2}")
+_MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.m4s)")
+_EXPOSED = "Age, Date, Content-Length, Content-Range"
+
+
+def blueprint(live: Path) -> Blueprint:
+    """The routes below ``/live``.
+
+    Args:
+        live: folder with one folder per stream.
+    """
+    routes = Blueprint("hls", __name__, url_prefix="/live")
+    origin = _Origin(live)
+    methods = ["GET", "HEAD", "OPTIONS"]
+    for rule, view in (
+        (f"/<stream>/{MULTIVARIANT_NAME}", origin.multivariant),
+        (f"/<stream>/<rendition>/{PLAYLIST_NAME}", origin.media_playlist),
+        ("/<stream>/<rendition>/<name>", origin.media),
+    ):
+        routes.add_url_rule(rule, view_func=view, methods=methods, provide_automatic_options=False)
+    return routes
+
+
+def with_cors(response: Response) -> Response:
+    """CORS on every answer, errors too (69): a page of any origin may play a stream."""
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+    return response
+
+
+class _Origin:
+    def __init__(self, live: Path) -> None:
+        self._live = live
+        self._watcher = FolderWatcher()
+
+    def multivariant(self, stream: str) -> Response:
+        """The multivariant playlist; held for a moment while the stream starts."""
+        folder = self._folder(stream)
+        if folder is None:
+            return _unknown()
+        if request.method == "OPTIONS":
+            return _preflight()
+        wait = START_SECONDS if request.method == "GET" else 0
+        text = self._watcher.wait_for(folder, lambda: _read(folder / MULTIVARIANT_NAME), wait)
+        if text is None:
+            return _later("the stream is starting; ask again in a second")
+        return _playlist(text, USUAL_TARGET_DURATION * FOUND_TD)
+
+    def media_playlist(self, stream: str, rendition: str) -> Response:
+        """A media playlist, held until it has what the directives ask for."""
+        folder = self._folder(stream, rendition)
+        text = _read(folder / PLAYLIST_NAME) if folder else None
+        if folder is None or text is None:
+            return _unknown()
+        if request.method == "OPTIONS":
+            return _preflight()
+        try:
+            return self._reload(folder, text, Directives.parse(request.args))
+        except BadDirective as error:
+            response = problem(400, str(error))
+            target_duration = read_position(text).target_duration
+            return _cached(response, MISSING_BLOCKING_TD * target_duration)
+
+    def _reload(self, folder: Path, text: str, wanted: Directives) -> Response:
+        position = read_position(text)
+        target_duration = position.target_duration
+        wanted.check_advance(position)
+        if wanted.msn is None or request.method == "HEAD":  # 70: HEAD never blocks
+            return _playlist(text, FOUND_TD * target_duration)
+        ready = self._watcher.wait_for(
+            folder, _when(folder / PLAYLIST_NAME, wanted.satisfied), 3 * target_duration
+        )
+        if ready is None:  # 40
+            return _cached(_later("no new media"), MISSING_BLOCKING_TD * target_duration)
+        return _playlist(ready, FOUND_BLOCKING_TD * target_duration)
+
+    def media(self, stream: str, rendition: str, name: str) -> Response:
+        """An init segment, a segment or a part; the hinted part is held until it exists (33)."""
+        folder = self._folder(stream, rendition)
+        if folder is None or not _MEDIA.fullmatch(name):
+            return _unknown()
+        if request.method == "OPTIONS":
+            return _preflight()
+        path = folder / name
+        if not path.is_file():
+            self._await_hinted(folder, name)
+        if not path.is_file():
+            return _unknown()
+        response = send_file(path, MEDIA_TYPES[rendition[0]], conditional=True, etag=True)
+        return _cached(response, FOUND_MEDIA_TD * USUAL_TARGET_DURATION)
+
+    def _await_hinted(self, folder: Path, name: str) -> None:
+        if request.method != "GET":
+            return
+        text = _read(folder / PLAYLIST_NAME)
+        position = read_position(text) if text else None
+        if position is None or position.hint_uri != name:  # 35
+            return
+        self._watcher.wait_for(
+            folder,
+            lambda: (folder / name).is_file() or None,
+            3 * position.target_duration,
+        )
+
+    def _folder(self, stream: str, rendition: str = "") -> Path | None:
+        if not _ID.fullmatch(stream) or (rendition and not _RENDITION.fullmatch(rendition)):
+            return None
+        folder = self._live / stream / rendition
+        return folder if folder.is_dir() else None
+
+
+def _when(path: Path, satisfied: Callable[[Position], bool]) -> Callable[[], str | None]:
+    def check() -> str | None:
+        text = _read(path)
+        return text if text is not None and satisfied(read_position(text)) else None
+
+    return check
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _playlist(text: str, max_age_seconds: float) -> Response:
+    return _cached(Response(text, mimetype=PLAYLIST_TYPE), max_age_seconds)
+
+
+def _cached(response: Response, max_age_seconds: float) -> Response:
+    response.headers["Cache-Control"] = f"public, max-age={max(1, int(max_age_seconds))}"
+    return response
+
+
+def _unknown() -> Response:
+    response = problem(404, "there is no such stream or file; it may have left the window")
+    return _cached(response, MISSING_TD * USUAL_TARGET_DURATION)
+
+
+def _later(detail: str) -> Response:
+    response = problem(503, detail)
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+def _preflight() -> Response:
+    response = Response(status=204)
+    response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, OPTIONS"
+    response.headers["Access-Control-Allow-Headers"] = "Range"
+    response.headers["Access-Control-Max-Age"] = "86400"
+    return response

@@ -1,0 +1,101 @@
+"""``lipstream serve``: everything is checked first, then started, then kept running."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+import sys
+
+import logs
+from config import ConfigError, Settings
+from encoder.ffmpeg import find_ffmpeg
+from encoder.media_root import MediaRoot, choose
+from encoder.packager import disk_bound_bytes
+from encoder.probe import choose_encoder
+from encoder.process import media_format, stream_timing
+from inference.source import check_source
+from server.errors import PortTaken, Unprotected
+from server.supervisor import Supervisor, playlist_path, service_children
+
+_STREAM_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def serve(settings: Settings) -> None:
+    """Run the service until SIGINT or SIGTERM.
+
+    Raises:
+        ServerError, EncoderError, InferenceError, RawMediaError, ConfigError: it cannot start, or
+            a process cannot go on. Nothing is left behind.
+    """
+    logs.configure(settings.log_format)
+    _check(settings)
+    media = media_format(settings)
+    check_source(settings, media)
+    ffmpeg = find_ffmpeg(settings.ffmpeg)
+    with _listen(settings) as listener:
+        host, port = listener.getsockname()[:2]
+        bound = disk_bound_bytes(
+            stream_timing(settings),
+            settings.window_segments,
+            settings.video_kbit + settings.audio_kbit,
+        )
+        encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
+        with MediaRoot(choose(settings.media_root, port), bound) as root:
+            children = service_children(settings, root.path, encoder.name, listener.fileno())
+            supervisor = Supervisor(settings, children, settings.to_environment())
+            url = _url(str(host), port)
+            playlist = playlist_path(settings, root.path)
+            asyncio.run(supervisor.run(lambda: _greet(settings, url, encoder.name), playlist))
+
+
+def _check(settings: Settings) -> None:
+    if not _STREAM_ID.fullmatch(settings.stream):
+        raise ConfigError(
+            f"stream is {settings.stream!r}: use 1 to 63 small letters, digits and hyphens"
+        )
+    if not (_is_loopback(settings.host) or settings.api_token or settings.insecure):
+        raise Unprotected(settings.host)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Bind here, not in gunicorn: a taken port is known before anything is started."""
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(1024)
+    except OSError as error:
+        raise PortTaken(settings.host, settings.port, error.strerror or str(error)) from error
+    return listener
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+    return (
+        f"http://[{shown}]:{port}"
+        if ":" in shown and "[" not in shown
+        else f"http://{shown}:{port}"
+    )
+
+
+def _greet(settings: Settings, url: str, encoder: str) -> None:
+    size = f"{settings.width}x{settings.height} at {settings.fps} fps"
+    sys.stdout.write(
+        f"\nlipstream is live ({size}, {encoder})\n"
+        f"  watch     {url}/\n"
+        f"  playlist  {url}/live/{settings.stream}/index.m3u8\n"
+        "  stop      Ctrl-C\n\n"
+    )
+    sys.stdout.flush()
