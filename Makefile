@@ -1,0 +1,46 @@
+# make run    set up if needed, then play the demo on http://127.0.0.1:8000
+# make test   set up if needed, then lint, types and all tests
+# make clean  remove what these made
+#
+# ARGS is passed on: make run ARGS="--image me.jpg --port 9000", make test ARGS="tests/unit -q"
+
+VENV ?= .venv
+# The first Python that is new enough.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# Set-up is done again only when the dependencies change, so without a network all still runs.
+WANTED := $(shell cksum < pyproject.toml | cut -d' ' -f1)
+RUN_STAMP := $(VENV)/.run-$(WANTED)
+DEV_STAMP := $(VENV)/.dev-$(WANTED)
+
+.PHONY: run test lint clean
+
+run: $(RUN_STAMP)
+	@exec $(VENV)/bin/lipstream serve $(ARGS)
+
+test: lint
+	@tools/browsers.sh
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(DEV_STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(RUN_STAMP): | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV_STAMP): | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(RUN_STAMP)
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { \
+		echo "lipstream needs Python 3.11 or newer; found: $$(python3 --version 2>&1)"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make a virtualenv; on Debian: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

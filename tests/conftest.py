@@ -1,0 +1,27 @@
+"""What holds for all tests: the skip policy, and a clean environment."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.browser.need import skips_forbidden
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own LIPSTREAM_ variables must not decide what a test sees."""
+    for name in list(os.environ):
+        if name.startswith("LIPSTREAM_") and name != "LIPSTREAM_FORBID_SKIPS":
+            monkeypatch.delenv(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def] # pytest's own
+    """Where skips are forbidden a skipped test has failed: nobody looked at what it checks."""
+    report = yield
+    if report.skipped and skips_forbidden():
+        report.outcome = "failed"
+        report.longrepr = f"skipped where skips are forbidden: {report.longrepr}"
+    return report
