@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,15 +17,20 @@ from tests.browser import service as lipstream
 from tests.browser.need import require
 
 HERE = Path(__file__).parent
+# Media belong into memory; None: the system's folder for temporary files.
+SHARED_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def service() -> Iterator[str]:
     """Base URL of a running service; SERVICE_URL names one that runs already."""
     if given := os.environ.get("SERVICE_URL"):
         yield given.rstrip("/")
         return
-    with lipstream.running(tmp_path_factory.mktemp("media")) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="lipstream-", dir=SHARED_MEMORY) as media_root,
+        lipstream.running(Path(media_root)) as url,
+    ):
         yield url
 
 
