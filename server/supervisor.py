@@ -66,6 +66,10 @@ class Supervisor:
     _gave_up: ProcessGaveUp | None = None
     _started: bool = False
 
+    def stop(self) -> None:
+        """End all children and return from :meth:`run`."""
+        self._stopping.set()
+
     async def run(self, when_live: Callable[[], None], playlist: Path) -> None:
         """Run until SIGINT or SIGTERM; every child has been reaped when it returns.
 
@@ -78,7 +82,7 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self.stop)
         keepers = [asyncio.ensure_future(self._keep(child)) for child in self.children]
         live = asyncio.ensure_future(self._announce(when_live, playlist))
         await self._stopping.wait()

@@ -13,7 +13,7 @@ from tests.browser.need import skips_forbidden
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own LIPSTREAM_ variables must not decide what a test sees."""
     for name in list(os.environ):
-        if name.startswith("LIPSTREAM_") and name != "LIPSTREAM_FORBID_SKIPS":
+        if name.startswith("LIPSTREAM_"):
             monkeypatch.delenv(name)
 
 

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from config import Settings
+from server.app import create_app
+
+
+def client(root: Path, token: str = "") -> FlaskClient:
+    for name in ("live/demo/v0", "run"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "run/demo.json").write_text(json.dumps({"id": "demo", "state": "live"}))
+    (root / "live/demo/v0/media.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n"
+    )
+    return create_app(Settings(api_token=token), root).test_client()
+
+
+def test_streams_tell_where_to_play(tmp_path: Path) -> None:
+    listed = client(tmp_path).get("/api/streams").get_json()["streams"]
+    assert [s["id"] for s in listed] == ["demo"]
+    assert listed[0]["playback"] == {"hls": "/live/demo/index.m3u8"}
+
+
+def test_one_stream_and_an_unknown_one(tmp_path: Path) -> None:
+    asking = client(tmp_path)
+    assert asking.get("/api/streams/demo").get_json()["state"] == "live"
+    missing = asking.get("/api/streams/nobody")
+    assert missing.status_code == 404
+    assert "nobody" in missing.get_json()["detail"]
+
+
+def test_ready_only_while_the_newest_part_is_young(tmp_path: Path) -> None:
+    asking = client(tmp_path)
+    assert asking.get("/readyz").status_code == 200
+    old = time.time() - 1.0  # three parts of 0.2 s are the limit
+    os.utime(tmp_path / "live/demo/v0/media.m3u8", (old, old))
+    stale = asking.get("/readyz")
+    assert stale.status_code == 503
+    assert stale.get_json()["live_edge_age_seconds"]["demo"] >= 1.0
+    assert asking.get("/healthz").status_code == 200
+
+
+def test_not_ready_without_a_stream(tmp_path: Path) -> None:
+    asking = client(tmp_path)
+    (tmp_path / "run/demo.json").unlink()
+    assert asking.get("/readyz").status_code == 503
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic c2VjcmV0", "Bearer secre\u0301t"])
+def test_a_token_is_asked_for_where_one_is_set(tmp_path: Path, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header.encode().decode("latin-1")}
+    answer = client(tmp_path, "secret").get("/api/streams", headers=headers)
+    assert answer.status_code == 401
+    assert answer.mimetype == "application/problem+json"
+
+
+def test_the_right_token_opens_and_viewers_need_none(tmp_path: Path) -> None:
+    asking = client(tmp_path, "secret")
+    right = {"Authorization": "Bearer secret"}
+    assert asking.get("/api/streams", headers=right).status_code == 200
+    assert asking.get("/healthz").status_code == 200
+    assert asking.get("/live/demo/v0/media.m3u8").status_code == 200
+
+
+def test_page_and_assets_carry_a_strict_policy(tmp_path: Path) -> None:
+    asking = client(tmp_path)
+    for path in ("/", "/demo", "/static/player.css"):
+        answer = asking.get(path)
+        assert answer.status_code == 200, path
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../config.py", "/static/%2e%2e/config.py", "/nothing", "/api/nothing"]
+)
+def test_unknown_paths_are_problems(tmp_path: Path, path: str) -> None:
+    answer = client(tmp_path).get(path)
+    assert answer.status_code == 404
+    assert answer.mimetype == "application/problem+json"

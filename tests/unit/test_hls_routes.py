@@ -1,0 +1,226 @@
+"""The origin over a folder that a test fills: no encoder, no sleep."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from config import Settings
+from encoder.playlist import (
+    MediaPlaylist,
+    PartEntry,
+    SegmentEntry,
+    ServerControl,
+    render_media_playlist,
+)
+from server.app import create_app
+
+CONTROL = ServerControl(2, 6, Fraction(1, 5), Fraction(3, 5))
+RUN = "abc123"
+
+
+def playlist(last_msn: int = 7, parts: int = 3, *, ended: bool = False) -> str:
+    """Three complete segments up to ``last_msn``, and some parts of the next one."""
+    segments = tuple(_segment(msn, 10) for msn in range(last_msn - 2, last_msn + 1))
+    current = _segment(last_msn + 1, parts) if parts and not ended else None
+    hint = f"{RUN}-{last_msn + 1}.{parts}.m4s"
+    return render_media_playlist(
+        MediaPlaylist(CONTROL, segments, current, hint_uri=hint, ended=ended)
+    )
+
+
+def _segment(msn: int, parts: int) -> SegmentEntry:
+    listed = tuple(PartEntry(f"{RUN}-{msn}.{i}.m4s", Fraction(1, 5), i == 0) for i in range(parts))
+    complete = parts == 10
+    return SegmentEntry(
+        msn,
+        f"{RUN}-{msn}.m4s" if complete else "",
+        Fraction(2) if complete else Fraction(),
+        f"{RUN}-init.mp4",
+        1_790_000_000_000 + msn * 2000,
+        parts=listed,
+    )
+
+
+class Stream:
+    """A stream's folder and a way to ask for it from another thread."""
+
+    def __init__(self, root: Path, pool: ThreadPoolExecutor) -> None:
+        self.folder = root / "live" / "demo"
+        (self.folder / "v0").mkdir(parents=True)
+        (root / "run").mkdir()
+        self.app = create_app(Settings(), root)
+        self.client: FlaskClient = self.app.test_client()
+        self._pool = pool
+        self.publish("v0/media.m3u8", playlist())
+        self.publish("index.m3u8", "#EXTM3U\n")
+
+    def publish(self, name: str, text: str) -> None:
+        partial = self.folder / ".partial-x"
+        partial.write_text(text)
+        partial.rename(self.folder / name)
+
+    def ask(self, path: str) -> Future[TestResponse]:
+        """GET in another thread; returns once the request is being held or is answered."""
+        entered = threading.Event()
+
+        def get() -> TestResponse:
+            entered.set()
+            return self.app.test_client().get(f"/live/demo/{path}")
+
+        future = self._pool.submit(get)
+        entered.wait(5)
+        return future
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Iterator[Stream]:
+    with ThreadPoolExecutor() as pool:
+        yield Stream(tmp_path, pool)
+
+
+def test_61_types_and_63_caching(stream: Stream) -> None:
+    answer = stream.client.get("/live/demo/v0/media.m3u8")
+    assert answer.status_code == 200
+    assert answer.mimetype == "application/vnd.apple.mpegurl"
+    assert answer.headers["Cache-Control"] == "public, max-age=1"
+    stream.publish(f"v0/{RUN}-7.m4s", "media")
+    media = stream.client.get(f"/live/demo/v0/{RUN}-7.m4s")
+    assert media.mimetype == "video/mp4"
+    assert media.headers["Cache-Control"] == "public, max-age=12"
+
+
+def test_36_a_reload_is_held_until_its_part_is_there(stream: Stream) -> None:
+    held = stream.ask("v0/media.m3u8?_HLS_msn=8&_HLS_part=3")
+    assert not held.done()
+    stream.publish("v0/media.m3u8", playlist(parts=4))
+    answer = held.result(5)
+    assert answer.status_code == 200
+    assert f"{RUN}-8.3.m4s" in answer.text
+    assert answer.headers["Cache-Control"] == "public, max-age=12"
+
+
+def test_36_msn_alone_waits_for_the_whole_segment(stream: Stream) -> None:
+    held = stream.ask("v0/media.m3u8?_HLS_msn=8")
+    stream.publish("v0/media.m3u8", playlist(parts=9))
+    stream.publish("v0/media.m3u8", playlist(last_msn=8, parts=0))
+    assert f"\n{RUN}-8.m4s\n" in held.result(5).text
+
+
+def test_36_part_past_the_end_rolls_over_into_the_segment_in_progress(stream: Stream) -> None:
+    held = stream.ask("v0/media.m3u8?_HLS_msn=8&_HLS_part=10")
+    stream.publish("v0/media.m3u8", playlist(last_msn=8, parts=0))
+    stream.publish("v0/media.m3u8", playlist(last_msn=8, parts=1))
+    assert f"{RUN}-9.0.m4s" in held.result(5).text
+
+
+def test_37_an_evicted_msn_is_answered_at_once(stream: Stream) -> None:
+    assert stream.client.get("/live/demo/v0/media.m3u8?_HLS_msn=1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["_HLS_part=1", "_HLS_msn=x", "_HLS_msn=99", "_HLS_msn=8&_HLS_part=40"]
+)
+def test_38_39_are_400_at_once_with_cors(stream: Stream, query: str) -> None:
+    answer = stream.client.get(f"/live/demo/v0/media.m3u8?{query}")
+    assert answer.status_code == 400
+    assert answer.mimetype == "application/problem+json"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_40_a_reload_that_waits_three_target_durations_is_503(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def give_up(_self: object, _folder: Path, _check: object, seconds: float) -> None:
+        asked.append(seconds)
+
+    monkeypatch.setattr("server.watcher.FolderWatcher.wait_for", give_up)
+    answer = stream.client.get("/live/demo/v0/media.m3u8?_HLS_msn=8&_HLS_part=3")
+    assert answer.status_code == 503
+    assert asked == [6]
+
+
+def test_41_after_the_end_nothing_is_held(stream: Stream) -> None:
+    stream.publish("v0/media.m3u8", playlist(ended=True))
+    assert stream.client.get("/live/demo/v0/media.m3u8?_HLS_msn=50").status_code == 200
+
+
+def test_33_the_hinted_part_is_held_until_it_is_whole(stream: Stream) -> None:
+    held = stream.ask(f"v0/{RUN}-8.3.m4s")
+    assert not held.done()
+    stream.publish(f"v0/{RUN}-8.3.m4s", "all of it")
+    answer = held.result(5)
+    assert (answer.status_code, answer.data) == (200, b"all of it")
+
+
+def test_35_an_unhinted_part_is_404_at_once(stream: Stream) -> None:
+    assert stream.client.get(f"/live/demo/v0/{RUN}-8.4.m4s").status_code == 404
+
+
+def test_70_head_never_blocks(stream: Stream) -> None:
+    answer = stream.client.head("/live/demo/v0/media.m3u8?_HLS_msn=8&_HLS_part=3")
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert stream.client.head(f"/live/demo/v0/{RUN}-8.3.m4s").status_code == 404
+
+
+def test_66_range(stream: Stream) -> None:
+    stream.publish(f"v0/{RUN}-7.m4s", "0123456789")
+    answer = stream.client.get(f"/live/demo/v0/{RUN}-7.m4s", headers={"Range": "bytes=2-4"})
+    assert (answer.status_code, answer.data) == (206, b"234")
+    assert answer.headers["Content-Range"] == "bytes 2-4/10"
+
+
+def test_69_preflight(stream: Stream) -> None:
+    answer = stream.client.options("/live/demo/v0/media.m3u8")
+    assert answer.status_code == 204
+    assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
+    assert answer.headers["Access-Control-Allow-Headers"] == "Range"
+
+
+def test_a_starting_stream_is_held_for_a_moment(stream: Stream) -> None:
+    (stream.folder / "index.m3u8").unlink()
+    held = stream.ask("index.m3u8")
+    assert not held.done()
+    stream.publish("index.m3u8", "#EXTM3U\n#")
+    assert held.result(5).text == "#EXTM3U\n#"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/live/other/index.m3u8",
+        "/live/demo/v1/media.m3u8",
+        "/live/demo/v0/.partial-x",
+        "/live/demo/v0/media.m3u8.gz",
+        "/live/demo/v0/..%2f..%2f..%2fsecret",
+        "/live/%2e%2e/run/demo.json",
+        "/live/demo%00/index.m3u8",
+        "/live/DEMO/index.m3u8",
+        "/live/demo/../../run/demo.json",
+        "/live/" + "a" * 3000 + "/index.m3u8",
+    ],
+)
+def test_unknown_names_and_traversal_are_404_with_cors(stream: Stream, path: str) -> None:
+    (stream.folder / "v0" / ".partial-x").write_text("half")
+    (stream.folder.parent.parent / "secret").write_text("secret")
+    (stream.folder.parent.parent / "run" / "demo.json").write_text('{"id": "demo"}')
+    answer = stream.client.get(path)
+    assert answer.status_code == 404
+    assert b"secret" not in answer.data
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_a_stream_that_is_deleted_frees_its_waiters(stream: Stream) -> None:
+    held = stream.ask("v0/media.m3u8?_HLS_msn=8")
+    (stream.folder / "v0" / "media.m3u8").unlink()
+    (stream.folder / "v0").rmdir()
+    assert held.result(5).status_code == 503
