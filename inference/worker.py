@@ -68,6 +68,7 @@ def main() -> int:
             return 0
         job = Job.parse(line)
         lifeline.end_with(stdin)
+        _keep_to_one_core()
         source = make_source(settings, media)
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
         sys.stderr.write(f"lipstream: {error}\n")
@@ -94,6 +95,13 @@ def media_format(settings: Settings) -> MediaFormat:
         audio_rate_hz=settings.audio_rate_hz,
         audio_channels=settings.audio_channels,
     )
+
+
+def _keep_to_one_core() -> None:
+    """The encoder needs the other cores more: OpenCV would take them all for each small warp."""
+    import cv2  # here, after the settings are checked: a wrong one is told at once
+
+    cv2.setNumThreads(1)
 
 
 def _serve_for_ever(source: Source, job: Job, media: MediaFormat) -> NoReturn:

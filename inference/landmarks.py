@@ -1,0 +1,198 @@
+"""Where eyes and mouth are in a photo: told by the caller, or found with OpenCV's own cascades."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+
+from inference.errors import LandmarksRejected, NoFaceFound
+from inference.files import regular_file
+from rawmedia import Frame
+
+Point = tuple[float, float]
+
+SEARCH_SIDE = 720  # pixels of the longer side: enough for a face, quick for a huge photo
+MAX_FILE_BYTES = 4096
+# (name, how many overlapping finds make a face); strict ones first
+FACE_CASCADES = (
+    ("haarcascade_frontalface_alt2", 4),
+    ("haarcascade_frontalface_default", 5),
+    ("haarcascade_frontalface_alt2", 2),
+)
+EYE_CASCADE = "haarcascade_eye"
+# Proportions of a frontal face in the box of those cascades, and between its features.
+EYES_IN_BOX = ((0.31, 0.39), (0.69, 0.39))
+MOUTH_BELOW_EYES = 1.08  # in distances between the eyes
+MIN_EYE_DISTANCE = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """Three points in pixels of the photo; left and right as in the picture."""
+
+    left_eye: Point
+    right_eye: Point
+    mouth: Point
+
+    @property
+    def eye_distance(self) -> float:
+        """The measure of everything in a face."""
+        return math.dist(self.left_eye, self.right_eye)
+
+    @property
+    def tilt(self) -> float:
+        """Angle of the eye line in radians; 0 is level."""
+        (x0, y0), (x1, y1) = self.left_eye, self.right_eye
+        return math.atan2(y1 - y0, x1 - x0)
+
+    def placed(self, scale: float, x: float, y: float) -> Landmarks:
+        """The same points in a picture that was scaled and moved."""
+        eye0, eye1, mouth = (
+            (p[0] * scale + x, p[1] * scale + y)
+            for p in (self.left_eye, self.right_eye, self.mouth)
+        )
+        return Landmarks(eye0, eye1, mouth)
+
+
+def landmarks_for(path: Path, photo: Frame) -> Landmarks:
+    """From ``<photo>.landmarks.json`` if there is one, else found in the picture.
+
+    Raises:
+        LandmarksRejected: the file does not describe a face in this picture.
+        NoFaceFound: the message names what was tried.
+    """
+    told = path.with_name(path.name + ".landmarks.json")
+    height, width = photo.shape[:2]
+    if told.exists():
+        return check_landmarks(told, _read(told), (width, height))
+    found = find_landmarks(photo)
+    if found is None:
+        tried = (*dict.fromkeys(name for name, _count in FACE_CASCADES), "the same with a margin")
+        raise NoFaceFound(path, (width, height), tried)
+    return found
+
+
+def check_landmarks(path: Path, found: Landmarks, size: tuple[int, int]) -> Landmarks:
+    """The same landmarks, if they can be those of a face.
+
+    Raises:
+        LandmarksRejected: a point outside of the picture, or no upright face.
+    """
+    for name in ("left_eye", "right_eye", "mouth"):
+        x, y = getattr(found, name)
+        if not (0 <= x < size[0] and 0 <= y < size[1]):
+            problem = f"{name} is ({x:g}, {y:g}), the picture has {size[0]}x{size[1]} pixels"
+            raise LandmarksRejected(path, problem, "give pixels of the upright picture")
+    eyes_y = (found.left_eye[1] + found.right_eye[1]) / 2
+    level = abs(found.tilt) < math.radians(35)
+    if found.eye_distance < MIN_EYE_DISTANCE or not level or found.mouth[1] <= eyes_y:
+        problem = (
+            f"these points are no upright face of {MIN_EYE_DISTANCE:g} pixels between the eyes"
+        )
+        raise LandmarksRejected(path, problem, "left_eye is left in the picture, mouth is below")
+    return found
+
+
+def _read(path: Path) -> Landmarks:
+    with regular_file(path, LandmarksRejected) as fd, open(fd, "rb", closefd=False) as file:
+        data = file.read(MAX_FILE_BYTES)
+    try:
+        table = json.loads(data)
+        points = {name: _point(table[name]) for name in ("left_eye", "right_eye", "mouth")}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        wanted = '{"left_eye": [x, y], "right_eye": [x, y], "mouth": [x, y]}'
+        raise LandmarksRejected(path, "is not what was expected", f"write {wanted}") from error
+    return Landmarks(**points)
+
+
+def _point(value: object) -> Point:
+    if not isinstance(value, list) or len(value) != 2:
+        raise TypeError("a point is a list of two numbers")
+    return float(value[0]), float(value[1])
+
+
+def find_landmarks(photo: Frame) -> Landmarks | None:
+    """The largest face of a photo, or None."""
+    shrink = min(1.0, SEARCH_SIDE / max(photo.shape[:2]))
+    small = cv2.resize(photo, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    for picture, margin in _variants(grey):
+        box = _find_face(picture)
+        if box is not None:
+            in_box = _features(picture, box)
+            return in_box.placed(1 / shrink, -margin / shrink, -margin / shrink)
+    return None
+
+
+def _variants(grey: MatLike) -> Iterator[tuple[MatLike, int]]:
+    """The picture, then the picture with a margin: a face cropped tightly is found only so."""
+    yield grey, 0
+    margin = max(grey.shape) // 4
+    around = (margin, margin, margin, margin)
+    yield cv2.copyMakeBorder(grey, *around, cv2.BORDER_REPLICATE), margin
+
+
+def _cascade(name: str) -> cv2.CascadeClassifier:
+    files = Path(cv2.__file__).parent / "data"  # shipped in the wheels of OpenCV 4
+    return cv2.CascadeClassifier(str(files / f"{name}.xml"))
+
+
+def _find_face(grey: MatLike) -> tuple[int, int, int, int] | None:
+    smallest = max(24, min(grey.shape) // 12)
+    for name, neighbours in FACE_CASCADES:
+        boxes = _cascade(name).detectMultiScale(
+            cv2.equalizeHist(grey), 1.08, neighbours, minSize=(smallest, smallest)
+        )
+        if len(boxes):
+            x, y, width, height = max(boxes, key=lambda box: box[2] * box[3])
+            return int(x), int(y), int(width), int(height)
+    return None
+
+
+def _features(grey: MatLike, box: tuple[int, int, int, int]) -> Landmarks:
+    left, right = _find_eyes(grey, box) or _eyes_by_proportion(box)
+    # the mouth lies on the perpendicular of the eye line
+    across = np.array((right[0] - left[0], right[1] - left[1]))
+    middle = np.array((left[0] + right[0], left[1] + right[1])) / 2
+    mouth = middle + MOUTH_BELOW_EYES * np.array((-across[1], across[0]))
+    return Landmarks(left, right, (float(mouth[0]), float(mouth[1])))
+
+
+def _eyes_by_proportion(box: tuple[int, int, int, int]) -> tuple[Point, Point]:
+    x, y, width, height = box
+    (x0, y0), (x1, y1) = EYES_IN_BOX
+    return (x + x0 * width, y + y0 * height), (x + x1 * width, y + y1 * height)
+
+
+def _find_eyes(grey: MatLike, box: tuple[int, int, int, int]) -> tuple[Point, Point] | None:
+    """The pair of finds nearest to where a face of this size has its eyes."""
+    x, y, width, height = box
+    top, bottom = max(0, y), y + round(0.6 * height)
+    area = grey[top:bottom, max(0, x) : x + width]
+    smallest = max(8, width // 7)
+    finds = _cascade(EYE_CASCADE).detectMultiScale(area, 1.05, 4, minSize=(smallest, smallest))
+    centres = [(max(0, x) + a + w / 2, top + b + h / 2) for a, b, w, h in finds]
+    pair = []
+    for expected in _eyes_by_proportion(box):
+        near = [c for c in centres if math.dist(c, expected) < 0.14 * width]
+        if not near:
+            return None
+        pair.append(_pupil(grey, min(near, key=lambda c: math.dist(c, expected)), width))
+    return pair[0], pair[1]
+
+
+def _pupil(grey: MatLike, near: Point, face_width: int) -> Point:
+    """The darkest place around: brows are too far away to win."""
+    reach = max(2, round(0.055 * face_width))
+    x0, y0 = max(0, round(near[0]) - reach), max(0, round(near[1]) - reach // 2)
+    area = grey[y0 : round(near[1]) + reach + 1, x0 : round(near[0]) + reach + 1]
+    soft = cv2.GaussianBlur(area, (0, 0), max(1.0, 0.02 * face_width))
+    _low, _high, (x, y), _at = cv2.minMaxLoc(soft)
+    return float(x0 + x), float(y0 + y)
