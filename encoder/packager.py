@@ -100,6 +100,7 @@ class Layout:
 
     timing: Timing
     window_segments: int
+    discontinuity_sequence: int = 0  # of the first segment; more than 0 after a crash
 
     @property
     def control(self) -> ServerControl:
@@ -136,7 +137,7 @@ class Rendition:
         self._window: deque[SegmentEntry] = deque()
         self._current: SegmentEntry | None = None
         self._kept: deque[_Kept] = deque()
-        self._discontinuity_sequence = 0
+        self._discontinuity_sequence = layout.discontinuity_sequence
         self._ended = False
 
     @property

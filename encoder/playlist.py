@@ -210,12 +210,14 @@ class Position:
     part_target: Fraction | None
     hint_uri: str
     ended: bool
+    discontinuity_sequence: int = 0  # of the newest segment
 
 
 _NUMBER_TAGS = {
     name: re.compile(rf"^#EXT-X-{name}:(\d+)$", re.MULTILINE)
     for name in ("MEDIA-SEQUENCE", "TARGETDURATION")
 }
+_DISCONTINUITY_SEQUENCE = re.compile(r"^#EXT-X-DISCONTINUITY-SEQUENCE:(\d+)$", re.MULTILINE)
 _PART_TARGET = re.compile(r"^#EXT-X-PART-INF:PART-TARGET=([\d.]+)$", re.MULTILINE)
 _HINT = re.compile(r'^#EXT-X-PRELOAD-HINT:TYPE=PART,URI="([^"]*)"$', re.MULTILINE)
 
@@ -237,6 +239,7 @@ def read_position(text: str) -> Position:
     tail = tail if complete else text
     last = before.rpartition("\n#EXTINF:")[2]
     part_target, hint = _PART_TARGET.search(text), _HINT.search(text)
+    slid_out = _DISCONTINUITY_SEQUENCE.search(text)
     return Position(
         last_msn=numbers["MEDIA-SEQUENCE"] + complete - 1,
         last_parts=last.count("\n#EXT-X-PART:") if complete else 0,
@@ -245,4 +248,6 @@ def read_position(text: str) -> Position:
         part_target=Fraction(part_target[1]) if part_target else None,
         hint_uri=hint[1] if hint else "",
         ended=text.rstrip().endswith("#EXT-X-ENDLIST"),
+        discontinuity_sequence=(int(slid_out[1]) if slid_out else 0)
+        + text.count("\n#EXT-X-DISCONTINUITY\n"),
     )

@@ -18,7 +18,8 @@ from config import Settings
 from encoder.candidates import CANDIDATES
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
-from encoder.packager import disk_bound_bytes
+from encoder.packager import PLAYLIST_NAME, disk_bound_bytes
+from encoder.playlist import read_position
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, VIDEO, LiveStream, Parts
 from encoder.timing import Timing, plan
@@ -39,7 +40,28 @@ class StreamSpec:
     folder: str  # <media root>/live/<id>
     state: str  # file for the figures, read by the web processes
     encoder: str  # name of a candidate that has passed its trial
-    first_msn: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a stream's numbers go on, so that a player never sees one of them twice."""
+
+    first_msn: int = 1  # 1, not 0: hls.js takes 0 for "no blocking"
+    discontinuity_sequence: int = 0
+
+
+def resume_after(folder: Path) -> Resume:
+    """Read what a crashed encoder process left: every number that it published is passed."""
+    try:
+        positions = [
+            read_position((folder / name / PLAYLIST_NAME).read_text("utf-8"))
+            for name in (VIDEO, AUDIO)
+        ]
+    except (OSError, ValueError):
+        return Resume()  # nothing there, or nothing of ours
+    in_progress = 1 + max(position.last_msn for position in positions)
+    discontinuities = max(position.discontinuity_sequence for position in positions)
+    return Resume(in_progress + 1, discontinuities + 1)
 
 
 class StreamProcess:
@@ -63,10 +85,11 @@ class StreamProcess:
         store = StreamStore(Path(self._spec.folder), self._bound_bytes())
         intake = Intake(Path(self._spec.socket), media_format(self._settings))
         try:
+            resume = resume_after(store.folder)
             store.open((VIDEO, AUDIO))
             intake.start()
             await self._first_unit(intake)
-            await self._play(LiveStream(self._parts(intake, store)))
+            await self._play(LiveStream(self._parts(intake, store, resume)))
         finally:
             intake.close()
             store.delete()
@@ -105,7 +128,7 @@ class StreamProcess:
             write_json(Path(self._spec.state), still | stream.figures() | {"at": time.time()})
             await asyncio.sleep(STATE_SECONDS)
 
-    def _parts(self, intake: Intake, store: StreamStore) -> Parts:
+    def _parts(self, intake: Intake, store: StreamStore, resume: Resume) -> Parts:
         return Parts(
             settings=self._settings,
             ffmpeg=find_ffmpeg(self._settings.ffmpeg),
@@ -113,7 +136,8 @@ class StreamProcess:
             timing=stream_timing(self._settings),
             intake=intake,
             store=store,
-            first_msn=self._spec.first_msn,
+            first_msn=resume.first_msn,
+            discontinuity_sequence=resume.discontinuity_sequence,
         )
 
     def _bound_bytes(self) -> int:

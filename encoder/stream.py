@@ -51,7 +51,8 @@ class Parts:
     timing: Timing
     intake: Intake
     store: StreamStore
-    first_msn: int
+    first_msn: int = 1
+    discontinuity_sequence: int = 0
 
 
 class LiveStream:
@@ -69,7 +70,7 @@ class LiveStream:
         # Part of every URI: no run ever publishes other bytes under an old name.
         self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
         self._calendar = Calendar(Era(parts.first_msn, _wall_ms(epoch), self._run_name))
-        layout = Layout(parts.timing, parts.settings.window_segments)
+        layout = Layout(parts.timing, parts.settings.window_segments, parts.discontinuity_sequence)
         shared = (layout, self._calendar, parts.store)
         self._video = Rendition(VIDEO, parts.timing.video, *shared)
         self._audio = Rendition(AUDIO, parts.timing.audio, *shared)
