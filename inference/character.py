@@ -41,7 +41,7 @@ class Character:
     @property
     def mouth_region(self) -> Region:
         """(x, y, w, h) of the pixels in which the mouth moves, whatever the head does."""
-        left, top, right, bottom = features.MOUTH_EXTENT
+        left, top, right, bottom = features.MEASURE_EXTENT
         height, width = self._studio.shape[:2]
         x0, y0 = self._at(left, top)
         x1, y1 = self._at(right, bottom)

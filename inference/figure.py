@@ -361,5 +361,18 @@ def _draw_sweep(head: Layer, sweep: Path2, side: int) -> None:
         strand = smooth([root, middle, low, end], closed=False)
         colour = HAIR_LIGHT if number % 2 == 0 else HAIR_DARK
         head.fill(ribbon(strand, (1, 11, 8, 1)), colour, 0.5, blur=4.5, clip=inside)
+    for number in range(5):  # fine strands, from the parting down to the tips
+        out = 12.0 * number
+        fine = smooth(
+            [
+                (root[0] + side * 3 * number, root[1] - 2 * number),
+                (side * (46 + out) - 14, -122 + 2 * number),
+                (side * (84 + 0.72 * out), -44 + 3 * number),
+                (side * (98 + 0.5 * out), 44 + 6 * number),
+            ],
+            closed=False,
+        )
+        colour = HAIR_DARK if number % 2 else HAIR_LIGHT
+        head.fill(ribbon(fine, (0.6, 1.8, 1.4, 0.4)), colour, 0.55, blur=0.7, clip=inside)
     shine = smooth([(side * 30 - 12, -150), (side * 74, -128), (side * 104, -84)], closed=False)
     head.fill(ribbon(shine, (3, 17, 3)), (214, 140, 100), 0.55, blur=7, clip=inside)

@@ -254,4 +254,5 @@ def _blurred(mask: MatLike, sigma: float) -> MatLike:
     small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) if shrink > 1 else mask
     # edges of the area are empty, not a continuation of what is near them
     small = cv2.GaussianBlur(small, (0, 0), sigma / shrink, borderType=cv2.BORDER_CONSTANT)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    way = cv2.INTER_CUBIC if shrink > 4 else cv2.INTER_LINEAR  # facets show in large soft areas
+    return cv2.resize(small, (width, height), interpolation=way)

@@ -31,6 +31,8 @@ Field = NDArray[np.float32]
 FACE_EXTENT = (-150.0, -190.0, 150.0, 200.0)
 EYES_EXTENT = (-100.0, -150.0, 100.0, -70.0)
 MOUTH_EXTENT = (-58.0, -36.0, 58.0, 66.0)
+# inside the face whatever the head does: no hair, no collar
+MEASURE_EXTENT = (-48.0, -22.0, 48.0, 50.0)
 CHIN = 62.0
 NECK = 150.0
 DROP = 27.0  # of the lower lip, fully open
@@ -87,7 +89,7 @@ class Portrait:
     @property
     def mouth_region(self) -> Region:
         """(x, y, w, h) of the pixels in which the mouth moves, whatever the head does."""
-        return _region(self._picture, self._matrix, MOUTH_EXTENT)
+        return _region(self._picture, self._matrix, MEASURE_EXTENT)
 
     def draw(self, frame: Frame, mouth: MouthShape, pose: Pose) -> None:
         """Draw the whole picture."""
@@ -291,6 +293,7 @@ class _LipEdges:
         """(lower edge of the upper lip, upper edge of the lower lip)."""
         # the lowest place that the warp would fill with what is above the seam
         above = self._rows - mouth.open * self._jaw <= self._line
+        above[0] = True  # in the corners nothing moves, and rounding must not decide
         last = above.shape[0] - 1 - np.argmax(above[::-1], axis=0)
         lower = np.take_along_axis(self._rows, last[None], axis=0)[0] + EDGE_OVERLAP
         upper = self._line - mouth.open * LIFT * (1 - ACROSS**2) - EDGE_OVERLAP
