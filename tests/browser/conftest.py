@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,9 +17,8 @@ from tests.browser import drivers
 from tests.browser import service as lipstream
 from tests.browser.need import require
 
-HERE = Path(__file__).parent
-# Media belong into memory; None: the system's folder for temporary files.
-SHARED_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+HERE = Path(__file__).resolve().parent
+STATIC = HERE.parents[1] / "static"
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +27,7 @@ def service() -> Iterator[str]:
     if given := os.environ.get("SERVICE_URL"):
         yield given.rstrip("/")
         return
-    with (
-        tempfile.TemporaryDirectory(prefix="lipstream-", dir=SHARED_MEMORY) as media_root,
-        lipstream.running(Path(media_root)) as url,
-    ):
+    with lipstream.running() as url:
         yield url
 
 
@@ -59,8 +56,53 @@ class _QuietHandler(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def other_origin() -> Iterator[str]:
     """This folder on another origin than the service's, as an embedding site would be."""
-    handler = functools.partial(_QuietHandler, directory=str(HERE))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{site.server_port}"
-        site.shutdown()
+    with _site(HERE) as url:
+        yield url
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The player page on a plain file server, with streams that a test makes up."""
+
+    url: str
+    folder: Path
+
+    def add_stream(self, name: str, **playlists: str) -> None:
+        """Write playlists, name without suffix -> text; `index` is the multivariant one."""
+        folder = self.folder / "live" / name
+        folder.mkdir(parents=True)
+        for playlist, text in playlists.items():
+            (folder / f"{playlist}.m3u8").write_text(text, "utf-8")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "index.html").symlink_to(STATIC / "index.html")
+    (folder / "static").symlink_to(STATIC)
+    with _site(folder) as url:
+        yield Site(url, folder)
+
+
+@contextlib.contextmanager
+def _site(folder: Path) -> Iterator[str]:
+    handler = functools.partial(_QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser with the page's modules at hand, shared by tests of their pure functions."""
+    program, driver = require("chromium"), require("chromedriver")
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "static").symlink_to(STATIC)
+    with (
+        _site(folder) as url,
+        drivers.chromium(program, driver, folder / "profile") as browser,
+    ):
+        browser.get(f"{url}/static/favicon.svg")
+        yield browser

