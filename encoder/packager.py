@@ -245,6 +245,8 @@ class Rendition:
             age += entry.duration
 
     def _publish_playlist(self) -> None:
+        if not self._window:  # hls.js takes parts without a complete segment for an empty playlist
+            return
         text = render_media_playlist(self._snapshot())
         self._store.publish(f"{self.name}/{PLAYLIST_NAME}", text.encode())
 

@@ -80,7 +80,8 @@ class StreamProcess:
         """Play until :meth:`stop`.
 
         Raises:
-            EncoderError: the stream cannot go on. Its media is gone in any case.
+            EncoderError: the stream cannot go on. Its media stays, for the viewers and for the
+                next process; a stream that is told to stop removes it.
         """
         store = StreamStore(Path(self._spec.folder), self._bound_bytes())
         intake = Intake(Path(self._spec.socket), media_format(self._settings))
@@ -89,10 +90,10 @@ class StreamProcess:
             store.open((VIDEO, AUDIO))
             intake.start()
             await self._first_unit(intake)
-            await self._play(LiveStream(self._parts(intake, store, resume)))
+            await self._play(LiveStream(self._parts(intake, store, resume)), store)
+            store.delete()
         finally:
             intake.close()
-            store.delete()
             Path(self._spec.state).unlink(missing_ok=True)
 
     async def _first_unit(self, intake: Intake) -> None:
@@ -108,9 +109,14 @@ class StreamProcess:
         for wait in waits:
             wait.cancel()
 
-    async def _play(self, stream: LiveStream) -> None:
+    async def _play(self, stream: LiveStream, store: StreamStore) -> None:
         playing = asyncio.ensure_future(stream.run())
         telling = asyncio.ensure_future(self._tell_for_ever(stream))
+        # Rule 30 for the media of a crashed process: it leaves the playlist now.
+        kept_seconds = float(
+            (self._settings.window_segments + 1) * stream_timing(self._settings).segment_seconds
+        )
+        forgetting = asyncio.get_running_loop().call_later(kept_seconds, store.remove_leftovers)
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -119,6 +125,7 @@ class StreamProcess:
         finally:
             telling.cancel()
             stopping.cancel()
+            forgetting.cancel()
 
     async def _tell_for_ever(self, stream: LiveStream) -> None:
         media = media_format(self._settings)

@@ -6,8 +6,8 @@ Every file appears by rename (rule 12): a reader, a static file server or a watc
 
 from __future__ import annotations
 
-import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from encoder.errors import StoreFull, StoreUnwritable
@@ -28,25 +28,32 @@ class StreamStore:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self._sizes: dict[str, int] = {}
+        self._leftovers: dict[str, int] = {}
 
     @property
     def used_bytes(self) -> int:
-        """Bytes of all published files."""
-        return sum(self._sizes.values())
+        """Bytes of all published files, those of a crashed process included."""
+        return sum(self._sizes.values()) + sum(self._leftovers.values())
 
     def open(self, renditions: tuple[str, ...]) -> None:
-        """Make the folders, empty.
+        """Make the folders. What a crashed process published stays fetchable for now.
 
         Raises:
             StoreUnwritable: the media root cannot be written.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.clear()
             for name in renditions:
-                (self.folder / name).mkdir()
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            self._leftovers = dict(self._find_files())
         except OSError as error:
             raise StoreUnwritable.of(self.folder, error) from error
+
+    def _find_files(self) -> Iterator[tuple[str, int]]:
+        for path in self.folder.rglob("*"):
+            if path.name.startswith(PARTIAL_PREFIX):
+                path.unlink()
+            elif path.is_file():
+                yield str(path.relative_to(self.folder)), path.stat().st_size
 
     def publish(self, name: str, data: bytes) -> None:
         """Write ``<folder>/<name>`` atomically; an existing file is replaced.
@@ -55,7 +62,11 @@ class StreamStore:
             StoreFull: the stream's bound or the file system has no room; nothing changed.
             StoreUnwritable: any other reason; nothing changed.
         """
+        self._leftovers.pop(name, None)
         used = self.used_bytes - self._sizes.get(name, 0) + len(data)
+        if used > self.limit_bytes and self._leftovers:
+            self.remove_leftovers()
+            used = self.used_bytes - self._sizes.get(name, 0) + len(data)
         if used > self.limit_bytes:
             raise StoreFull(self.folder, f"{used} bytes, the bound is {self.limit_bytes}")
         path = self.folder / name
@@ -73,16 +84,14 @@ class StreamStore:
         self._sizes.pop(name, None)
         (self.folder / name).unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Delete everything in the folder: the media of an earlier run."""
-        self._sizes.clear()
-        for entry in os.scandir(self.folder):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                Path(entry.path).unlink()
+    def remove_leftovers(self) -> None:
+        """Delete what a crashed process published and nobody replaced."""
+        leftovers, self._leftovers = self._leftovers, {}
+        for name in leftovers:
+            self.remove(name)
 
     def delete(self) -> None:
         """Delete the folder too."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self._sizes.clear()
+        self._leftovers.clear()

@@ -1,4 +1,4 @@
-"""The character's still parts: studio, clothes, hair, head. Drawn once, in units.
+"""The character's still parts: clothes, hair, head. Drawn once, in units.
 
 One unit is one pixel of a 720p picture. The origin is between the eyes and the nose; x grows to
 the right of the picture, y grows down. Shapes without a number of their own were found by looking.
@@ -22,7 +22,6 @@ from inference.paint import (
     ribbon,
     smooth,
 )
-from rawmedia import Frame
 
 SKIN: Colour = (243, 197, 166)
 SKIN_LIGHT: Colour = (250, 213, 185)
@@ -122,65 +121,6 @@ SWEEP_LEFT = smooth(
 )
 
 
-def draw_studio(width: int, height: int, centre: tuple[float, float], unit: float) -> Frame:
-    """The background: a softly lit wall, a glow behind the head, plants out of focus."""
-    x0, y0 = -centre[0] / unit, -centre[1] / unit
-    x1, y1 = x0 + width / unit, y0 + height / unit
-    # everything here is out of focus: drawn small, enlarged smoothly
-    wall = Layer.blank((x0, y0, x1, y1), min(unit, 0.5))
-    whole = path((x0, y0), (x1, y0), (x1, y1), (x0, y1))
-    wall.pixels[:] = 255
-    wall.fill(whole, Gradient((0, y0), (0, y1), (196, 219, 222), (128, 170, 184)))
-    wall.fill(ellipse(-30, -60, 430, 390), (232, 241, 236), 0.75, blur=120)
-    wall.fill(ellipse(x0, y1, 520, 300), (74, 118, 142), 0.5, blur=110)
-    wall.fill(ellipse(x1, y1, 520, 300), (74, 118, 142), 0.5, blur=110)
-    _draw_shelf(wall)
-    _draw_lamp(wall)
-    _draw_plant(wall)
-    picture = cv2.cvtColor(wall.pixels, cv2.COLOR_BGRA2BGR)
-    picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
-    noise = np.random.default_rng(7).integers(-1, 2, picture.shape, np.int16)  # against banding
-    return np.asarray(np.clip(picture + noise, 0, 255), np.uint8)
-
-
-def _draw_shelf(wall: Layer) -> None:
-    wall.fill(path((300, 62), (640, 62), (640, 74), (300, 74)), (120, 92, 80), 0.55, blur=4)
-    wall.fill(path((300, 74), (640, 74), (640, 96), (300, 96)), (70, 104, 122), 0.35, blur=8)
-    books: list[tuple[float, float, float, Colour]] = [
-        (372, 26, 128, (222, 128, 104)),
-        (402, 20, 108, (70, 112, 140)),
-        (426, 24, 118, (240, 214, 166)),
-        (454, 18, 98, (92, 138, 132)),
-        (476, 26, 122, (206, 110, 100)),
-    ]
-    for left, wide, tall, colour in books:
-        spine = path((left, 62 - tall), (left + wide, 62 - tall), (left + wide, 62), (left, 62))
-        wall.fill(spine, colour, 0.62, blur=4)
-
-
-def _draw_lamp(wall: Layer) -> None:
-    wall.fill(ellipse(-420, -150, 190, 170), (255, 236, 196), 0.75, blur=80)
-    wall.fill(
-        path((-424, -110), (-416, -110), (-416, 460), (-424, 460)), (96, 100, 112), 0.5, blur=4
-    )
-    shade = path((-462, -200), (-378, -200), (-352, -104), (-488, -104))
-    wall.fill(shade, Gradient((0, -200), (0, -104), (255, 233, 190), (255, 246, 222)), 0.95, blur=5)
-
-
-def _draw_plant(wall: Layer) -> None:
-    leaves = [
-        ((-520, 420), (-560, 200), (-600, 60)),
-        ((-510, 420), (-500, 230), (-540, 90)),
-        ((-500, 420), (-450, 260), (-440, 130)),
-        ((-495, 420), (-400, 300), (-350, 220)),
-        ((-520, 420), (-600, 300), (-660, 230)),
-    ]
-    for number, line in enumerate(leaves):
-        leaf = ribbon(smooth(line, closed=False), (8, 40, 62, 50, 4))
-        colour = (64, 126, 112) if number % 2 else (84, 148, 124)
-        wall.fill(leaf, colour, 0.72, blur=6)
-
-
 def draw_body(scale: float) -> Layer:
     """Shirt and blazer, open at the neck: laid over the head's layer, which has the neck."""
     body = Layer.blank(BODY_EXTENT, scale)
@@ -221,7 +161,7 @@ def _draw_blazer(body: Layer) -> None:
 
 
 def _draw_shirt(body: Layer) -> None:
-    shirt = path((-62, 166), (62, 166), (88, 260), (30, 520), (-30, 520), (-88, 260))
+    shirt = path((-62, 166), (62, 166), (88, 260), (4, 588), (-4, 588), (-88, 260))
     body.fill(shirt, Gradient((0, 180), (0, 420), SHIRT, SHIRT_SHADE))
     # cut the neck out: the skin behind shows through
     hole = body.mask(smooth(OPENING))
@@ -240,9 +180,9 @@ def _draw_shirt(body: Layer) -> None:
         )
         body.fill(moved(collar, 0, 6), BLAZER_DARK, 0.45, blur=6, clip=keep)
         body.fill(collar, Gradient((side * 40, 170), (side * 80, 270), SHIRT, (236, 226, 216)))
-    placket = path((-1, 292), (1, 292), (1, 520), (-1, 520))
+    placket = path((-1, 292), (1, 292), (1, 584), (-1, 584))
     body.fill(placket, SHIRT_SHADE, 0.9, blur=1)
-    for y in (330, 392):
+    for y in (330, 392, 454):
         body.fill(ellipse(6, y, 4.2, 4.2), SHIRT_SHADE)
 
 
@@ -254,13 +194,17 @@ def _draw_lapels(body: Layer) -> None:
             (side * 142, 300),
             (side * 116, 312),
             (side * 122, 336),
-            (side * 22, 520),
-            (side * 14, 520),
+            (side * 6, 600),
+            (side * 0, 596),
             (side * 66, 330),
             (side * 92, 236),
         )
         body.fill(moved(lapel, side * 3, 7), (14, 22, 46), 0.5, blur=8, clip=body.mask(SHOULDERS))
         body.fill(lapel, Gradient((side * 150, 230), (side * 20, 460), BLAZER_LIGHT, BLAZER))
+    front = smooth([(0, 592), (6, 640), (24, 720)], closed=False)
+    body.fill(ribbon(front, (2, 5, 6)), BLAZER_DARK, 0.9, blur=1.5)
+    body.fill(ellipse(18, 622, 8, 8), BLAZER_DARK)
+    body.fill(ellipse(17, 620.5, 6, 6), BLAZER_LIGHT, 0.6, blur=1)
 
 
 def draw_head(scale: float) -> tuple[Layer, Layer]:

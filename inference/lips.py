@@ -18,6 +18,7 @@ Numbers = NDArray[np.float64]
 HALF_WIDE, ABOVE, BELOW = 50, 34, 34
 PIXELS = 2  # of the window per hundredth
 TEETH_SHARE = 0.03
+GREY = 0.94  # smallest channel over largest: skin has about 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,7 @@ def _upright_window(picture: Frame, landmarks: Landmarks) -> Numbers:
 
 def _below_teeth(window: Numbers) -> Seam | None:
     """Teeth are about as bright as the skin around, and much less red."""
-    white = window.min(axis=2) / np.maximum(window.max(axis=2), 1)
-    bright = window.max(axis=2)
-    teeth = (white > np.median(white) + 0.1) & (bright > 0.8 * np.median(bright))
+    teeth = _white(window)
     teeth[: 10 * PIXELS] = teeth[-10 * PIXELS :] = False
     teeth[:, : 16 * PIXELS] = teeth[:, -16 * PIXELS :] = False
     kernel = np.ones((3, 3), np.uint8)
@@ -79,6 +78,14 @@ def _below_teeth(window: Numbers) -> Seam | None:
     bend, y = np.polyfit(across**2, lowest / PIXELS - ABOVE, 1)
     # a little lower: the teeth must not move with the lip
     return Seam(float(y) + 2.0, float(np.clip(bend, -20, 8)), min(half, 42.0), teeth=True)
+
+
+def _white(window: Numbers) -> NDArray[np.bool_]:
+    bright = window.max(axis=2)
+    white = window.min(axis=2) / np.maximum(bright, 1)
+    if np.median(white) > GREY:  # a black-and-white photo: brightness alone must do
+        return np.asarray(bright > 1.08 * np.percentile(bright, 70))
+    return np.asarray((white > np.median(white) + 0.1) & (bright > 0.8 * np.median(bright)))
 
 
 def _darkest_line(window: Numbers) -> Seam:
