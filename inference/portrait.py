@@ -1,33 +1,38 @@
 """A portrait photo that speaks: the face is warped, the inside of the mouth is painted.
 
-Two warps a frame. The first works on the resting face: the jaw drops away from the seam of the
-lips, lips widen or round, lids close. The second moves the whole head a little, and the shoulders
-with the breath. All fields are linear in the shape, computed once; only weights change per frame.
+All lengths are in hundredths of the distance between the eyes; the origin is the mouth.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from inference.fit import place_photo
 from inference.images import load_image
 from inference.landmarks import Landmarks, check_landmarks, landmarks_for
-from inference.lips import Numbers, Seam, find_seam, to_pixels
+from inference.lips import Seam, find_seam, to_pixels
 from inference.motion import Pose
 from inference.mouth import MouthShape
 from inference.paint import Colour, Gradient, Layer, Path2, ellipse, lay_over, moved, ribbon
 from inference.presenter import Region
+from inference.warp import (
+    DROP,
+    EYE_HALF,
+    LID_BOTTOM,
+    LID_TOP,
+    LIFT,
+    Expressions,
+    HeadMotion,
+    eye_places,
+    jaw_field,
+    lip_stretch,
+    region,
+)
 from rawmedia import Frame, MediaFormat
 
-Field = NDArray[np.float32]
-
-EYES_EXTENT = (-100.0, -150.0, 100.0, -70.0)
+EYES_EXTENT = (-110.0, -180.0, 110.0, -40.0)
 MOUTH_EXTENT = (-58.0, -36.0, 58.0, 66.0)
 # inside the face whatever the head does: no hair, no collar
 MEASURE_EXTENT = (-48.0, -22.0, 48.0, 50.0)
@@ -143,8 +148,5 @@ class _LipEdges:
         last = above.shape[0] - 1 - np.argmax(above[::-1], axis=0)
         lower = np.take_along_axis(self._rows, last[None], axis=0)[0] + EDGE_OVERLAP
         upper = self._line - mouth.open * LIFT * (1 - ACROSS**2) - EDGE_OVERLAP
-        stretch = WIDEN * mouth.wide - NARROW * mouth.round
-        columns = self._columns * (1 + stretch * np.exp(-((self._columns / 62) ** 2)))
+        columns = self._columns * (1 + lip_stretch(mouth) * np.exp(-((self._columns / 62) ** 2)))
         return np.stack((columns, upper), axis=1), np.stack((columns, lower), axis=1)
-
-
