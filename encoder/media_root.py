@@ -50,6 +50,23 @@ class MediaRoot:
         """Folder of sockets and figures, for this user alone."""
         return self.path / RUN
 
+    def socket(self, stream: str) -> Path:
+        """Where the source of a stream connects.
+
+        Raises:
+            StoreUnwritable: the path is longer than a socket's address may be.
+        """
+        path = self.run / f"{stream}.sock"
+        length = len(os.fsencode(path))
+        if length > LONGEST_SOCKET_PATH:
+            reason = f"a socket's path has {length} bytes, {LONGEST_SOCKET_PATH} are the limit"
+            raise StoreUnwritable(path, reason)
+        return path
+
+    def figures(self, stream: str) -> Path:
+        """File of what the encoder process tells about a stream."""
+        return self.run / f"{stream}.json"
+
     def __enter__(self) -> MediaRoot:
         try:
             self._made_by_us = not self.path.exists()
@@ -101,12 +118,6 @@ class MediaRoot:
         if free_bytes < self._needed_bytes:
             raise StoreFull(
                 self.path, f"{free_bytes} bytes are free, a stream needs {self._needed_bytes}"
-            )
-        longest = self.run / ("x" * 64 + ".sock")
-        if len(os.fsencode(longest)) > LONGEST_SOCKET_PATH:
-            raise StoreUnwritable(
-                self.path,
-                f"its path is too long for a socket ({LONGEST_SOCKET_PATH} bytes at most in all)",
             )
 
 

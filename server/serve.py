@@ -43,10 +43,10 @@ def serve(settings: Settings) -> None:
         )
         encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
         with MediaRoot(choose(settings.media_root, port), bound) as root:
-            children = service_children(settings, root.path, encoder.name, listener.fileno())
+            children = service_children(settings, root, encoder.name, listener.fileno())
             supervisor = Supervisor(settings, children, settings.to_environment())
             url = _url(str(host), port)
-            playlist = playlist_path(settings, root.path)
+            playlist = playlist_path(settings, root)
             asyncio.run(supervisor.run(lambda: _greet(settings, url, encoder.name), playlist))
 
 

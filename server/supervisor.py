@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from config import Settings
+from encoder.media_root import MediaRoot
 from encoder.process import StreamSpec
 from encoder.stream import MULTIVARIANT_NAME
 from logs import event
@@ -159,18 +160,22 @@ class Supervisor:
 
 
 def service_children(
-    settings: Settings, media_root: Path, encoder_name: str, listen_fd: int
+    settings: Settings, root: MediaRoot, encoder_name: str, listen_fd: int
 ) -> list[Child]:
-    """The processes of a service that plays one stream."""
-    stream, run = settings.stream, media_root / "run"
+    """The processes of a service that plays one stream.
+
+    Raises:
+        StoreUnwritable: the media root's path is too long for a socket.
+    """
+    stream = settings.stream
     spec = StreamSpec(
         id=stream,
-        socket=str(run / f"{stream}.sock"),
-        folder=str(media_root / "live" / stream),
-        state=str(run / f"{stream}.json"),
+        socket=str(root.socket(stream)),
+        folder=str(root.live / stream),
+        state=str(root.figures(stream)),
         encoder=encoder_name,
     )
-    web = WebSpec(listen_fd, str(media_root))
+    web = WebSpec(listen_fd, str(root.path))
     python = [sys.executable, "-m"]
     return [
         Child("inference", [*python, "inference"], lambda: {"socket": spec.socket, "id": stream}),
@@ -179,6 +184,6 @@ def service_children(
     ]
 
 
-def playlist_path(settings: Settings, media_root: Path) -> Path:
+def playlist_path(settings: Settings, root: MediaRoot) -> Path:
     """Where the stream's multivariant playlist appears when it can be played."""
-    return media_root / "live" / settings.stream / MULTIVARIANT_NAME
+    return root.live / settings.stream / MULTIVARIANT_NAME

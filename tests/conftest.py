@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.browser.need import skips_forbidden
+from tests.service import Service, temporary_media_root
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[str]:
+    """Base URL of a running service; SERVICE_URL names one that runs already."""
+    if given := os.environ.get("SERVICE_URL"):
+        yield given.rstrip("/")
+        return
+    with temporary_media_root() as folder, Service(Path(folder) / "media") as running:
+        yield running.url
+
+
+@pytest.fixture
+def media_root() -> Iterator[Path]:
+    """A path in memory, short enough for a socket below it, where nothing is yet."""
+    with temporary_media_root() as folder:
+        yield Path(folder) / "media"
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,164 @@
+"""`lipstream serve` in a process of its own, as an operator runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+
+import requests
+
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+PLAYLIST = "live/demo/index.m3u8"
+
+
+class Service:
+    """A running service; leaving the block ends it and kills what might be left.
+
+    Args:
+        media_root: its media root.
+        flags: further flags of `lipstream serve`.
+    """
+
+    def __init__(self, media_root: Path, flags: tuple[str, ...] = ()) -> None:
+        self.media_root = media_root
+        self.url = ""
+        self.log: deque[str] = deque(maxlen=200)
+        self._flags = flags
+        self._seen: set[int] = set()
+
+    def __enter__(self) -> Service:
+        argv = [*_argv(self.media_root), *self._flags]
+        self._child = subprocess.Popen(
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            start_new_session=True,
+        )
+        self._has_address = threading.Event()
+        self._drain = threading.Thread(target=self._read, daemon=True)
+        self._drain.start()
+        try:
+            self._await_playlist(time.monotonic() + START_SECONDS)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._seen.update(self.processes())
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGINT)
+        try:
+            self._child.wait(STOP_SECONDS)
+        finally:
+            for pid in self.still_alive(list(self._seen)):
+                os.kill(pid, signal.SIGKILL)
+            self._child.wait()
+            self._drain.join(5)
+
+    @staticmethod
+    def attempt(media_root: Path, flags: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run a service that is expected to end by itself."""
+        argv = [*_argv(media_root), *flags]
+        return subprocess.run(
+            argv, check=False, capture_output=True, text=True, env=_environment(), timeout=30
+        )
+
+    def stop(self, sign: signal.Signals) -> int:
+        """Send a signal to the supervisor alone; returns its exit status."""
+        self._seen.update(self.processes())
+        self._child.send_signal(sign)
+        return self._child.wait(STOP_SECONDS)
+
+    def processes(self) -> list[int]:
+        """The supervisor and everything below it."""
+        if self._child.poll() is not None:
+            return []
+        found, parents = [self._child.pid], _parents()
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found
+
+    def find(self, word: str) -> int:
+        """The process below the supervisor whose command line has that word."""
+        for pid in self.processes()[1:]:
+            if word in _command_line(pid):
+                return pid
+        raise AssertionError(f"no process {word!r} among {self.processes()}")
+
+    @staticmethod
+    def still_alive(pids: list[int]) -> list[int]:
+        """Those that run; zombies only wait to be reaped."""
+        return [pid for pid in pids if _stat(pid)[:1] not in ("", "Z")]
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        for row in self._child.stdout:
+            line = row.decode("utf-8", "replace").rstrip()
+            self.log.append(line)
+            if not self.url and (match := ADDRESS.search(line)):
+                self.url = match.group()
+                self._has_address.set()
+        self._has_address.set()
+
+    def _await_playlist(self, deadline: float) -> None:
+        self._has_address.wait(START_SECONDS)
+        while self.url and time.monotonic() < deadline:
+            if requests.get(f"{self.url}/{PLAYLIST}", timeout=5).ok:
+                return
+            time.sleep(0.02)
+        raise AssertionError("\n".join(["the service did not start:", *self.log]))
+
+
+def temporary_media_root() -> tempfile.TemporaryDirectory[str]:
+    """A folder in memory where there is one: media belongs there."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    return tempfile.TemporaryDirectory(prefix="lipstream-", dir=memory)
+
+
+def _argv(media_root: Path) -> list[str]:
+    serve = [sys.executable, "-m", "server", "serve"]
+    return [*serve, "--port", "0", "--media-root", str(media_root)]
+
+
+def _environment() -> dict[str, str]:
+    """Defaults only: a developer's own settings must not decide what a test sees."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("LIPSTREAM_")}
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _parents() -> dict[int, int]:
+    stats = {int(p.name): _stat(int(p.name)) for p in Path("/proc").glob("[0-9]*")}
+    return {pid: int(stat.split()[1]) for pid, stat in stats.items() if stat}
+
+
+def _stat(pid: int) -> str:
+    """``state ppid ...``; empty if there is no such process. The name may hold brackets."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].strip()
+    except OSError:
+        return ""
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
