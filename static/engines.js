@@ -47,6 +47,12 @@ function patient(policy) {
 }
 
 const GONE = new Set([404, 410]);
+const UNREADABLE = new Set([
+  Hls.ErrorDetails.MANIFEST_LOAD_ERROR,
+  Hls.ErrorDetails.MANIFEST_LOAD_TIMEOUT,
+  Hls.ErrorDetails.MANIFEST_PARSING_ERROR,
+  Hls.ErrorDetails.LEVEL_PARSING_ERROR,
+]);
 const MEDIA_RECOVERY_APART_MS = 5000;
 const NETWORK_RETRIES = 4;
 
@@ -95,11 +101,12 @@ export class HlsJsEngine {
   }
 
   #onNetworkError(data) {
-    // A playlist or segment that is gone does not come back: a restarted stream has new addresses.
-    const gone = GONE.has(data.response?.code) || data.details.startsWith("manifest");
+    // What is gone or garbled does not come back: a restarted stream is found from the top again.
+    const gone = GONE.has(data.response?.code) || UNREADABLE.has(data.details);
     if (gone || this.#networkRetries >= NETWORK_RETRIES) return this.failed(data.details, "network");
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#hls.startLoad(), 500 * 2 ** this.#networkRetries);
+    const wait = Math.min(500 * 2 ** this.#networkRetries, 1000);
+    this.#timer = setTimeout(() => this.#hls.startLoad(), wait);
     this.#networkRetries += 1;
   }
 

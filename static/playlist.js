@@ -1,10 +1,13 @@
 // Looking at a stream from outside the player: is it there, is it over, does it move?
 
+/** What a service answers while a stream starts up. */
+const STARTING = 503;
+
 /**
  * One look, by way of the multivariant playlist into the first variant's media playlist.
  * @param {string} url of the multivariant playlist
  * @returns {Promise<{status: number, ended: boolean, tail: string}>} status: of HTTP, 0 when no
- *          answer came; tail: the media playlist's last line, which changes when it gains media
+ *          answer came, 200 only with something to play; tail: the media playlist's last line, which changes when it gains media
  */
 export async function peek(url) {
   const top = await get(url);
@@ -12,7 +15,11 @@ export async function peek(url) {
   if (top.status !== 200 || first === undefined) return { status: top.status, ended: false, tail: "" };
   const media = await get(new URL(first, top.url).href);
   const rows = lines(media.text);
-  return { status: media.status, ended: rows.includes("#EXT-X-ENDLIST"), tail: rows.at(-1) ?? "" };
+  const ended = rows.includes("#EXT-X-ENDLIST");
+  // Parts alone are no start: hls.js calls a playlist without one whole segment empty, and fails.
+  const startable = ended || rows.some((row) => row.startsWith("#EXTINF:"));
+  const status = media.status === 200 && !startable ? STARTING : media.status;
+  return { status, ended, tail: rows.at(-1) ?? "" };
 }
 
 async function get(url) {
