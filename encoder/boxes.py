@@ -207,14 +207,16 @@ def _read_trun(
     if flags & _TRUN_CTS:
         raise BadBox("trun", trun.offset, "has composition offsets; encode without B-frames")
     fields = iter(_words(trun, 8))
-    at = (next(fields) - mdat_start) if flags & _TRUN_OFFSET else 0
-    first_flags = next(fields) if flags & _TRUN_FIRST_FLAGS else None
     try:
+        at = (next(fields) - mdat_start) if flags & _TRUN_OFFSET else 0
+        first_flags = next(fields) if flags & _TRUN_FIRST_FLAGS else None
         for index in range(count):
             duration = next(fields) if flags & _TRUN_DURATION else defaults.duration
             size = next(fields) if flags & _TRUN_SIZE else defaults.size
             own = next(fields) if flags & _TRUN_FLAGS else defaults.flags
             own = first_flags if index == 0 and first_flags is not None else own
+            if not size:  # no media is empty; a damaged count would give millions of those
+                raise BadBox("trun", trun.offset, "has a sample of no bytes")
             if at < 0 or at + size > len(media):
                 raise BadBox("trun", trun.offset, f"{size} bytes at {at} leave the mdat")
             yield Sample(dts, not own & _NON_SYNC, bytes(media[at : at + size]))
