@@ -98,10 +98,9 @@ def _descriptor(esds: Box, data: memoryview, tag: int) -> memoryview:
     if not len(data) or data[0] != tag:
         raise BadBox("esds", esds.offset, f"expected descriptor {tag:#x}")
     length, at = 0, 1
-    while at < len(data):
-        length = length << 7 | data[at] & 0x7F
-        at += 1
-        if not data[at - 1] & 0x80:
+    for byte in data[1:5]:  # four groups at most (ISO/IEC 14496-1, 8.3.3)
+        length, at = length << 7 | byte & 0x7F, at + 1
+        if not byte & 0x80:
             break
     if at + length > len(data):
         raise BadBox("esds", esds.offset, f"descriptor {tag:#x} of {length} bytes is cut short")
