@@ -20,9 +20,11 @@ from encoder.intake import QUEUE_UNITS, Intake, Unit
 from encoder.pipes import PipeWriter
 from rawmedia import Frame, MediaFormat
 
-# Behind by more than this in steady state, the encoder counts as overloaded.
+# Behind by more than this, the encoder has to catch up ...
 SLACK_UNITS = QUEUE_UNITS + 5
-# And stays so until it has kept up for this long.
+# ... and if it does not come nearer for so long while it takes frames, it is overloaded ...
+PATIENCE_NS = 2 * NANOSECONDS
+# ... until it has kept up for this long.
 OVERLOAD_MEMORY_NS = 5 * NANOSECONDS
 # Sound kept for an encoder that has to be replaced.
 HISTORY_SECONDS = 4
@@ -85,7 +87,8 @@ class Feeder:
     _history: SoundHistory = field(init=False)
     _next_sample: int = 0
     _held: Unit | None = None
-    _allowed_behind: int = SLACK_UNITS
+    _nearest: int | None = None  # fewest units owed since it fell behind; None: it is not
+    _nearest_ns: int = 0  # when that was
     _overloaded_until_ns: int = 0
     _to_drop: int = 0  # units that the source shall lose for those the timeline gave up
     _silence: bytes = field(init=False)
@@ -105,6 +108,7 @@ class Feeder:
         """
         self._video, self._audio = video, audio
         self._next_sample = sample
+        self._nearest = None
         self.clock.rewind(unit)
 
     def end_run(self) -> None:
@@ -121,15 +125,10 @@ class Feeder:
         """Whether units are given up because the encoder is slower than real time."""
         return self._overloaded_until_ns > 0
 
-    def expect_backlog(self, units: int) -> None:
-        """So many units are owed by intention (a start, a restart): that is no overload."""
-        self._allowed_behind = max(SLACK_UNITS, units + SLACK_UNITS)
-
     def pump(self, now_ns: int) -> None:
         """Feed what is due and possible at ``now_ns`` (monotonic)."""
-        if self._video is None:  # between two encoders units wait, nothing is late yet
-            return
-        self._watch_load(now_ns)
+        if self._can_write():  # a stuck encoder is no slow one: units wait for its successor
+            self._watch_load(now_ns)
         while self._can_write() and self.clock.owed(now_ns):
             if not self._feed_one(now_ns):
                 return
@@ -157,20 +156,31 @@ class Feeder:
         return self._video.idle and self._audio.pending_bytes < one_second
 
     def _watch_load(self, now_ns: int) -> None:
+        if self.overloaded:
+            self._give_up_what_is_late(now_ns)
+            return
         owed = self.clock.owed(now_ns)
-        self._allowed_behind = min(self._allowed_behind, max(SLACK_UNITS, owed + SLACK_UNITS))
         if owed <= SLACK_UNITS:
-            self._allowed_behind = SLACK_UNITS
-        if owed > self._allowed_behind:
-            if not self.overloaded:
-                self.counters.overloads += 1
+            self._nearest = None
+        elif self._nearest is None or owed < self._nearest:
+            self._nearest, self._nearest_ns = owed, now_ns
+        elif now_ns - self._nearest_ns > PATIENCE_NS:
+            self.counters.overloads += 1
             self._overloaded_until_ns = now_ns + OVERLOAD_MEMORY_NS
-        elif self.overloaded and now_ns > self._overloaded_until_ns:
-            self._overloaded_until_ns = 0
-        if self.overloaded and owed > self.intake.waiting:
+            self._give_up_what_is_late(now_ns)
+
+    def _give_up_what_is_late(self, now_ns: int) -> None:
+        """More is owed than can wait at the input: only a slow encoder gets there, for what a slow
+        source owes is filled before.
+        """
+        owed = self.clock.owed(now_ns)
+        if owed > QUEUE_UNITS:
             given_up = owed - max(1, self.intake.waiting)
             self.clock.skip(given_up)
             self._to_drop += given_up
+            self._overloaded_until_ns = now_ns + OVERLOAD_MEMORY_NS
+        elif now_ns > self._overloaded_until_ns:
+            self._overloaded_until_ns, self._nearest = 0, None
         while self._to_drop and self.intake.waiting > 1:
             self.intake.drop_oldest()
             self._to_drop -= 1

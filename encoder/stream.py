@@ -149,7 +149,6 @@ class LiveStream:
         name = self._parts.candidate.name
         event(log, "encoder_started", encoder=name, pid=child.pid, unit=unit)
         self._feeder.begin_run(child.video, child.audio, unit, sample)
-        self._feeder.expect_backlog(self._feeder.clock.owed(time.monotonic_ns()))
         self._pump()
 
     def _argv(self, pipes: Pipes, first_frame: int) -> list[str]:

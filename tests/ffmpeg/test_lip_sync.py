@@ -46,7 +46,8 @@ def mouth_openings(video: bytes) -> tuple[float, Curve]:
     region = mouth_region(make_source(Settings(), MediaFormat(1280, 720, FPS)))
     with av.open(io.BytesIO(video), "r") as container:
         frames = list(container.decode(video=0))
-    openings = [mouth_opening(frame.to_ndarray(format="bgr24"), region) for frame in frames]
+    pictures = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames]
+    openings = [mouth_opening(picture, region) for picture in pictures]
     assert frames[0].time is not None
     return frames[0].time, np.array(openings, float)
 

@@ -1,0 +1,125 @@
+"""Real signals to real processes: the stream goes on under the same URL (the basics of it)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from encoder.playlist import Position, read_position
+from tests.service import Service
+
+pytestmark = pytest.mark.faults
+
+
+@dataclass
+class Follower:
+    """Follows the video playlist as a client does, and keeps what it was told."""
+
+    url: str
+
+    def position(self) -> Position:
+        return read_position(self.text())
+
+    def text(self) -> str:
+        answer = requests.get(self.url, timeout=10)
+        answer.raise_for_status()
+        return answer.text
+
+    def wait_for(self, msn: int, seconds: float = 15) -> str:
+        """The playlist once segment ``msn`` is complete."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            held = requests.get(self.url, params={"_HLS_msn": str(msn)}, timeout=10)
+            if held.status_code == 200 and read_position(held.text).last_msn >= msn:
+                return held.text
+        raise AssertionError(f"no segment {msn} in {seconds} s")
+
+
+@pytest.fixture
+def running(media_root: Path) -> Iterator[Service]:
+    with Service(media_root) as service:
+        yield service
+
+
+@pytest.fixture
+def follower(running: Service) -> Follower:
+    return Follower(f"{running.url}/live/demo/v0/media.m3u8")
+
+
+def entries(text: str) -> dict[str, str]:
+    """URI of each complete segment, and the tags that describe it."""
+    tags = re.compile(
+        r"(?:#EXT-X-PROGRAM-DATE-TIME:(\S+)\n)(?:#EXT-X-PART.*\n)*#EXTINF:(\S+)\n(\S+)"
+    )
+    return {uri: f"{wall} {length}" for wall, length, uri in tags.findall(text)}
+
+
+def test_ffmpeg_killed_leaves_no_mark_on_the_playlist(running: Service, follower: Follower) -> None:
+    before = follower.wait_for(2)
+    os.kill(running.find("rawvideo"), signal.SIGKILL)
+    killed_at = follower.position().last_msn
+    after = follower.wait_for(killed_at + 2)
+    assert "DISCONTINUITY" not in after
+    common = entries(before).items() & entries(after).items()
+    assert len(common) == len(entries(before)), "what was published stays as it was"
+    assert (
+        requests.get(f"{running.url}/api/streams/demo", timeout=5).json()["encoder_restarts"] == 1
+    )
+
+
+def test_ffmpeg_stopped_is_replaced(running: Service, follower: Follower) -> None:
+    stuck = running.find("rawvideo")
+    os.kill(stuck, signal.SIGSTOP)
+    stopped_at = follower.position().last_msn
+    after = follower.wait_for(stopped_at + 3)
+    assert "DISCONTINUITY" not in after
+    assert running.still_alive([stuck]) == []
+
+
+def test_inference_killed_holds_the_picture_and_comes_back(
+    running: Service, follower: Follower
+) -> None:
+    killed = running.find("-m inference")
+    os.kill(killed, signal.SIGKILL)
+    msn = follower.position().last_msn
+    after = follower.wait_for(msn + 2)
+    assert "DISCONTINUITY" not in after
+    assert running.find("-m inference") != killed
+    figures = requests.get(f"{running.url}/api/streams/demo", timeout=5).json()
+    assert figures["source"] == "connected"
+
+
+def test_the_encoder_process_killed_goes_on_with_higher_numbers(
+    running: Service, follower: Follower
+) -> None:
+    before = follower.position()
+    os.kill(running.find("-m encoder"), signal.SIGKILL)
+    after = follower.wait_for(before.last_msn + 2)
+    assert read_position(after).discontinuity_sequence == before.discontinuity_sequence + 1
+    assert min(int(m) for m in re.findall(r"-(\d+)\.m4s", after)) > before.last_msn + 1
+
+
+def test_a_web_process_killed_is_replaced(running: Service, follower: Follower) -> None:
+    workers = [
+        pid
+        for pid in running.processes()
+        if Path(f"/proc/{pid}/stat").read_text().count("gunicorn")
+    ] or [pid for pid in running.processes() if pid != running.find("server.web")]
+    msn = follower.position().last_msn
+    os.kill(workers[-1], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            if follower.position().last_msn >= msn + 2:
+                return
+        except requests.RequestException:
+            continue
+    raise AssertionError("the playlist did not go on")
