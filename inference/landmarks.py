@@ -17,15 +17,16 @@ from inference.files import regular_file
 from rawmedia import Frame
 
 Point = tuple[float, float]
+Box = tuple[int, int, int, int]  # x, y, width, height
 
 SEARCH_SIDE = 720  # pixels of the longer side: enough for a face, quick for a huge photo
 MAX_FILE_BYTES = 4096
-# (name, how many overlapping finds make a face); strict ones first
-FACE_CASCADES = (
-    ("haarcascade_frontalface_alt2", 4),
-    ("haarcascade_frontalface_default", 5),
-    ("haarcascade_frontalface_alt2", 2),
-)
+# (name, how many overlapping finds make a face)
+FACE_CASCADES = (("haarcascade_frontalface_alt2", 3), ("haarcascade_frontalface_default", 5))
+TRIED = ("haarcascade_frontalface_alt2", "haarcascade_frontalface_default", "a margin around")
+# Wood, coins and coffee have "faces" too: one without eyes must be large, and found by both.
+BLIND_SHARE = 0.2  # of the shorter side
+BLIND_OVERLAP = 0.5
 EYE_CASCADE = "haarcascade_eye"
 # Proportions of a frontal face in the box of those cascades, and between its features.
 EYES_IN_BOX = ((0.31, 0.39), (0.69, 0.39))
@@ -74,8 +75,7 @@ def landmarks_for(path: Path, photo: Frame) -> Landmarks:
         return check_landmarks(told, _read(told), (width, height))
     found = find_landmarks(photo)
     if found is None:
-        tried = (*dict.fromkeys(name for name, _count in FACE_CASCADES), "the same with a margin")
-        raise NoFaceFound(path, (width, height), tried)
+        raise NoFaceFound(path, (width, height), TRIED)
     return found
 
 
@@ -144,19 +144,35 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
     return cv2.CascadeClassifier(str(files / f"{name}.xml"))
 
 
-def _find_face(grey: MatLike) -> tuple[int, int, int, int] | None:
+def _find_face(grey: MatLike) -> Box | None:
+    """The largest find that has eyes; without any, the largest that is beyond doubt."""
+    even = cv2.equalizeHist(grey)
     smallest = max(24, min(grey.shape) // 12)
+    finds: list[list[Box]] = []
     for name, neighbours in FACE_CASCADES:
-        boxes = _cascade(name).detectMultiScale(
-            cv2.equalizeHist(grey), 1.08, neighbours, minSize=(smallest, smallest)
+        found = _cascade(name).detectMultiScale(
+            even, 1.08, neighbours, minSize=(smallest, smallest)
         )
-        if len(boxes):
-            x, y, width, height = max(boxes, key=lambda box: box[2] * box[3])
-            return int(x), int(y), int(width), int(height)
-    return None
+        finds.append([(int(x), int(y), int(w), int(h)) for x, y, w, h in found])
+    seeing = [box for box in (*finds[0], *finds[1]) if _find_eyes(grey, box)]
+    large = BLIND_SHARE * min(grey.shape)
+    sure = [
+        box
+        for box in finds[0]
+        if box[2] >= large and any(_overlap(box, other) > BLIND_OVERLAP for other in finds[1])
+    ]
+    return max(seeing or sure, key=lambda box: box[2], default=None)
 
 
-def _features(grey: MatLike, box: tuple[int, int, int, int]) -> Landmarks:
+def _overlap(a: Box, b: Box) -> float:
+    """Common area over all area."""
+    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    tall = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    common = max(0, wide) * max(0, tall)
+    return common / (a[2] * a[3] + b[2] * b[3] - common)
+
+
+def _features(grey: MatLike, box: Box) -> Landmarks:
     left, right = _find_eyes(grey, box) or _eyes_by_proportion(box)
     # the mouth lies on the perpendicular of the eye line
     across = np.array((right[0] - left[0], right[1] - left[1]))
@@ -165,13 +181,13 @@ def _features(grey: MatLike, box: tuple[int, int, int, int]) -> Landmarks:
     return Landmarks(left, right, (float(mouth[0]), float(mouth[1])))
 
 
-def _eyes_by_proportion(box: tuple[int, int, int, int]) -> tuple[Point, Point]:
+def _eyes_by_proportion(box: Box) -> tuple[Point, Point]:
     x, y, width, height = box
     (x0, y0), (x1, y1) = EYES_IN_BOX
     return (x + x0 * width, y + y0 * height), (x + x1 * width, y + y1 * height)
 
 
-def _find_eyes(grey: MatLike, box: tuple[int, int, int, int]) -> tuple[Point, Point] | None:
+def _find_eyes(grey: MatLike, box: Box) -> tuple[Point, Point] | None:
     """The pair of finds nearest to where a face of this size has its eyes."""
     x, y, width, height = box
     top, bottom = max(0, y), y + round(0.6 * height)

@@ -21,8 +21,8 @@ WINDOW_SECONDS = 0.03
 ANALYSIS_HZ = 16_000
 BLOCK_STEPS = 2048  # bounds the memory of the spectra
 
-LOW_HZ = (120.0, 560.0)
-MIDDLE_HZ = (620.0, 1500.0)
+LOW_HZ = (120.0, 600.0)
+MIDDLE_HZ = (850.0, 1600.0)  # the first formant of "ah" tells nothing: left out
 HIGH_HZ = (1800.0, 3600.0)
 HISS_HZ = (4200.0, 7800.0)
 
@@ -132,7 +132,7 @@ def _loudness(level: Curve) -> Curve:
 def _vowel(low: Curve, middle: Curve, high: Curve, hiss: Curve) -> tuple[Curve, Curve]:
     """(wide, round), by which band leads; speech falls off with frequency, hence the weights."""
     tiny = 1e-12
-    front, back, bright = 9.0 * high, 1.6 * middle, 4.0 * hiss
+    front, back, bright = 14.0 * high, 1.6 * middle, 4.0 * hiss
     share = front / (front + back + 0.35 * low + tiny)
     wide = _ramp(share, 0.35, 0.75)
     closed_back = low / (low + back + front + bright + tiny)

@@ -128,11 +128,11 @@ class Layer:
     def box(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
         """The pixels (rows, columns) of a rectangle in units, cut to the layer."""
         height, width = self.pixels.shape[:2]
-        x0, y0 = self.place(np.array((left, top)))
-        x1, y1 = self.place(np.array((right, bottom)))
+        x0, x1 = (int((x - self.left) * self.scale) for x in (left, right))
+        y0, y1 = (int((y - self.top) * self.scale) for y in (top, bottom))
         return (
-            slice(min(max(0, int(y0)), height - 1), min(height, max(1, int(y1) + 1))),
-            slice(min(max(0, int(x0)), width - 1), min(width, max(1, int(x1) + 1))),
+            slice(min(max(0, y0), height - 1), min(height, max(1, y1 + 1))),
+            slice(min(max(0, x0), width - 1), min(width, max(1, x1 + 1))),
         )
 
     def mask(self, points: Path2) -> MatLike:
@@ -151,8 +151,9 @@ class Layer:
     ) -> None:
         """Paint the inside of a path; ``blur`` (units) makes its edge soft."""
         spread = 2.5 * blur
-        low, high = points.min(axis=0) - spread, points.max(axis=0) + spread
-        rows, columns = self.box(low[0] - 1, low[1] - 1, high[0] + 1, high[1] + 1)
+        left, top = (points.min(axis=0) - (spread + 1)).tolist()
+        right, bottom = (points.max(axis=0) + (spread + 1)).tolist()
+        rows, columns = self.box(left, top, right, bottom)
         area = self.pixels[rows, columns]
         if not area.size:
             return
