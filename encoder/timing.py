@@ -75,8 +75,7 @@ class Timing:
     @property
     def part_target(self) -> Fraction:
         """PART-TARGET, common to all renditions (rules 22, 24, 46), in whole milliseconds."""
-        longest = max(self.video.part_seconds, self.audio.part_seconds)
-        return Fraction(math.ceil(longest * 1000), 1000)
+        return _part_target(max(self.video.part_seconds, self.audio.part_seconds))
 
     @property
     def part_hold_back(self) -> Fraction:
@@ -102,10 +101,10 @@ def plan(
     """
     low_latency = part_seconds is not None
     wished_part = Fraction(str(part_seconds if low_latency else segment_seconds))
-    part_frames = max(1, round(wished_part * fps))
+    aac_frame = Fraction(AAC_FRAME_SAMPLES, audio_rate_hz)
+    part_frames, audio_part_frames = _part_frames(max(1, round(wished_part * fps)), fps, aac_frame)
     segment_parts = max(1, round(Fraction(str(segment_seconds)) * fps / part_frames))
     segment_frames = segment_parts * part_frames
-    aac_frame = Fraction(AAC_FRAME_SAMPLES, audio_rate_hz)
     scale = _video_timescale(fps)
     return Timing(
         fps=fps,
@@ -114,22 +113,32 @@ def plan(
         audio=TrackTiming(
             audio_rate_hz,
             AAC_FRAME_SAMPLES,
-            _audio_part_frames(Fraction(part_frames, fps), aac_frame),
+            audio_part_frames,
             Fraction(segment_frames, fps) / aac_frame,
         ),
     )
 
 
-def _audio_part_frames(video_part: Fraction, aac_frame: Fraction) -> int:
-    """AAC frames in an audio part, so that one PART-TARGET fits both renditions.
+def _part_frames(wished: int, fps: int, aac_frame: Fraction) -> tuple[int, int]:
+    """Pictures and AAC frames in a part, so that one PART-TARGET fits both renditions (23).
 
-    Rounding down keeps the part target at the video part, and with it the latency; where that
-    would break rule 23 the part is one AAC frame longer and sets the target itself.
+    Fewer AAC frames keep the part target at the video part, and with it the latency; one more
+    sets the target itself. Where AAC frames are long (a low sample rate) and neither fits, the
+    video part grows.
     """
-    down = math.floor(video_part / aac_frame)
-    if down and down * aac_frame >= SHORTEST_PART * video_part:
-        return down
-    return down + 1
+    video = wished
+    while True:
+        seconds = Fraction(video, fps)
+        fewer = math.floor(seconds / aac_frame)
+        for audio in (fewer, fewer + 1):
+            shortest, longest = sorted((seconds, audio * aac_frame))
+            if shortest >= SHORTEST_PART * _part_target(longest):
+                return video, audio
+        video += 1
+
+
+def _part_target(longest: Fraction) -> Fraction:
+    return Fraction(math.ceil(longest * 1000), 1000)
 
 
 def _video_timescale(fps: int) -> int:
