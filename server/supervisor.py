@@ -22,7 +22,7 @@ from encoder.process import StreamSpec
 from encoder.stream import MULTIVARIANT_NAME
 from logs import event
 from server.errors import ProcessGaveUp
-from server.web import WebSpec
+from server.specs import WebSpec
 
 # Restarts: 0.2 s, doubling to 30 s, forgotten after a healthy minute.
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, HEALTHY_SECONDS = 0.2, 30.0, 60.0

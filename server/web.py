@@ -1,6 +1,6 @@
 """gunicorn around the application: ``python -m server.web``.
 
-It is started with an open listening socket and one line of JSON on stdin, a :class:`WebSpec`;
+It is started with an open listening socket and one line of JSON on stdin, a :class:`server.specs.WebSpec`;
 settings come from the environment. stdin stays open as a lifeline: its end means the supervisor
 is gone.
 """
@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,10 @@ import config
 import logs
 from config import Settings
 from server.app import create_app
+from server.specs import WebSpec
 
 # Requests that are still held then are cut: the clients ask the next process again.
 GRACEFUL_SECONDS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class WebSpec:
-    """What the supervisor tells the web processes beyond the settings."""
-
-    listen_fd: int
-    media_root: str
 
 
 class _Gunicorn(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # untyped
