@@ -28,9 +28,10 @@ function show() {
   write(element("state"), WORDS[state]);
   write(element("headline"), state === "connecting" ? "Connecting…" : WORDS[state]);
   write(element("detail"), explain(state, { stream, status: session.status, reason: session.reason }));
-  element("resume").hidden = state !== "paused";
-  element("pause").classList.toggle("paused", video.paused);
-  element("pause").setAttribute("aria-label", video.paused ? "Play" : "Pause");
+  const paused = state === "paused";
+  element("resume").hidden = !paused;
+  element("pause").classList.toggle("paused", paused);
+  element("pause").setAttribute("aria-label", paused ? "Play" : "Pause");
   showFigures(performance.now());
 }
 
@@ -58,9 +59,10 @@ function toggleSound() {
 }
 
 function toggleFullscreen() {
+  const stage = element("stage"); // the picture with its veil: the state stays in sight
   if (document.fullscreenElement) document.exitFullscreen();
-  else if (video.requestFullscreen) video.requestFullscreen();
-  else video.webkitEnterFullscreen?.(); // iPhone
+  else if (stage.requestFullscreen) stage.requestFullscreen();
+  else video.webkitEnterFullscreen?.(); // iPhone: only a video can
 }
 
 async function copyAddress() {
@@ -90,7 +92,7 @@ const diagnostics = Object.defineProperties({}, {
 Object.defineProperty(window, "lipstream", { value: Object.freeze(diagnostics) });
 
 element("sound").addEventListener("click", toggleSound);
-element("pause").addEventListener("click", () => (video.paused ? session.play() : session.pause()));
+element("pause").addEventListener("click", () => (session.state === "paused" ? session.play() : session.pause()));
 element("resume").addEventListener("click", () => session.play());
 element("fullscreen").addEventListener("click", toggleFullscreen);
 element("copy").addEventListener("click", copyAddress);

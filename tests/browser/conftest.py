@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,21 +13,10 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from tests.browser import drivers
-from tests.browser import service as lipstream
 from tests.browser.need import require
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE.parents[1] / "static"
-
-
-@pytest.fixture(scope="session")
-def service() -> Iterator[str]:
-    """Base URL of a running service; SERVICE_URL names one that runs already."""
-    if given := os.environ.get("SERVICE_URL"):
-        yield given.rstrip("/")
-        return
-    with lipstream.running() as url:
-        yield url
 
 
 @pytest.fixture

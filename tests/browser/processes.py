@@ -1,30 +1,11 @@
-"""Child processes that leave nothing behind: asked, waited for, killed and reaped."""
+"""What a WebDriver leaves behind: every process of its session is found and killed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import subprocess
 from pathlib import Path
-
-
-def end_session(leader: subprocess.Popen[bytes], *, sign: signal.Signals, seconds: float) -> bool:
-    """End a process started in a session of its own.
-
-    Returns:
-        True if it went by itself after `sign`; whatever is left of its session is killed.
-    """
-    if leader.poll() is None:
-        leader.send_signal(sign)
-    try:
-        leader.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        kill_session(leader.pid)
-        leader.wait()
-    return True
 
 
 def kill_session(session: int) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome
 
-from tests.browser import service as lipstream
 from tests.browser.watching import diagnostics, until, until_live
+from tests.service import Service
 
 pytestmark = pytest.mark.browser
 
@@ -44,14 +45,14 @@ def test_network_lost_and_found(chromium: Chrome, service: str) -> None:
     until("near the edge again", lambda: (diagnostics(chromium)["latencySeconds"] or 99) < 4, 10)
 
 
-def test_service_restarted(chromium: Chrome) -> None:
-    port = _free_port()
-    with lipstream.running(port) as url:
-        chromium.get(url + "/")
+def test_service_restarted(chromium: Chrome, media_root: Path) -> None:
+    at_one_address = ("--port", str(_free_port()))
+    with Service(media_root, at_one_address) as running:
+        chromium.get(running.url + "/")
         until_live(chromium)
         chromium.execute_script(MARK)
     until("not called live", lambda: _state(chromium) != "live", 5)
-    with lipstream.running(port):
+    with Service(media_root, at_one_address):
         until("live again", lambda: _state(chromium) == "live", 15)
         until_live(chromium)
         assert chromium.execute_script(MARKED)
