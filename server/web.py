@@ -1,8 +1,8 @@
 """gunicorn around the application: ``python -m server.web``.
 
-It is started with an open listening socket and one line of JSON on stdin, a :class:`server.specs.WebSpec`;
-settings come from the environment. stdin stays open as a lifeline: its end means the supervisor
-is gone.
+It is started with an open listening socket and one line of JSON on stdin, a
+:class:`server.specs.WebSpec`; settings come from the environment. stdin stays open as a lifeline:
+its end means the supervisor is gone.
 """
 
 from __future__ import annotations
