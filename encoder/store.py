@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from encoder.errors import StoreFull, StoreUnwritable
@@ -75,14 +76,22 @@ class StreamStore:
             partial.write_bytes(data)
             partial.rename(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # a read-only file system refuses this too
+                partial.unlink()
             raise StoreUnwritable.of(path, error) from error
         self._sizes[name] = len(data)
 
     def remove(self, name: str) -> None:
-        """Delete a published file; one that is gone already is no error."""
+        """Delete a published file; one that is gone already is no error.
+
+        Raises:
+            StoreUnwritable: the file system refuses.
+        """
+        try:
+            (self.folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreUnwritable.of(self.folder / name, error) from error
         self._sizes.pop(name, None)
-        (self.folder / name).unlink(missing_ok=True)
 
     def remove_leftovers(self) -> None:
         """Delete what a crashed process published and nobody replaced."""
