@@ -42,10 +42,10 @@ INSIDE: Colour = (58, 16, 26)
 TEETH: Colour = (250, 246, 240)
 TONGUE: Colour = (186, 78, 84)
 LIP_EDGE: Colour = (214, 112, 106)
-SEAM: Colour = (138, 54, 58)
+SEAM: Colour = (156, 68, 70)
 
 JAW_DROP = 13.0  # how far the chin moves for a fully open mouth
-OPEN_HEIGHT = 40.0
+OPEN_HEIGHT = 38.0
 HALF_WIDTH = 33.0
 ACROSS = np.linspace(-1.0, 1.0, 33)
 
@@ -54,7 +54,7 @@ NOSE_EXTENT = (-34.0, -32.0, 38.0, 62.0)
 EYES_EXTENT = (-82.0, -66.0, 82.0, 22.0)
 MOUTH_EXTENT = (-54.0, 44.0, 54.0, 142.0)
 # inside the face whatever the head does: no hair, no neck
-MEASURE_EXTENT = (-43.0, 54.0, 43.0, 115.0)
+MEASURE_EXTENT = (-48.0, 54.0, 48.0, 113.0)
 
 
 def draw_eyes(head: Layer, pose: Pose, turn: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 
 def obey_signals() -> None:
@@ -14,9 +14,9 @@ def obey_signals() -> None:
     signal.signal(signal.SIGTERM, lambda *_: leave("terminated"))
 
 
-def end_with(stdin: BinaryIO) -> None:
-    """End the process when ``stdin`` ends: the other end was held by the parent alone."""
-    threading.Thread(target=_watch, args=(stdin,), name="lifeline", daemon=True).start()
+def end_with(fd: int) -> None:
+    """End the process when ``fd`` ends: the other end was held by the parent alone."""
+    threading.Thread(target=_watch, args=(fd,), name="lifeline", daemon=True).start()
 
 
 def leave(reason: str) -> NoReturn:
@@ -29,7 +29,8 @@ def leave(reason: str) -> NoReturn:
     os._exit(0)
 
 
-def _watch(stdin: BinaryIO) -> None:
-    while stdin.read(4096):
+def _watch(fd: int) -> None:
+    # not sys.stdin: a thread that waits with its lock makes a normal interpreter exit abort
+    while os.read(fd, 4096):
         pass
     leave("parent_gone")

@@ -62,14 +62,14 @@ def main() -> int:
     try:
         settings = config.load()
         media = media_format(settings)
-        stdin = sys.stdin.buffer
-        line = stdin.readline()
+        line = sys.stdin.buffer.readline()
         if not line:
             return 0
         job = Job.parse(line)
-        lifeline.end_with(stdin)
+        lifeline.end_with(sys.stdin.fileno())
         _keep_to_one_core()
         source = make_source(settings, media)
+        log.info("event=worker_ready stream=%s", job.id)
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
         sys.stderr.write(f"lipstream: {error}\n")
         return BAD_INPUT

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+import rawmedia
+from config import Settings
+from inference.worker import BadJob, Job
+from rawmedia import MediaFormat, SlotMemory
+
+SMALL = Settings(width=64, height=64)
+SLOTS = 3
+
+
+class FakeEncoder:
+    """The other end of the raw-media socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen(4)
+        self._listener.settimeout(20)
+
+    def accept(self, refuse: str = "") -> tuple[socket.socket, SlotMemory | None, MediaFormat]:
+        connection, _address = self._listener.accept()
+        connection.settimeout(20)
+        media = rawmedia.parse_hello(connection.recv(rawmedia.MAX_HELLO_BYTES))
+        if refuse:
+            connection.sendall(rawmedia.encode_line({"ok": False, "error": refuse}))
+            connection.close()
+            return connection, None, media
+        memory, fd = SlotMemory.create(media, SLOTS)
+        reply = rawmedia.encode_line({"ok": True, "slots": SLOTS})
+        socket.send_fds(connection, [reply], [fd])
+        os.close(fd)
+        return connection, memory, media
+
+    def close(self) -> None:
+        self._listener.close()
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Iterator[FakeEncoder]:
+    fake = FakeEncoder(tmp_path / "raw.sock")
+    yield fake
+    fake.close()
+
+
+@contextmanager
+def worker(settings: Settings, job: bytes) -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "inference"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | settings.to_environment(),
+    )
+    assert child.stdin
+    try:
+        child.stdin.write(job)
+        child.stdin.flush()
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stderr):
+            if pipe:
+                pipe.close()
+
+
+def job_for(path: Path) -> bytes:
+    return json.dumps({"socket": str(path), "id": "demo"}).encode() + b"\n"
+
+
+def ready(child: subprocess.Popen[bytes]) -> None:
+    """Wait until its source is made."""
+    assert child.stderr
+    assert b"event=worker_ready stream=demo" in child.stderr.readline()
+
+
+def ended(child: subprocess.Popen[bytes], within: float) -> tuple[int, str]:
+    """Wait for the end; (status, what it wrote)."""
+    assert child.stderr
+    started = time.monotonic()
+    text = child.stderr.read().decode()
+    status = child.wait(20)
+    assert time.monotonic() - started < within
+    return status, text
+
+
+def test_units_come_and_back_pressure_holds(encoder: FakeEncoder) -> None:
+    with worker(SMALL, job_for(encoder.path)):
+        connection, memory, media = encoder.accept()
+        assert memory
+        assert media == MediaFormat(64, 64, 25)
+        first = [connection.recv(1)[0] for _ in range(SLOTS)]
+        assert sorted(first) == [0, 1, 2]
+        assert memory.frame(first[0]).std() > 10
+        connection.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)  # every slot is ours: it waits
+        connection.sendall(bytes((first[1],)))
+        connection.settimeout(20)
+        assert connection.recv(1)[0] == first[1]
+
+
+def test_the_end_of_stdin_ends_it_at_once(encoder: FakeEncoder) -> None:
+    with worker(SMALL, job_for(encoder.path)) as child:
+        connection, _memory, _media = encoder.accept()
+        connection.recv(1)
+        assert child.stdin
+        child.stdin.close()
+        status, text = ended(child, 1.0)
+    assert status == 0
+    assert "reason=parent_gone" in text
+
+
+def test_sigterm_ends_it_well_and_sigint_is_not_for_it(encoder: FakeEncoder) -> None:
+    with worker(SMALL, job_for(encoder.path)) as child:
+        connection, _memory, _media = encoder.accept()
+        connection.recv(1)
+        child.send_signal(signal.SIGINT)
+        connection.sendall(b"\0")
+        connection.recv(1)
+        assert child.poll() is None
+        child.terminate()
+        status, text = ended(child, 0.8)
+    assert status == 0
+    assert "reason=terminated" in text
+    assert "Traceback" not in text
+
+
+def test_sigterm_while_no_encoder_is_there(tmp_path: Path) -> None:
+    with worker(SMALL, job_for(tmp_path / "nobody.sock")) as child:
+        ready(child)
+        child.terminate()
+        assert ended(child, 0.8)[0] == 0
+
+
+def test_it_waits_for_a_socket_that_comes_late(tmp_path: Path) -> None:
+    path = tmp_path / "late.sock"
+    with worker(SMALL, job_for(path)) as child:
+        ready(child)
+        encoder = FakeEncoder(path)
+        connection, _memory, _media = encoder.accept()
+        assert connection.recv(1)
+        encoder.close()
+
+
+def test_it_comes_back_to_a_restarted_encoder(encoder: FakeEncoder) -> None:
+    with worker(SMALL, job_for(encoder.path)) as child:
+        for _ in range(2):
+            connection, _memory, _media = encoder.accept()
+            assert connection.recv(1)
+            connection.close()
+        connection, _memory, _media = encoder.accept()
+        assert connection.recv(1)
+        assert child.poll() is None
+
+
+def test_a_refusal_is_logged_and_borne(encoder: FakeEncoder) -> None:
+    with worker(SMALL, job_for(encoder.path)) as child:
+        ready(child)
+        encoder.accept(refuse="this stream has another source")
+        assert child.stderr
+        line = child.stderr.readline().decode()
+        assert "event=worker_refused stream=demo reason='this stream has another source'" in line
+        assert child.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"audio": "/nonexistent.wav"}, "/nonexistent.wav: cannot be read: No such file"),
+        ({"image": "/nonexistent.png"}, "/nonexistent.png: cannot be read: No such file"),
+        ({"source": "tv"}, "source is 'tv': choose avatar"),
+        ({"fps": 23}, "fps 23 does not divide"),
+    ],
+)
+def test_bad_settings_are_one_line_and_status_2(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    given: dict[str, object] = {"width": 64, "height": 64} | change
+    settings = Settings(**given)  # type: ignore[arg-type]
+    with worker(settings, job_for(tmp_path / "raw.sock")) as child:
+        status, text = ended(child, 20)
+    assert status == 2
+    assert text.startswith("lipstream: ")
+    assert text.count("\n") == 1
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    "line", [b"hello\n", b"[]\n", b'{"id": "demo"}\n', b'{"socket": 5, "id": 1}\n']
+)
+def test_a_line_that_is_no_job(line: bytes) -> None:
+    with pytest.raises(BadJob, match="give one line"):
+        Job.parse(line)
+
+
+def test_a_parent_gone_before_the_job(tmp_path: Path) -> None:
+    with worker(SMALL, b"") as child:
+        assert child.stdin
+        child.stdin.close()
+        assert ended(child, 20) == (0, "")
