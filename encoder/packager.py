@@ -6,6 +6,7 @@ viewer). What leaves the window stays fetchable as long as rules 29 and 30 ask, 
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -37,15 +38,23 @@ def disk_bound_bytes(timing: Timing, window_segments: int, total_kbit: int) -> i
     """The most a stream may hold on tmpfs, from the arithmetic of what is kept.
 
     Segments: the window, one in progress, and what left it for a segment plus a playlist more
-    (rule 30). Parts: three target durations listed, three more kept (rule 29), one segment in
-    progress. All at twice the nominal rate, plus boxes and playlists.
+    (rule 30). Parts: three target durations listed, three more and a part kept (rule 29), one
+    segment in progress. All at twice the nominal rate, plus boxes and playlists.
     """
     segments = 2 * window_segments + 2
-    part_seconds = 6 * timing.target_duration + timing.segment_seconds if timing.low_latency else 0
+    part_seconds = _parts_stay(timing) + timing.segment_seconds if timing.low_latency else 0
     seconds = segments * timing.segment_seconds + part_seconds
     parts = math.ceil(seconds / timing.video.part_seconds + seconds / timing.audio.part_seconds)
     media = math.ceil(seconds * total_kbit * 125 * _RATE_HEADROOM)
     return media + parts * _PART_OVERHEAD_BYTES + 256 * 1024
+
+
+def _parts_stay(timing: Timing) -> Fraction:
+    """How long part files outlive their segment's end, in media time (rule 29).
+
+    Listed for three target durations and up to one part more, then fetchable for three.
+    """
+    return 6 * timing.target_duration + timing.part_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +93,6 @@ class Calendar:
     def starts_at(self, msn: int) -> bool:
         """Whether a segment is the first of an era, the stream's first one excepted."""
         return any(era.first_msn == msn for era in self._eras[1:])
-
-
-@dataclass(slots=True)
-class _Kept:
-    """A file that left the playlist and may go when the media time reaches ``until``."""
-
-    name: str
-    until: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ class Rendition:
         self._timing = track_timing
         self._window: deque[SegmentEntry] = deque()
         self._current: SegmentEntry | None = None
-        self._kept: deque[_Kept] = deque()
+        # Files that go when the media time reaches their instant: a heap, soonest first.
+        self._kept: list[tuple[Fraction, str]] = []
         self._discontinuity_sequence = layout.discontinuity_sequence
         self._ended = False
 
@@ -211,6 +213,8 @@ class Rendition:
         uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.m4s"
         self._store.publish(f"{self.name}/{uri}", segment.data)
         self._window.append(replace(self._current, uri=uri, duration=segment.duration))
+        for part in self._current.parts:
+            self._keep(part.uri, _parts_stay(self._layout.timing))
         self._current = None
         while len(self._window) > self._layout.window_segments:
             self._retire(self._window.popleft())
@@ -219,30 +223,22 @@ class Rendition:
         """A segment leaves the playlist; its file stays for rule 30."""
         window = sum((entry.duration for entry in self._window), Fraction())
         self._discontinuity_sequence += old.discontinuity  # rule 17
-        self._keep(f"{self.name}/{old.uri}", old.duration + window)
+        self._keep(old.uri, old.duration + window)
         listed = (*self._window, self._current) if self._current else self._window
         if all(entry.map_uri != old.map_uri for entry in listed):
-            self._keep(f"{self.name}/{old.map_uri}", old.duration + window)
+            self._keep(old.map_uri, old.duration + window)
 
-    def _keep(self, name: str, seconds: Fraction) -> None:
-        self._kept.append(_Kept(name, self._media_seconds() + seconds))
+    def _keep(self, uri: str, seconds: Fraction) -> None:
+        heapq.heappush(self._kept, (self._media_seconds() + seconds, f"{self.name}/{uri}"))
 
     def _media_seconds(self) -> Fraction:
         return self.segmenter.next_frame * self._timing.frame_seconds
 
     def _evict(self) -> None:
-        """Remove part files six target durations old (rule 29) and segments past rule 30."""
+        """Remove the files whose time is over."""
         now = self._media_seconds()
-        while self._kept and self._kept[0].until <= now:
-            self._store.remove(self._kept.popleft().name)
-        age = Fraction()
-        for place in range(len(self._window) - 1, -1, -1):
-            entry = self._window[place]
-            if age >= 6 * self._layout.timing.target_duration and entry.parts:
-                for part in entry.parts:
-                    self._store.remove(f"{self.name}/{part.uri}")
-                self._window[place] = replace(entry, parts=())
-            age += entry.duration
+        while self._kept and self._kept[0][0] <= now:
+            self._store.remove(heapq.heappop(self._kept)[1])
 
     def _publish_playlist(self) -> None:
         if not self._window:  # hls.js takes parts without a complete segment for an empty playlist
