@@ -37,6 +37,7 @@ class EncoderChild:
         self.stderr_tail: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
         self._process = process
         self._readers = readers
+        self._stopping = False
         self._stderr_task = asyncio.ensure_future(self._drain_stderr())
 
     @classmethod
@@ -104,6 +105,7 @@ class EncoderChild:
         Args:
             drain: let it finish what it has taken (end of input first), else SIGKILL at once.
         """
+        self._stopping = True
         self.video.close()
         self.audio.close()
         steps = (None, self._process.terminate, self._process.kill)
@@ -133,4 +135,5 @@ class EncoderChild:
                 return
             text = line.decode("utf-8", "replace").strip()
             self.stderr_tail.append(text)
-            event(log, "ffmpeg_says", line=text)
+            if not self._stopping:  # what it says of an input that was cut off is no news
+                event(log, "ffmpeg_says", line=text)

@@ -39,6 +39,7 @@ from encoder.reasons import LOG_LEVEL, telling_line
 from encoder.trial_cache import Entry, TrialCache, default_directory, driver_identity
 from encoder.trial_picture import TrialPictures
 from encoder.trial_process import Finished, GaveUp, run_to_end
+from logs import event
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ def choose_encoder(
         for job in jobs:
             found = session.result(job)
             if found.works:
-                log.info("event=encoder_chosen encoder=%s wanted=%s", found.name, wanted)
+                event(log, "encoder_chosen", encoder=found.name, wanted=wanted)
                 return job.candidate
             reasons[found.name] = found.reason
     raise EncoderUnavailable(wanted, reasons, _remedy(wanted, jobs[0].candidate))

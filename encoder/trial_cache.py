@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from logs import event
+
 log = logging.getLogger(__name__)
 
 FILE_NAME = "encoders.json"
@@ -76,7 +78,13 @@ class TrialCache:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             _replace(self._file, json.dumps(document, indent=1))
         except OSError as error:
-            log.debug("event=trial_cache_unwritable file=%s reason=%s", self._file, error)
+            event(
+                log,
+                "trial_cache_unwritable",
+                level=logging.DEBUG,
+                file=self._file,
+                reason=error,
+            )
 
     def _load(self) -> dict[str, Entry]:
         if self._file is None:
@@ -89,7 +97,13 @@ class TrialCache:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            log.debug("event=trial_cache_unreadable file=%s reason=%r", self._file, error)
+            event(
+                log,
+                "trial_cache_unreadable",
+                level=logging.DEBUG,
+                file=self._file,
+                reason=error,
+            )
             return {}
 
 

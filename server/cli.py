@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments)
     except ProcessGaveUp as error:
-        print(f"lipstream: {error}", file=sys.stderr)
+        if error.exit_status != BAD_INPUT:  # else the process has told what was wrong
+            print(f"lipstream: {error}", file=sys.stderr)
         return error.exit_status
     except (ConfigError, EncoderError, InferenceError, RawMediaError, ServerError) as error:
         print(f"lipstream: {error}", file=sys.stderr)

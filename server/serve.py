@@ -15,7 +15,7 @@ from encoder.media_root import MediaRoot, choose
 from encoder.packager import disk_bound_bytes
 from encoder.probe import choose_encoder
 from encoder.process import media_format, stream_timing
-from inference.source import check_source
+from inference.source import check_source, make_source
 from server.errors import PortTaken, Unprotected
 from server.supervisor import Supervisor, playlist_path, service_children
 
@@ -33,6 +33,8 @@ def serve(settings: Settings) -> None:
     _check(settings)
     media = media_format(settings)
     check_source(settings, media)
+    if settings.image or settings.audio:  # a user's own files: read them before anything starts
+        make_source(settings, media).close()
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
