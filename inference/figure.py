@@ -61,7 +61,7 @@ FACE = mirrored(
     ]
 )
 NECK = mirrored(
-    [(0, 60), (44, 70), (44, 120), (47, 160), (64, 190), (120, 215), (90, 296), (0, 298)]
+    [(0, 60), (45, 70), (46, 120), (52, 158), (66, 188), (120, 215), (90, 296), (0, 298)]
 )
 
 BACK_HAIR = mirrored(
@@ -145,7 +145,10 @@ SHOULDERS = mirrored(
         (0, 760),
     ]
 )
-OPENING = path((-52, 160), (52, 160), (56, 186), (34, 240), (0, 286), (-34, 240), (-56, 186))
+OPENING = path(
+    *((-45, 150), (45, 150), (47, 178), (45, 200), (28, 246)),
+    *((0, 286), (-28, 246), (-45, 200), (-47, 178)),
+)
 
 
 def _draw_blazer(body: Layer) -> None:
@@ -168,7 +171,7 @@ def _draw_shirt(body: Layer) -> None:
     keep = cv2.bitwise_not(hole)
     body.pixels[:] = cv2.multiply(body.pixels, cv2.merge((keep, keep, keep, keep)), scale=1 / 255)
     for side in (-1, 1):
-        edge = smooth([(side * 56, 170), (side * 40, 236), (side * 2, 290)], closed=False)
+        edge = smooth([(side * 48, 160), (side * 42, 214), (side * 2, 290)], closed=False)
         body.fill(ribbon(edge, (12, 12, 8)), SKIN_DEEP, 0.45, blur=5, clip=hole)
         collar = path(
             (side * 50, 160),
@@ -291,7 +294,7 @@ def _draw_front_hair(head: Layer) -> None:
     _draw_sweep(head, SWEEP_LEFT, -1)
     _draw_sweep(head, SWEEP_RIGHT, 1)
     part = smooth([(-30, -170), (-35, -150), (-35, -128)], closed=False)
-    head.fill(ribbon(part, (1, 3, 1)), HAIR_DARK, 0.8, blur=1)
+    head.fill(ribbon(part, (0.5, 2.2, 0.8)), HAIR_DARK, 0.7, blur=1.2)
 
 
 def _draw_sweep(head: Layer, sweep: Path2, side: int) -> None:

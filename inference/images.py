@@ -164,7 +164,8 @@ def _decode(path: Path, data: bytes, header: Header) -> Frame:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         decoded = None
-    if decoded is None:
+    told = sorted((header.width, header.height))  # sorted: it may have been turned
+    if decoded is None or sorted(decoded.shape[:2]) != told:
         problem = f"the {header.kind} data are damaged"
         raise ImageRejected(path, problem, "export the photo again")
     return _flattened(decoded) if header.alpha else np.asarray(decoded, np.uint8)

@@ -11,7 +11,9 @@ from typing import NoReturn
 def obey_signals() -> None:
     """SIGTERM ends the process with status 0; SIGINT is left to the supervisor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
-    signal.signal(signal.SIGTERM, lambda *_: leave("terminated"))
+    # a thread, not a handler: a handler would wait until a large photo is decoded
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_await_sigterm, name="sigterm", daemon=True).start()
 
 
 def end_with(fd: int) -> None:
@@ -27,6 +29,11 @@ def leave(reason: str) -> NoReturn:
     """
     os.write(2, f"INFO event=worker_stopped reason={reason}\n".encode())
     os._exit(0)
+
+
+def _await_sigterm() -> None:
+    signal.sigwait({signal.SIGTERM})
+    leave("terminated")
 
 
 def _watch(fd: int) -> None:

@@ -68,7 +68,7 @@ def mouth_track(samples: Samples, rate_hz: int, samples_per_frame: int) -> Mouth
     frames = len(samples) // samples_per_frame
     steps_per_frame = max(1, round(STEPS_PER_SECOND * samples_per_frame / rate_hz))
     step_seconds = samples_per_frame / rate_hz / steps_per_frame
-    mono, mono_hz = _thinned(samples.mean(axis=1, dtype=np.float32) / np.float32(32768), rate_hz)
+    mono, mono_hz = _thinned(samples.mean(axis=1, dtype=np.float32), rate_hz)
     level, low, middle, high, hiss = _bands(mono, mono_hz, frames * steps_per_frame)
 
     opening = _smooth(_loudness(level), step_seconds)
@@ -94,7 +94,7 @@ def _thinned(mono: NDArray[np.float32], rate_hz: int) -> tuple[NDArray[np.float3
     """About 16 kHz: all that lips follow is below 8 kHz, and a third of the samples is faster."""
     factor = max(1, rate_hz // ANALYSIS_HZ)
     padded = np.pad(mono, (0, -len(mono) % factor))
-    thin: NDArray[np.float32] = padded.reshape(-1, factor).mean(axis=1)
+    thin: NDArray[np.float32] = padded.reshape(-1, factor).mean(axis=1) / np.float32(32768)
     return thin, rate_hz / factor
 
 

@@ -138,9 +138,10 @@ def _to_int16(block: Block) -> Samples:
 
 
 def _as_clip(path: Path, parts: list[Samples], media: MediaFormat) -> Clip:
-    samples = np.concatenate(parts)
-    if not len(samples):
+    count = sum(len(part) for part in parts)
+    if not count:
         raise AudioRejected(path, "it has no samples", "give a file with sound in it")
-    units = -(-len(samples) // media.samples_per_unit)
-    missing = units * media.samples_per_unit - len(samples)
-    return Clip(np.pad(samples, ((0, missing), (0, 0))), units)
+    units = -(-count // media.samples_per_unit)
+    missing = units * media.samples_per_unit - count
+    rest = np.zeros((missing, media.audio_channels), np.int16)
+    return Clip(np.concatenate((*parts, rest)), units)
