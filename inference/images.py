@@ -66,6 +66,8 @@ def _read(path: Path, max_pixels: int) -> tuple[bytes, Header]:
     if header is None:
         raise ImageRejected(path, "is no picture that can be read", f"give a {KINDS} file")
     _check_size(path, header, max_pixels)
+    if header.kind == "PNG" and not _chunks_fit(data):
+        raise _damaged(path, header)
     return data, header
 
 
@@ -97,6 +99,21 @@ def _parse_png(data: bytes) -> Header | None:
     width, height = struct.unpack_from(">II", data, 16)
     transparent = data.find(b"tRNS", 0, max(data.find(b"IDAT"), 0)) >= 0
     return Header("PNG", width, height, alpha=data[25] in (4, 6) or transparent)
+
+
+def _chunks_fit(data: bytes) -> bool:
+    """OpenCV reserves what a chunk's length says, up to 4 GB, before it looks for the bytes."""
+    at = 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+        if kind == b"IEND":
+            return bool(at <= len(data))
+    return False
+
+
+def _damaged(path: Path, header: Header) -> ImageRejected:
+    return ImageRejected(path, f"the {header.kind} data are damaged", "export the photo again")
 
 
 def _parse_gif(data: bytes) -> Header:
@@ -166,8 +183,7 @@ def _decode(path: Path, data: bytes, header: Header) -> Frame:
         decoded = None
     told = sorted((header.width, header.height))  # sorted: it may have been turned
     if decoded is None or sorted(decoded.shape[:2]) != told:
-        problem = f"the {header.kind} data are damaged"
-        raise ImageRejected(path, problem, "export the photo again")
+        raise _damaged(path, header)
     return _flattened(decoded) if header.alpha else np.asarray(decoded, np.uint8)
 
 

@@ -65,8 +65,9 @@ def _open(path: Path, fd: int) -> Any:
     import soundfile  # here: the built-in check needs none of it
 
     try:
-        # by descriptor: by name, ".raw" would skip all detection
-        return soundfile.SoundFile(fd, closefd=False)
+        # A name without an ending: ".raw" or ".vox" would make sound of any bytes. Not the
+        # descriptor itself: MP3 is then not recognised (python-soundfile issue 439).
+        return soundfile.SoundFile(f"/dev/fd/{fd}")
     except (soundfile.SoundFileError, TypeError) as error:
         raise AudioRejected(path, "is no sound file that can be read", READABLE) from error
 

@@ -32,6 +32,7 @@ LIFT = 4.0  # of the upper lip
 ARCH = 2.8  # the lower lip is a tray, not a wedge
 WIDEN, NARROW = 0.1, 0.24
 EYE_HALF, LID_TOP, LID_BOTTOM, BROW = 26.0, -8.0, 9.5, -26.0
+GAZE_X, GAZE_Y, BROW_LIFT = 3.5, 1.6, 2.4
 HEAD_X, HEAD_Y, HEAD_TILT = 2.6, 2.0, 0.012
 BREATH = 1.6
 
@@ -52,13 +53,13 @@ class Expressions:
         lips = _lips_field(u, v, seam)
         self._lips_x, self._lips_y = cosine * lips, sine * lips
         # lids move straight down: blinks are short, and a head is hardly ever tilted far
-        self._lids = [_Lid(u, v, eye, landmarks) for eye in eye_places(landmarks)]
+        self._eyes = [_Eye(u, v, eye, landmarks) for eye in eye_places(landmarks)]
         self._map_x, self._map_y = np.empty_like(self._x), np.empty_like(self._y)
 
     def draw(self, still: Frame, mouth: MouthShape, pose: Pose) -> None:
         """Put this moment's face into ``still``."""
         area = still[self._area]
-        if mouth.open == 0.0 and mouth.wide == 0.0 and mouth.round == 0.0 and pose.lids == 0.0:
+        if not any((mouth.open, mouth.wide, mouth.round, *_of_eyes(pose))):
             area[:] = self._picture[self._area]
             return
         stretch = lip_stretch(mouth)
@@ -70,8 +71,8 @@ class Expressions:
         ):
             cv2.scaleAdd(jaw, -mouth.open, target, target)
             cv2.scaleAdd(lips, -stretch, target, target)
-        for lid in self._lids:
-            lid.close(self._map_y, pose.lids)
+        for eye in self._eyes:
+            eye.move(self._map_x, self._map_y, pose)
         cv2.remap(
             self._picture, self._map_x, self._map_y, cv2.INTER_LINEAR, area, cv2.BORDER_REPLICATE
         )
@@ -114,8 +115,12 @@ class HeadMotion:
         cv2.remap(still, self._map_x, self._map_y, way, frame[self._area], edge)
 
 
-class _Lid:
-    """One upper lid: the skin between brow and lashes is drawn down over the eye."""
+def _of_eyes(pose: Pose) -> tuple[float, ...]:
+    return pose.lids, pose.gaze_x, pose.gaze_y, pose.brows
+
+
+class _Eye:
+    """One eye: its lid, its iris and its brow."""
 
     def __init__(self, u: Field, v: Field, eye: tuple[float, float], landmarks: Landmarks) -> None:
         near = (np.abs(u - eye[0]) < EYE_HALF) & (np.abs(v - eye[1]) < 40)
@@ -126,11 +131,21 @@ class _Lid:
         arch = np.clip(1 - across * across, 0, 1)
         self._top, self._bottom = LID_TOP * np.sqrt(arch), LID_BOTTOM * arch
         self._unit = np.float32(landmarks.eye_distance / 100)
+        self._iris = np.exp(-((across * EYE_HALF / 11) ** 2) - (self._v / 7) ** 2) * self._unit
+        self._brow = arch * arch * np.exp(-(((self._v - BROW) / 8) ** 2)) * self._unit
 
-    def close(self, map_y: Field, lids: float) -> None:
-        """Change the map so that the lid is ``lids`` of its way down."""
-        if lids <= 0.0 or not self._v.size:
+    def move(self, map_x: Field, map_y: Field, pose: Pose) -> None:
+        """Change the maps so that the eye looks and blinks as ``pose`` says."""
+        if not self._v.size or not any(_of_eyes(pose)):
             return
+        map_x[self._box] -= np.float32(GAZE_X * pose.gaze_x) * self._iris
+        map_y[self._box] -= np.float32(GAZE_Y * pose.gaze_y) * self._iris
+        map_y[self._box] += np.float32(BROW_LIFT * pose.brows) * self._brow
+        if pose.lids > 0.0:
+            self._close(map_y, pose.lids)
+
+    def _close(self, map_y: Field, lids: float) -> None:
+        """The skin between brow and lashes is drawn down over the eye."""
         lash = self._top + (self._bottom - self._top) * np.float32(lids)
         covered = (self._v > BROW) & (self._v <= lash)
         shrink = (self._top - BROW) / np.maximum(lash - BROW, 1.0)

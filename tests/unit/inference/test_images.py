@@ -83,6 +83,16 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path, monkeypatch: pytest.Mon
         load_image(saved(tmp_path, png_bomb(60_000, 60_000)), LIMIT)
 
 
+def test_a_chunk_that_claims_gigabytes_never_reaches_the_decoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytearray(encoded(".png", picture()))
+    data[33:37] = struct.pack(">I", 0xA6000000)  # the length of the first chunk after the header
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ImageRejected, match="PNG data are damaged"):
+        load_image(saved(tmp_path, bytes(data)), LIMIT)
+
+
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     with path.open("wb") as file:

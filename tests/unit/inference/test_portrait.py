@@ -160,6 +160,18 @@ def test_lids_close_over_the_eyes(portrait: Portrait) -> None:
         assert shut[box].mean() > open_eyes[box].mean() + 25, "the dark pupil is still seen"
 
 
+def test_gaze_and_brows_move_what_they_name(portrait: Portrait) -> None:
+    rest = drawn(portrait)
+    _placed, marks = place_photo(photo(), TRUTH, MEDIA.width, MEDIA.height)
+    for pose, above in ((Pose(gaze_x=1.0), 0.0), (Pose(brows=1.0), 0.26)):
+        rows, columns = np.nonzero((drawn(portrait, pose=pose) != rest).any(axis=2))
+        eyes_y = (marks.left_eye[1] + marks.right_eye[1]) / 2
+        assert np.median(rows) == pytest.approx(
+            eyes_y - above * marks.eye_distance, abs=0.1 * marks.eye_distance
+        )
+        assert columns.min() < marks.left_eye[0] < marks.right_eye[0] < columns.max()
+
+
 def test_only_the_head_moves(portrait: Portrait) -> None:
     rest, moved = drawn(portrait), drawn(portrait, pose=Pose(x=1, y=1, tilt=1))
     assert (rest != moved).any()

@@ -79,7 +79,7 @@ def test_samples_that_are_no_numbers(tmp_path: Path, bad: float) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"not sound at all" * 99, b"\x89PNG\r\n\x1a\n"])
-@pytest.mark.parametrize("name", ["a.wav", "a.raw", "a", "a.mp3"])
+@pytest.mark.parametrize("name", ["a.wav", "a.raw", "a", "a.mp3", "a.vox", "a.gsm"])
 def test_what_is_no_sound_is_refused(tmp_path: Path, data: bytes, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(data)
