@@ -175,13 +175,14 @@ class Feeder:
         """
         owed = self.clock.owed(now_ns)
         if owed > QUEUE_UNITS:
-            given_up = owed - max(1, self.intake.waiting)
+            given_up = owed - 1
             self.clock.skip(given_up)
             self._to_drop += given_up
             self._overloaded_until_ns = now_ns + OVERLOAD_MEMORY_NS
         elif now_ns > self._overloaded_until_ns:
-            self._overloaded_until_ns, self._nearest = 0, None
-        while self._to_drop and self.intake.waiting > 1:
+            self._overloaded_until_ns, self._nearest, self._to_drop = 0, None, 0
+        # Only what waits beyond what is owed: the place of any other unit would be a silence.
+        while self._to_drop and self.intake.waiting > max(1, self.clock.owed(now_ns)):
             self.intake.drop_oldest()
             self._to_drop -= 1
 
