@@ -107,6 +107,12 @@ class Settings:
         """Wished length of a video part; None where the profile has no parts."""
         return PART_SECONDS[self.latency]
 
+    @property
+    def media_fields(self) -> dict[str, int]:
+        """The fields of the raw media that sources and encoder agree on."""
+        names = ("width", "height", "fps", "audio_rate_hz", "audio_channels")
+        return {name: getattr(self, name) for name in names}
+
     def to_environment(self) -> dict[str, str]:
         """The settings as environment variables: how child processes get the same ones."""
         return {ENVIRONMENT_PREFIX + k.upper(): _to_text(v) for k, v in asdict(self).items()}

@@ -84,7 +84,7 @@ class StreamProcess:
                 next process; a stream that is told to stop removes it.
         """
         store = StreamStore(Path(self._spec.folder), self._bound_bytes())
-        intake = Intake(Path(self._spec.socket), media_format(self._settings))
+        intake = Intake(Path(self._spec.socket), MediaFormat(**self._settings.media_fields))
         try:
             resume = resume_after(store.folder)
             store.open((VIDEO, AUDIO))
@@ -128,7 +128,7 @@ class StreamProcess:
             forgetting.cancel()
 
     async def _tell_for_ever(self, stream: LiveStream) -> None:
-        media = media_format(self._settings)
+        media = MediaFormat(**self._settings.media_fields)
         still = {"id": self._spec.id, "width": media.width, "height": media.height}
         still |= {"fps": media.fps, "latency": self._settings.latency}
         while True:
@@ -151,21 +151,6 @@ class StreamProcess:
         total_kbit = self._settings.video_kbit + self._settings.audio_kbit
         timing = stream_timing(self._settings)
         return disk_bound_bytes(timing, self._settings.window_segments, total_kbit)
-
-
-def media_format(settings: Settings) -> MediaFormat:
-    """The raw media of a stream.
-
-    Raises:
-        FormatError: a size or rate that no stream can have.
-    """
-    return MediaFormat(
-        settings.width,
-        settings.height,
-        settings.fps,
-        settings.audio_rate_hz,
-        settings.audio_channels,
-    )
 
 
 def stream_timing(settings: Settings) -> Timing:

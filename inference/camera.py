@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from logs import event
 from rawmedia import Frame, MediaFormat, Samples
 
 BACKOFF_SECONDS = (0.5, 10.0)
@@ -17,7 +18,7 @@ CLOSE_SECONDS = 0.5
 FALLBACK_FPS = 25.0
 BLACK = 16
 
-log = logging.getLogger("lipstream.camera")
+log = logging.getLogger(__name__)
 
 
 class Camera:
@@ -51,11 +52,13 @@ class Camera:
         while not self._ended.is_set():
             pictures = self._read_once()
             wait = BACKOFF_SECONDS[0] if pictures else min(2 * wait, BACKOFF_SECONDS[1])
-            log.warning(
-                "event=camera_lost device=%r pictures=%d retry_seconds=%.1f",
-                public_name(self.device),
-                pictures,
-                wait,
+            event(
+                log,
+                "camera_lost",
+                level=logging.WARNING,
+                device=public_name(self.device),
+                pictures=pictures,
+                retry_in_seconds=wait,
             )
             self._ended.wait(wait)
 
@@ -76,7 +79,7 @@ class Camera:
                     self._ended.wait(pace.delay())
         except cv2.error as error:
             name = public_name(self.device)
-            log.warning("event=camera_error device=%r reason=%r", name, str(error))
+            event(log, "camera_error", level=logging.WARNING, device=name, reason=error)
         finally:
             capture.release()
         return count

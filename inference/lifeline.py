@@ -21,23 +21,22 @@ def end_with(fd: int) -> None:
     threading.Thread(target=_watch, args=(fd,), name="lifeline", daemon=True).start()
 
 
-def leave(reason: str) -> NoReturn:
+def leave() -> NoReturn:
     """End now, successfully.
 
     Nothing of ours outlives the process: the kernel closes socket, memory and devices. A normal
     interpreter exit could wait for a camera driver that is stuck.
     """
-    os.write(2, f"INFO event=worker_stopped reason={reason}\n".encode())
     os._exit(0)
 
 
 def _await_sigterm() -> None:
     signal.sigwait({signal.SIGTERM})
-    leave("terminated")
+    leave()
 
 
 def _watch(fd: int) -> None:
     # not sys.stdin: a thread that waits with its lock makes a normal interpreter exit abort
     while os.read(fd, 4096):
         pass
-    leave("parent_gone")
+    leave()

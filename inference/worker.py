@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import config
+import logs
 import rawmedia
 from config import Settings
 from inference import lifeline
 from inference.errors import InferenceError
 from inference.source import Source, make_source
+from logs import event
 from rawmedia import MediaFormat
 
 SOCKET_POLL_SECONDS = 0.05
@@ -27,7 +29,7 @@ BACKOFF_SECONDS = (0.1, 2.0)
 REFUSED_SECONDS = 5.0
 BAD_INPUT = 2
 
-log = logging.getLogger("lipstream.inference")
+log = logging.getLogger(__name__)
 
 
 class BadJob(InferenceError):
@@ -58,10 +60,10 @@ class Job:
 
 def main() -> int:
     """Run until the parent is gone or SIGTERM comes; the value is the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         settings = config.load()
-        media = media_format(settings)
+        logs.configure(settings.log_format)
+        media = MediaFormat(**settings.media_fields)
         line = sys.stdin.buffer.readline()
         if not line:
             return 0
@@ -69,7 +71,7 @@ def main() -> int:
         lifeline.end_with(sys.stdin.fileno())
         _keep_to_one_core()
         source = make_source(settings, media)
-        log.info("event=worker_ready stream=%s", job.id)
+        event(log, "source_ready", stream=job.id)
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
         sys.stderr.write(f"lipstream: {error}\n")
         return BAD_INPUT
@@ -80,21 +82,6 @@ def main() -> int:
         return 1
     finally:
         source.close()
-
-
-def media_format(settings: Settings) -> MediaFormat:
-    """What the units of these settings look like.
-
-    Raises:
-        rawmedia.FormatError: numbers that do not go together.
-    """
-    return MediaFormat(
-        width=settings.width,
-        height=settings.height,
-        fps=settings.fps,
-        audio_rate_hz=settings.audio_rate_hz,
-        audio_channels=settings.audio_channels,
-    )
 
 
 def _keep_to_one_core() -> None:
@@ -111,7 +98,7 @@ def _serve_for_ever(source: Source, job: Job, media: MediaFormat) -> NoReturn:
         try:
             sent = _serve_once(source, job, media)
         except rawmedia.Refused as error:
-            log.warning("event=worker_refused stream=%s reason=%r", job.id, str(error))
+            event(log, "encoder_refused", level=logging.WARNING, stream=job.id, reason=error)
             time.sleep(REFUSED_SECONDS)
             continue
         wait = BACKOFF_SECONDS[0] if sent else min(2 * wait, BACKOFF_SECONDS[1])
@@ -128,13 +115,18 @@ def _serve_once(source: Source, job: Job, media: MediaFormat) -> int:
     sent = 0
     try:
         with rawmedia.connect(job.socket, media) as producer:
-            log.info("event=worker_connected stream=%s", job.id)
+            event(log, "encoder_connected", stream=job.id)
             while True:
                 with producer.unit() as (frame, samples):
                     source.render(frame, samples)
                 sent += 1
     except rawmedia.Disconnected as error:
-        log.warning(
-            "event=worker_disconnected stream=%s units=%d reason=%r", job.id, sent, str(error)
+        event(
+            log,
+            "encoder_lost",
+            level=logging.WARNING,
+            stream=job.id,
+            units=sent,
+            reason=error,
         )
     return sent

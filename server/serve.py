@@ -14,8 +14,9 @@ from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import MediaRoot, choose
 from encoder.packager import disk_bound_bytes
 from encoder.probe import choose_encoder
-from encoder.process import media_format, stream_timing
+from encoder.process import stream_timing
 from inference.source import check_source, make_source
+from rawmedia import MediaFormat
 from server.errors import PortTaken, Unprotected
 from server.supervisor import Supervisor, playlist_path, service_children
 
@@ -31,7 +32,7 @@ def serve(settings: Settings) -> None:
     """
     logs.configure(settings.log_format)
     _check(settings)
-    media = media_format(settings)
+    media = MediaFormat(**settings.media_fields)
     check_source(settings, media)
     if settings.image or settings.audio:  # a user's own files: read them before anything starts
         make_source(settings, media).close()

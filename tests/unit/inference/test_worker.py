@@ -87,7 +87,7 @@ def job_for(path: Path) -> bytes:
 def ready(child: subprocess.Popen[bytes]) -> None:
     """Wait until its source is made."""
     assert child.stderr
-    assert b"event=worker_ready stream=demo" in child.stderr.readline()
+    assert json.loads(child.stderr.readline())["event"] == "source_ready"
 
 
 def ended(child: subprocess.Popen[bytes], within: float) -> tuple[int, str]:
@@ -176,7 +176,9 @@ def test_a_refusal_is_logged_and_borne(encoder: FakeEncoder) -> None:
         encoder.accept(refuse="this stream has another source")
         assert child.stderr
         line = child.stderr.readline().decode()
-        assert "event=worker_refused stream=demo reason='this stream has another source'" in line
+        told = json.loads(line)
+        assert told["event"] == "encoder_refused"
+        assert told["reason"] == "this stream has another source"
         assert child.poll() is None
 
 
