@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 from typing import NoReturn
+
+from logs import event
+
+log = logging.getLogger(__name__)
 
 
 def obey_signals() -> None:
@@ -21,22 +26,23 @@ def end_with(fd: int) -> None:
     threading.Thread(target=_watch, args=(fd,), name="lifeline", daemon=True).start()
 
 
-def leave() -> NoReturn:
+def leave(reason: str) -> NoReturn:
     """End now, successfully.
 
     Nothing of ours outlives the process: the kernel closes socket, memory and devices. A normal
     interpreter exit could wait for a camera driver that is stuck.
     """
+    event(log, "source_stopped", reason=reason)
     os._exit(0)
 
 
 def _await_sigterm() -> None:
     signal.sigwait({signal.SIGTERM})
-    leave()
+    leave("terminated")
 
 
 def _watch(fd: int) -> None:
     # not sys.stdin: a thread that waits with its lock makes a normal interpreter exit abort
     while os.read(fd, 4096):
         pass
-    leave()
+    leave("parent_gone")

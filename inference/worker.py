@@ -17,7 +17,6 @@ from typing import NoReturn
 import config
 import logs
 import rawmedia
-from config import Settings
 from inference import lifeline
 from inference.errors import InferenceError
 from inference.source import Source, make_source

@@ -124,7 +124,7 @@ def test_the_end_of_stdin_ends_it_at_once(encoder: FakeEncoder) -> None:
         child.stdin.close()
         status, text = ended(child, 1.0)
     assert status == 0
-    assert "reason=parent_gone" in text
+    assert '"reason": "parent_gone"' in text
 
 
 def test_sigterm_ends_it_well_and_sigint_is_not_for_it(encoder: FakeEncoder) -> None:
@@ -138,7 +138,7 @@ def test_sigterm_ends_it_well_and_sigint_is_not_for_it(encoder: FakeEncoder) -> 
         child.terminate()
         status, text = ended(child, 0.8)
     assert status == 0
-    assert "reason=terminated" in text
+    assert '"reason": "terminated"' in text
     assert "Traceback" not in text
 
 
