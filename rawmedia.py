@@ -33,6 +33,9 @@ PROTOCOL = 1
 MAX_HELLO_BYTES = 4096
 CONNECT_TIMEOUT_SECONDS = 5.0
 
+# What JSON of another form, or none, can raise: a list has a pop() too, and "[[[[" is deep.
+_NOT_OUR_JSON = (ValueError, AttributeError, KeyError, TypeError, RecursionError)
+
 Frame = NDArray[np.uint8]
 Samples = NDArray[np.int16]
 
@@ -246,13 +249,16 @@ def _shake_hands(connection: socket.socket, path: Path, media: MediaFormat) -> S
         line, fds = _receive_line_and_fds(connection)
     except OSError as error:
         raise Disconnected(f"no encoder answers at {path}: {error}") from error
-    reply = json.loads(line)
-    if not reply.get("ok"):
-        raise Refused(reply.get("error", "refused without a reason"))
     try:
+        reply = json.loads(line)
+        if not reply.get("ok"):
+            raise Refused(reply.get("error", "refused without a reason"))
         return SlotMemory(fds[0], media, reply["slots"])
+    except (*_NOT_OUR_JSON, IndexError, OSError) as error:
+        raise Disconnected(f"what answers at {path} is no encoder of this version") from error
     finally:
-        os.close(fds[0])
+        for fd in fds:
+            os.close(fd)
 
 
 def _receive_line_and_fds(connection: socket.socket) -> tuple[bytes, list[int]]:
@@ -283,7 +289,7 @@ def parse_hello(line: bytes) -> MediaFormat:
     try:
         message = json.loads(line)
         version = message.pop("lipstream")
-    except (ValueError, AttributeError, KeyError) as error:
+    except _NOT_OUR_JSON as error:
         raise FormatError("the greeting is not one line of JSON with a 'lipstream' key") from error
     if version != PROTOCOL:
         raise FormatError(f"protocol {version!r}: this side speaks {PROTOCOL}")
