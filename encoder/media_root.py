@@ -151,4 +151,5 @@ def is_tmpfs(folder: Path) -> bool:
     except OSError:
         return False
     mounted = [line.split()[1:3] for line in lines]
-    return [str(folder), "tmpfs"] in mounted
+    name = str(folder).replace("\\", "\\134").replace(" ", "\\040")  # as the kernel writes it
+    return [name, "tmpfs"] in mounted
