@@ -1,0 +1,173 @@
+"""Where media goes, who may use it, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from encoder import media_root
+from encoder.errors import StoreFull, StoreUnwritable
+from encoder.media_root import LONGEST_SOCKET_PATH, MediaRoot, choose, is_tmpfs
+from tests.unit.mounts import make_read_only, small_tmpfs
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """The places that are looked at, all of them ours; nothing is mounted."""
+    found = {name: tmp_path / name for name in ("tmpfs", "shm", "mounts")}
+    found["tmpfs"].mkdir()
+    found["shm"].mkdir()
+    found["mounts"].write_text("proc /proc proc rw 0 0\n")
+    monkeypatch.setattr(media_root, "MOUNT_POINT", found["tmpfs"])
+    monkeypatch.setattr(media_root, "SHARED_MEMORY", found["shm"])
+    monkeypatch.setattr(media_root, "MOUNTS", found["mounts"])
+    return found
+
+
+def mount(places: dict[str, Path], name: str, kind: str = "tmpfs") -> None:
+    with places["mounts"].open("a") as mounts:
+        mounts.write(f"none {places[name]} {kind} rw,size=64k 0 0\n")
+
+
+def own_name(port: int) -> str:
+    return f"lipstream-{os.getuid()}-{port}"
+
+
+def test_a_wish_is_taken_as_it_is(places: dict[str, Path], tmp_path: Path) -> None:
+    mount(places, "tmpfs")
+    assert choose(str(tmp_path / "a" / ".." / "wished"), 8000) == tmp_path / "wished"
+
+
+def test_the_mounted_tmpfs_comes_first_then_shared_memory(places: dict[str, Path]) -> None:
+    mount(places, "shm")
+    assert choose("", 8000) == places["shm"] / own_name(8000)
+    mount(places, "tmpfs")
+    assert choose("", 8000) == places["tmpfs"] / own_name(8000)
+
+
+def test_another_file_system_there_is_no_tmpfs(places: dict[str, Path]) -> None:
+    mount(places, "tmpfs", "ext4")
+    mount(places, "shm")
+    assert choose("", 8000) == places["shm"] / own_name(8000)
+
+
+def test_without_any_tmpfs_media_goes_to_disk_and_it_is_said(
+    places: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert choose("", 8000) == places["tmpfs"] / own_name(8000)
+    assert "media_on_disk" in caplog.text
+
+
+def test_two_services_of_one_user_are_kept_apart(places: dict[str, Path]) -> None:
+    mount(places, "shm")
+    assert choose("", 8000) != choose("", 8001)
+
+
+def test_a_mount_point_with_a_blank_in_its_name(places: dict[str, Path], tmp_path: Path) -> None:
+    """The kernel writes it as \\040."""
+    folder = tmp_path / "my streams"
+    escaped = str(folder).replace(" ", "\\040")
+    places["mounts"].write_text(f"none {escaped} tmpfs rw 0 0\n")
+    assert is_tmpfs(folder)
+    assert not is_tmpfs(tmp_path / "my")
+
+
+def test_where_there_is_no_proc_nothing_is_a_tmpfs(places: dict[str, Path]) -> None:
+    places["mounts"].unlink()
+    assert not is_tmpfs(places["shm"])
+
+
+# --- its life -----------------------------------------------------------------------------------
+
+
+def test_folders_are_made_and_everything_goes(tmp_path: Path) -> None:
+    path = tmp_path / "root"
+    with MediaRoot(path, 0) as root:
+        assert root.live.is_dir()
+        assert root.run.stat().st_mode & 0o777 == 0o700
+        (root.live / "demo").mkdir()
+        (root.live / "demo" / "1.m4s").write_bytes(b"abc")
+        root.figures("demo").write_text("{}")
+    assert not path.exists()
+
+
+def test_a_folder_that_was_there_stays_with_what_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with MediaRoot(tmp_path, 0):
+        pass
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_what_a_killed_service_left_is_cleared(tmp_path: Path) -> None:
+    for name in ("live/demo/v0", "run"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "live/demo/v0/1.m4s").write_bytes(b"old")
+    (tmp_path / "run/demo.sock").write_text("")
+    (tmp_path / ".lock").write_text("")  # nobody holds it
+    with MediaRoot(tmp_path, 0) as root:
+        assert list(root.live.iterdir()) == []
+        assert list(root.run.iterdir()) == []
+
+
+def test_a_second_service_is_refused_and_the_first_unharmed(tmp_path: Path) -> None:
+    with MediaRoot(tmp_path, 0) as first:
+        (first.live / "1.m4s").write_bytes(b"abc")
+        with pytest.raises(StoreUnwritable, match=r"another lipstream is using it; .* folder"):
+            MediaRoot(tmp_path, 0).__enter__()
+        assert (first.live / "1.m4s").read_bytes() == b"abc"
+        lock = os.open(tmp_path / ".lock", os.O_RDWR)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(lock)
+    with MediaRoot(tmp_path, 0):
+        pass
+
+
+def test_media_goes_also_when_the_service_fails(tmp_path: Path) -> None:
+    path = tmp_path / "root"
+    with pytest.raises(KeyError), MediaRoot(path, 0):
+        raise KeyError
+    assert not path.exists()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    with small_tmpfs(tmp_path / "mount") as mounted:
+        yield mounted
+
+
+def test_too_little_room_is_said_with_both_figures(tiny: Path) -> None:
+    with pytest.raises(StoreFull, match=r"\d+ bytes are free, a stream needs 100000") as caught:
+        MediaRoot(tiny / "root", 100_000).__enter__()
+    assert str(tiny / "root") in str(caught.value)
+    assert "media_root" in str(caught.value)
+    assert list(tiny.iterdir()) == []
+    with MediaRoot(tiny / "root", 1000):
+        pass
+
+
+def test_a_place_that_cannot_be_written(tiny: Path) -> None:
+    make_read_only(tiny)
+    with pytest.raises(StoreUnwritable, match=r"root: Read-only file system; .* media_root"):
+        MediaRoot(tiny / "root", 0).__enter__()
+
+
+def test_a_file_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("mine")
+    with pytest.raises(StoreUnwritable, match=str(tmp_path / "root")):
+        MediaRoot(tmp_path / "root", 0).__enter__()
+    assert (tmp_path / "root").read_text() == "mine"
+
+
+def test_a_path_too_long_for_a_socket_is_said_before_it_is_used(tmp_path: Path) -> None:
+    root = MediaRoot(tmp_path, 0)
+    room = LONGEST_SOCKET_PATH - len(os.fsencode(root.run / ".sock"))
+    assert len(os.fsencode(root.socket("x" * room))) == LONGEST_SOCKET_PATH
+    with pytest.raises(StoreUnwritable, match=f"{LONGEST_SOCKET_PATH} are the limit"):
+        root.socket("x" * (room + 1))
