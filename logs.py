@@ -53,4 +53,6 @@ class _Json(logging.Formatter):
 
 def _plain(value: Any) -> str:
     text = str(value)
-    return repr(text) if not text or any(c.isspace() or c == '"' for c in text) else text
+    # Quoted where it would not read as one word, or would speak to the terminal.
+    one_word = text.isprintable() and not any(c in ' "' for c in text)
+    return text if text and one_word else repr(text)
