@@ -1,0 +1,66 @@
+"""The folders keep apart: imports run one way, and every module says what it is for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ("config", "logs", "rawmedia")
+FOLDERS = ("encoder", "inference", "server")
+# Who may import what of ours, besides its own folder.
+ALLOWED = {
+    "config": set(),
+    "logs": set(),
+    "rawmedia": set(),
+    "encoder": {*SHARED},
+    "inference": {*SHARED},
+    "server": {*SHARED, "encoder", "inference"},
+}
+
+
+def sources(owner: str) -> list[Path]:
+    if owner in SHARED:
+        return [ROOT / f"{owner}.py"]
+    return sorted((ROOT / owner).rglob("*.py"))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Top-level packages that a module imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the way"
+            yield (node.module or "").partition(".")[0]
+
+
+MODULES = [(owner, path) for owner in ALLOWED for path in sources(owner)]
+
+
+@pytest.mark.parametrize(
+    ("owner", "path"), MODULES, ids=[str(path.relative_to(ROOT)) for _owner, path in MODULES]
+)
+def test_imports_run_one_way(owner: str, path: Path) -> None:
+    found = set(imports(ast.parse(path.read_text("utf-8"))))
+    ours = found & {*SHARED, *FOLDERS, "tests"}
+    assert ours <= ALLOWED[owner] | ({owner} if owner in FOLDERS else set())
+
+
+@pytest.mark.parametrize(
+    "path", [p for _owner, p in MODULES], ids=[str(p.relative_to(ROOT)) for _owner, p in MODULES]
+)
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+def test_the_folders_are_there() -> None:
+    assert all(len(sources(owner)) > 1 for owner in FOLDERS)
+
+
+def test_an_import_inside_a_function_is_seen() -> None:
+    tree = ast.parse("def f():\n    from server.app import x\n    import encoder.boxes as b\n")
+    assert set(imports(tree)) == {"server", "encoder"}

@@ -1,0 +1,95 @@
+"""One line per event, whatever the facts contain."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+import logs
+
+log = logging.getLogger("lipstream.test")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+def said(stream: io.StringIO) -> list[str]:
+    return stream.getvalue().splitlines()
+
+
+def test_text_is_one_readable_line() -> None:
+    stream = io.StringIO()
+    logs.configure("text", stream)
+    logs.event(log, "encoder_started", pid=7, encoder="libx264", why="no GPU here")
+    (line,) = said(stream)
+    assert line[8:] == " info    encoder_started pid=7 encoder=libx264 why='no GPU here'"
+
+
+def test_json_is_one_object() -> None:
+    stream = io.StringIO()
+    logs.configure("json", stream)
+    logs.event(log, "encoder_ended", level=logging.ERROR, status=-9, path=logs)
+    line = json.loads(stream.getvalue())
+    assert (line["level"], line["event"], line["status"]) == ("error", "encoder_ended", -9)
+    assert "module" in line["path"]  # what JSON does not know becomes text
+    assert line["time"] > 0
+
+
+@pytest.mark.parametrize(
+    ("stream", "is_json"), [(Terminal(), False), (io.StringIO(), True)], ids=["terminal", "file"]
+)
+def test_auto_is_text_on_a_terminal_and_json_elsewhere(stream: io.StringIO, is_json: bool) -> None:
+    logs.configure("auto", stream)
+    logs.event(log, "hello")
+    assert stream.getvalue().startswith("{") == is_json
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize(
+    "fact", ["two\nlines", "a\r\nb", 'quoted "name"', "", "\x1b[2J", "tab\there", "\u2028"]
+)
+def test_no_fact_breaks_the_line(log_format: str, fact: str) -> None:
+    """What ffmpeg or a viewer says must not look like a line of ours, or reach the terminal raw."""
+    stream = io.StringIO()
+    logs.configure(log_format, stream)
+    logs.event(log, "ffmpeg_says", line=fact)
+    text = stream.getvalue()
+    assert text.endswith("\n")
+    assert text[:-1].isprintable()
+    if log_format == "json":
+        assert json.loads(text)["line"] == fact
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_an_exception_stays_in_its_line(log_format: str) -> None:
+    stream = io.StringIO()
+    logs.configure(log_format, stream)
+    try:
+        int("first line\nsecond line")
+    except ValueError:
+        log.exception("it_failed")
+    (line,) = said(stream)
+    assert "it_failed" in line
+    assert "ValueError: invalid literal" in line
+
+
+def test_debug_is_not_said() -> None:
+    stream = io.StringIO()
+    logs.configure("text", stream)
+    logs.event(log, "per_frame", level=logging.DEBUG)
+    assert not said(stream)
