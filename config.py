@@ -47,6 +47,11 @@ class Settings:
     web_threads: int = _setting(
         64, "requests one web process can hold open at once", low=4, high=1024
     )
+    web_worker: str = _setting(
+        "asgi",
+        "asgi: equal requests share one answer and cost one thread; gthread: one thread each",
+        choices=("asgi", "gthread"),
+    )
     api_token: str = _setting("", "Bearer token of the control API", secret=True)
     insecure: bool = _setting(False, "listen beyond loopback without a token")
     media_root: str = _setting(

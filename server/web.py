@@ -7,29 +7,37 @@ its end means the supervisor is gone.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gunicorn.app.base
 from flask import Flask
+from gunicorn.workers.gasgi import ASGIWorker
 
 import config
 import logs
 from config import Settings
-from server.app import create_app
+from server.app import MAX_BODY_BYTES, create_app
+from server.coalescer import Coalescer
 from server.specs import WebSpec
 
 # Requests that are still held then are cut: the clients ask the next process again.
 GRACEFUL_SECONDS = 1
+# Descriptors of one web process.
+MOST_DESCRIPTORS = 65_536
 
 
 class _Gunicorn(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # untyped
-    def __init__(self, app: Flask, options: dict[str, Any]) -> None:
+    def __init__(self, app: Callable[[], Any], options: dict[str, Any]) -> None:
         self._app = app
         self._options = options
         super().__init__()
@@ -38,19 +46,54 @@ class _Gunicorn(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # unty
         for key, value in self._options.items():
             self.cfg.set(key, value)
 
-    def load(self) -> Flask:
-        return self._app
+    def load(self) -> Any:
+        return self._app()
+
+
+class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
+    """gunicorn's own, which ends as soon as it is told to."""
+
+    def notify(self) -> None:
+        """Called every second, first when the sockets have just been opened."""
+        if self._backlog_is_cut:
+            self._backlog_is_cut = False
+            for listener in self.sockets:
+                listener.sock.listen(self.cfg.backlog)
+        super().notify()
+
+    # asyncio listens with a queue of 100: a crowd that arrives at once would wait a second or more.
+    _backlog_is_cut = True
+    _serving: asyncio.Task[None] | None = None
+
+    async def _serve(self) -> None:
+        self._serving = asyncio.current_task()
+        await super()._serve()
+
+    def handle_exit_signal(self) -> None:
+        """SIGTERM: whoever waits is answered first; then the connections end."""
+        super().handle_exit_signal()
+        self._end_now()
+
+    def handle_quit_signal(self) -> None:
+        """SIGINT, SIGQUIT: the same, without waiting for connections."""
+        super().handle_quit_signal()
+        self._end_now()
+
+    def _end_now(self) -> None:
+        self.asgi.close()
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            # It sleeps for up to a second, and goes on to its shutdown when it is cancelled; after
+            # the turn of the loop in which the answers go out.
+            self.loop.call_later(0.02, serving.cancel)
 
 
 def gunicorn_options(settings: Settings, spec: WebSpec) -> dict[str, Any]:
     """gunicorn's settings, with reasons."""
     return {
         "bind": [f"fd://{spec.listen_fd}"],
+        "backlog": 2048,
         "workers": settings.web_processes,
-        "worker_class": "gthread",  # a held request waits in a thread
-        "threads": settings.web_threads,
-        # Far above the threads, else gthread closes keep-alive connections of waiting players.
-        "worker_connections": settings.web_threads * 16,
         "keepalive": 75,  # a player asks several times a second; a new connection costs it 1 RTT
         "timeout": 30,  # a worker that does not answer its arbiter for so long is replaced
         "graceful_timeout": GRACEFUL_SECONDS,
@@ -60,6 +103,24 @@ def gunicorn_options(settings: Settings, spec: WebSpec) -> dict[str, Any]:
         "errorlog": "-",
         "loglevel": "warning",
         "proc_name": "lipstream-web",
+    } | (_asgi_options() if settings.web_worker == "asgi" else _gthread_options(settings))
+
+
+def _asgi_options() -> dict[str, Any]:
+    return {
+        "worker_class": AsgiWorker,
+        "asgi_lifespan": "on",
+        # A client that goes away frees what it held at once, and without a watch per request.
+        "asgi_disconnect_grace_period": 0,
+    }
+
+
+def _gthread_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "worker_class": "gthread",  # a held request waits in a thread
+        "threads": settings.web_threads,
+        # Far above the threads, else gthread closes keep-alive connections of waiting players.
+        "worker_connections": settings.web_threads * 16,
     }
 
 
@@ -69,9 +130,26 @@ def main() -> int:
     logs.configure(settings.log_format)
     spec = WebSpec(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_lifeline, name="lifeline", daemon=True).start()
-    app = create_app(settings, Path(spec.media_root))
-    _Gunicorn(app, gunicorn_options(settings, spec)).run()
+    _allow_many_connections()
+    flask = create_app(settings, Path(spec.media_root))
+    load = partial(_application, flask, settings)
+    _Gunicorn(load, gunicorn_options(settings, spec)).run()
     return 0
+
+
+def _application(flask: Flask, settings: Settings) -> Flask | Coalescer:
+    """What a worker serves; called in each worker process."""
+    if settings.web_worker == "gthread":
+        return flask
+    return Coalescer(flask.wsgi_app, threads=settings.web_threads, body_bytes=MAX_BODY_BYTES)
+
+
+def _allow_many_connections() -> None:
+    """Each viewer is a descriptor; the usual soft limit is 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _lifeline() -> None:

@@ -1,0 +1,251 @@
+"""The layer in front of Flask: one call for all who ask the same, its answer kept for a while.
+
+What is below ``/live/`` is the same for every viewer, so a request there is reduced to what can
+change its answer, a :class:`server.kept.Target`, and Flask is called with that and nothing else:
+no header of one viewer can reach another. Everything else is passed on, request by request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import formatdate
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlencode
+
+from werkzeug.http import parse_accept_header
+
+from server.asgi import (
+    BUSY,
+    FAILED,
+    Answer,
+    Busy,
+    Environ,
+    Lane,
+    Receive,
+    Scope,
+    Send,
+    Wsgi,
+    call,
+    get_environ,
+    refusal,
+)
+from server.bridge import Bridge
+from server.kept import CONDITIONS, KeptAnswers, Target, fitted
+
+# Answers that are kept, in bytes of memory of one web process.
+KEPT_BYTES = 64 * 1024 * 1024
+SHARED = "/live/"
+# What a playlist's answer depends on. Any other parameter is dropped, else everybody could have a
+# thread of his own held by asking for the next part with one more parameter.
+_MSN, _PART, _SKIP = "_HLS_msn", "_HLS_part", "_HLS_skip"
+_SKIPS = ("YES", "v2")
+_PLAYLIST = ".m3u8"
+_PATH = re.compile(r"/live(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+_NOTED = frozenset((b"authorization", b"accept-encoding"))
+
+_RETRY = (b"retry-after", b"1")
+GOODBYE = refusal(503, "this process is ending; ask again", _RETRY)
+
+log = logging.getLogger(__name__)
+
+
+class _Route(NamedTuple):
+    path: str
+    query: str
+    is_playlist: bool
+
+
+class _Call:
+    """One call of Flask under way, and who waits for it, in order."""
+
+    __slots__ = ("waiters",)
+
+    def __init__(self) -> None:
+        self.waiters: dict[asyncio.Future[Answer], None] = {}
+
+    def answer_all(self, answer: Answer) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(answer)
+
+
+class Coalescer:
+    """An ASGI application around a WSGI application.
+
+    Args:
+        wsgi: answers everything.
+        threads: distinct requests held at once; more of them are answered 503 at once.
+        body_bytes: longest request body that ``wsgi`` accepts.
+        kept_bytes: bound of the kept answers.
+        clock: seconds, rising.
+    """
+
+    def __init__(
+        self,
+        wsgi: Wsgi,
+        *,
+        threads: int,
+        body_bytes: int,
+        kept_bytes: int = KEPT_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.kept = KeptAnswers(kept_bytes, clock)
+        self.calls = 0  # of the application, for shared answers
+        self._wsgi = wsgi
+        self._bridge = Bridge(wsgi, body_bytes)
+        self._in_flight: dict[Target, _Call] = {}
+        self._closing = False
+        # One kind of request cannot take the threads of another. A reload may be held, and there
+        # are only so many different ones ahead of the live edge (39). Of media, only the hinted
+        # part of each rendition is held. Who insists on an answer of his own, with Authorization,
+        # can exhaust his own lane only.
+        self._reloads = Lane("reload", threads)
+        self._media = Lane("media", threads, queued=1024)
+        self._own = Lane("own", max(4, threads // 4))
+        self._other = Lane("other", max(8, threads // 4), queued=4096)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:  # websocket: closed before it is accepted, so the client sees 403
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    def close(self) -> None:
+        """Wake whoever waits, with 503; from now on nobody waits. Call it in the loop's thread."""
+        self._closing = True
+        for under_way in self._in_flight.values():
+            under_way.answer_all(GOODBYE)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            kind = (await receive())["type"]
+            if kind == "lifespan.shutdown":
+                self.close()
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.shutdown":
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "GET" or SHARED not in scope["path"]:
+            await self._bridge.respond(self._other, scope, receive, send)
+            return
+        target, conditional = _read_request(scope)
+        if target is None:
+            await self._bridge.respond(self._own, scope, receive, send)
+            return
+        answer = self.kept.find(target) or await self._join(target)
+        if conditional:
+            answer = fitted(answer, scope["headers"])
+        await answer.send_to(send)
+
+    async def _join(self, target: Target) -> Answer:
+        """Wait for the call that answers this, which is begun if there is none.
+
+        A client that goes away cancels its own wait; the call goes on for the others, and to its
+        end if there are none.
+        """
+        if self._closing:
+            return GOODBYE
+        under_way = self._in_flight.get(target)
+        if under_way is None:
+            try:
+                under_way = self._begin(target)
+            except Busy:
+                return BUSY
+        waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        under_way.waiters[waiter] = None
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            under_way.waiters.pop(waiter, None)
+            raise
+
+    def _begin(self, target: Target) -> _Call:
+        loop = asyncio.get_running_loop()
+        lane = self._reloads if _MSN in target.query else self._media
+
+        def work() -> None:
+            answer = self._ask(target)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(self._finish, target, answer)
+
+        lane.submit(work)
+        self.calls += 1
+        under_way = self._in_flight[target] = _Call()
+        return under_way
+
+    def _ask(self, target: Target) -> Answer:
+        """In a thread: have Flask make the answer."""
+        headers: Environ = {"HTTP_ACCEPT_ENCODING": "gzip"} if target.gzip else {}
+        try:
+            answer = call(self._wsgi, get_environ(target.path, target.query, headers))
+        except Exception:
+            log.exception("the application failed at %s", target.path)
+            return FAILED
+        if answer.header(b"date"):
+            return answer
+        date = (b"date", formatdate(usegmt=True).encode())  # it says when, also if sent later
+        return Answer(answer.status, (*answer.headers, date), answer.body)
+
+    def _finish(self, target: Target, answer: Answer) -> None:
+        self.kept.keep(target, answer)
+        self._in_flight.pop(target).answer_all(answer)
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def _read_request(scope: Scope) -> tuple[Target | None, bool]:
+    """What is asked for, and whether under a condition; no target: not to be shared."""
+    route = _route(scope["path"], scope["query_string"])
+    gzip = conditional = False
+    for name, value in scope["headers"]:
+        if name in _NOTED:
+            if name == b"authorization":
+                return None, False
+            gzip = _takes_gzip(value)
+        elif name in CONDITIONS:
+            conditional = True
+    if route is None:
+        return None, False
+    return Target(route.path, route.query, gzip and route.is_playlist), conditional
+
+
+@lru_cache(maxsize=1024)  # all viewers of a stream ask for the same few things
+def _route(path: str, query: bytes) -> _Route | None:
+    if not _PATH.fullmatch(path):
+        return None
+    if not path.endswith(_PLAYLIST):
+        return _Route(path, "", is_playlist=False)
+    return _Route(path, directives(query), is_playlist=True)
+
+
+def directives(query: bytes) -> str:
+    """The delivery directives of a query, each once, in one spelling."""
+    given: dict[str, str] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        given.setdefault(name, value)  # the first counts, as in Flask
+    kept = {name: _number(given[name]) for name in (_MSN, _PART) if name in given}
+    if given.get(_SKIP) in _SKIPS:  # a full playlist answers any other
+        kept[_SKIP] = given[_SKIP]
+    return urlencode(kept)
+
+
+def _number(text: str) -> str:
+    plain = text.isascii() and text.isdigit() and len(text) <= 18
+    return str(int(text)) if plain else text
+
+
+@lru_cache(maxsize=256)
+def _takes_gzip(value: bytes) -> bool:
+    return b"gzip" in value and parse_accept_header(value.decode("latin-1")).quality("gzip") > 0
