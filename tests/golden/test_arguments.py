@@ -1,0 +1,112 @@
+"""The stream's whole ffmpeg command, one argument a line.
+
+After a wanted change: ``python -m tests.golden.test_arguments`` rewrites the files; read the diff.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from encoder.arguments import Pipes, compile_argv
+from encoder.candidates import CANDIDATES
+from encoder.fragments import TIMESTAMP_OFFSET_SECONDS
+from encoder.timing import plan
+from rawmedia import MediaFormat
+
+FOLDER = Path(__file__).parent / "arguments"
+X264 = next(candidate for candidate in CANDIDATES if candidate.name == "libx264")
+PIPES = Pipes(video_in=10, audio_in=11, video_out=12, audio_out=13)
+# By file name: the first frame of the run, and the format.
+RUNS = {
+    "start": (0, MediaFormat(1280, 720, 25)),
+    "restart_at_frame_187": (187, MediaFormat(1280, 720, 25)),
+    "stereo_44100_hz_30_fps": (0, MediaFormat(320, 180, 30, 44_100, 2)),
+}
+
+
+def argv(first_frame: int, media: MediaFormat) -> list[str]:
+    timing = plan(
+        fps=media.fps, audio_rate_hz=media.audio_rate_hz, part_seconds=0.2, segment_seconds=2.0
+    )
+    return compile_argv(
+        "ffmpeg",
+        X264,
+        media,
+        timing,
+        video_kbit=700,
+        audio_kbit=64,
+        pipes=PIPES,
+        first_frame=first_frame,
+    )
+
+
+def render(name: str) -> str:
+    return "\n".join(argv(*RUNS[name])) + "\n"
+
+
+def options(arguments: list[str]) -> list[tuple[str, str]]:
+    return [(flag, value) for flag, value in pairwise(arguments) if flag.startswith("-")]
+
+
+def section(first: str, last: str, name: str = "start") -> dict[str, str]:
+    """Options between two arguments: ffmpeg binds them to what comes next."""
+    every = argv(*RUNS[name])
+    return dict(options(every[every.index(first) + 1 : every.index(last) + 1]))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_arguments_are_as_recorded(name: str) -> None:
+    assert render(name) == (FOLDER / f"{name}.txt").read_text("utf-8")
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {file.stem for file in FOLDER.iterdir()} == set(RUNS)
+
+
+def test_each_input_and_output_has_its_own_options() -> None:
+    picture, sound = section("ffmpeg", "pipe:10"), section("pipe:10", "pipe:11")
+    assert (picture["-framerate"], picture["-video_size"]) == ("25", "1280x720")
+    assert "-r" not in picture  # it would drop or repeat frames
+    assert (sound["-f"], sound["-sample_rate"], sound["-ch_layout"]) == ("s16le", "48000", "mono")
+    assert sound["-analyzeduration"] == "0"  # else it waits for 54 kB while the picture is full
+    video, audio = section("pipe:11", "pipe:12"), section("pipe:12", "pipe:13")
+    assert video["-map"] == "0:v"
+    assert (audio["-map"], audio["-c:a"], audio["-b:a"]) == ("1:a", "aac", "64k")
+
+
+def test_both_outputs_are_fragmented_alike_rules_53_57_58() -> None:
+    for output in (section("pipe:11", "pipe:12"), section("pipe:12", "pipe:13")):
+        flags = set(output["-movflags"].split("+")) - {""}
+        assert flags == {"cmaf", "frag_every_frame", "frag_discont", "skip_trailer"}
+        assert output["-output_ts_offset"] == str(TIMESTAMP_OFFSET_SECONDS)
+        assert output["-f"] == "mp4"
+
+
+def test_every_frame_in_is_a_frame_out() -> None:
+    video = section("pipe:11", "pipe:12")
+    assert video["-fps_mode"] == "passthrough"
+    assert video["-bf"] == "0"
+    assert video["-video_track_timescale"] == "90000"
+
+
+@pytest.mark.parametrize("first", [0, 1, 49, 50, 187, 12_345])
+def test_rule_55_a_replaced_encoder_keeps_idrs_on_the_segment_grid(first: int) -> None:
+    """Frame ``first + n`` of the stream is frame ``n`` of the run."""
+    media = MediaFormat(1280, 720, 25)
+    forced = dict(options(argv(first, media)))["-force_key_frames"]
+    assert forced.startswith("expr:not(mod(n")
+    inside = forced.removeprefix("expr:not(mod(").removesuffix("))")
+    dividend, gop = inside.split(",")
+    assert gop == "50"
+    offset = int(dividend.removeprefix("n") or 0)
+    on_grid = [first + n for n in range(200) if (n + offset) % 50 == 0]
+    assert on_grid == [frame for frame in range(first, first + 200) if frame % 50 == 0]
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for each in RUNS:
+        (FOLDER / f"{each}.txt").write_text(render(each), "utf-8")
