@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import itertools
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -57,7 +58,7 @@ class Bridge:
             if length is None:
                 await TOO_SLOW.send_to(send)
                 return
-            exchange = _Exchange(self._wsgi, requestnew_environ(scope, body, length), send)
+            exchange = _Exchange(self._wsgi, request_environ(scope, body, length), send)
             try:
                 await exchange.run_in(lane)
             except Busy:
@@ -91,7 +92,7 @@ def _has(scope: Scope, wanted: bytes) -> bool:
     return any(name == wanted for name, _ in scope["headers"])
 
 
-def requestnew_environ(scope: Scope, body: Any, length: int) -> Environ:
+def request_environ(scope: Scope, body: Any, length: int) -> Environ:
     """The WSGI environment of an ASGI request whose body has been read."""
     raw = scope.get("raw_path") or scope["path"].encode()
     # WSGI's strings hold one byte in each character.
@@ -162,12 +163,15 @@ class _Exchange:
         return lambda chunk: self._emit(chunk, more=True)
 
     def _pass_on(self, chunks: Iterable[bytes]) -> None:
-        assert self._start is not None
+        """Short answers whole, in one hop to the loop; others as they come."""
+        rest = iter(chunks)
+        first = next(rest, b"")  # start_response may be called as late as here
+        assert self._start is not None, "the application began no answer"
         length = next((v for k, v in self._start["headers"] if k == b"content-length"), b"")
         if length.isdigit() and int(length) <= PIECE_BYTES:
-            self._emit(b"".join(chunks), more=False)
+            self._emit(first + b"".join(rest), more=False)
             return
-        for chunk in chunks:
+        for chunk in itertools.chain((first,), rest):
             if chunk:
                 self._emit(chunk, more=True)
         self._emit(b"", more=False)
