@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from encoder.arguments import Pipes
+from encoder.errors import FfmpegMissing
 from encoder.pipes import PipeReader, PipeWriter, widen
 from logs import event
 
@@ -60,6 +61,9 @@ class EncoderChild:
             on_video: bytes of the video rendition.
             on_audio: bytes of the audio rendition.
             on_end: called once for each output that ends.
+
+        Raises:
+            FfmpegMissing: it cannot be started, or not any more.
         """
         loop = asyncio.get_running_loop()
         video_in, audio_in, video_out, audio_out = (os.pipe() for _ in range(4))
@@ -76,10 +80,10 @@ class EncoderChild:
                 pass_fds=inherited,
                 start_new_session=True,  # Ctrl-C is the supervisor's to hear
             )
-        except OSError:
+        except OSError as error:
             for fd in (video_in[1], audio_in[1], video_out[0], audio_out[0]):
                 os.close(fd)
-            raise
+            raise FfmpegMissing(argv[0], error.strerror or str(error)) from error
         finally:
             for fd in inherited:
                 os.close(fd)

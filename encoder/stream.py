@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -186,9 +187,14 @@ class LiveStream:
             self._restarts = 0
         delay = RESTART_DELAYS_SECONDS[min(self._restarts, len(RESTART_DELAYS_SECONDS) - 1)]
         self._restarts += 1
-        await asyncio.sleep(delay)
-        if not self._finished.is_set():
+        with contextlib.suppress(TimeoutError):  # the end of the stream need not wait for it
+            await asyncio.wait_for(self._finished.wait(), delay)
+        if self._finished.is_set():
+            return
+        try:
             await self._start_child()
+        except EncoderError as error:
+            self.finish(error)
 
     # --- media -----------------------------------------------------------------------------------
 
