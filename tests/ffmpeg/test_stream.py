@@ -1,0 +1,422 @@
+"""A whole encoder process with a real ffmpeg, judged by PyAV as an independent player.
+
+The source flashes and beeps in the same unit twice a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from config import Settings
+from encoder.boxes import BoxStream, Sample, read_fragment, read_sample_defaults
+from encoder.codecs import read_init
+from encoder.ffmpeg import find_ffmpeg
+from encoder.playlist import Position, read_position
+from encoder.process import StreamSpec, stream_timing
+from rawmedia import Disconnected, MediaFormat, connect
+
+pytestmark = pytest.mark.ffmpeg
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"width": 320, "height": 180, "fps": 25, "video_kbit": 300, "log_format": "json"}
+SECONDS = 15.0  # the longest that anything here may take
+
+
+class Source:
+    """A producer in a thread: dark pictures and silence, a flash and a beep each half second."""
+
+    def __init__(self, socket: Path, media: MediaFormat) -> None:
+        self._socket, self._media = socket, media
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        times = np.arange(media.samples_per_unit)[:, None] / media.audio_rate_hz
+        self._beep = (np.sin(2 * np.pi * 1000 * times) * 16_000).astype(np.int16)
+        self._thread.start()
+
+    def hang_up(self) -> None:
+        self._stopped.set()
+        self._thread.join(SECONDS)
+
+    def _run(self) -> None:
+        try:
+            with connect(self._socket, self._media) as producer:
+                number = 0
+                while not self._stopped.is_set():
+                    number += 1
+                    with producer.unit() as (frame, samples):
+                        loud = number % 12 == 0
+                        frame[:] = 255 if loud else 16 + number % 8
+                        samples[:] = self._beep if loud else 0
+        except Disconnected:
+            return  # the end of a test
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What was published of one rendition: all its segments in order, and its parts."""
+
+    init: bytes
+    segments: dict[int, bytes]
+    parts: dict[tuple[int, int], bytes]
+    position: Position
+
+
+class Running:
+    """An encoder process and its source."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.settings = settings
+        self.media = MediaFormat(**settings.media_fields)
+        self.timing = stream_timing(settings)
+        self.folder = folder / "live" / "t"
+        self.state = folder / "t.json"
+        self.socket = folder / "t.sock"
+        self.log = folder / "log"
+        self.began = time.monotonic()
+        spec = StreamSpec("t", str(self.socket), str(self.folder), str(self.state), "libx264")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "encoder"],
+                stdin=subprocess.PIPE,
+                stderr=log,
+                cwd=ROOT,
+                env=os.environ | settings.to_environment(),
+            )
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(asdict(spec)).encode() + b"\n")
+        self.process.stdin.flush()
+        self.until(self.socket.exists)
+        self.source = Source(self.socket, self.media)
+        self.until((self.folder / "index.m3u8").exists)
+        self.live_after_seconds = time.monotonic() - self.began
+
+    def until(self, true: Callable[[], Any], seconds: float = SECONDS) -> None:
+        """Wait for something that must come."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, self.log.read_text()
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.02)
+
+    def until_media(self, seconds: float) -> None:
+        """Wait until so much media lies behind the video playlist's start."""
+        wanted = seconds / self.timing.segment_seconds
+        self.until(lambda: self.position("v0").last_msn >= wanted)
+
+    def playlist(self, rendition: str) -> str:
+        return (self.folder / rendition / "media.m3u8").read_text("utf-8")
+
+    def position(self, rendition: str) -> Position:
+        return read_position(self.playlist(rendition))
+
+    def figures(self) -> dict[str, Any]:
+        figures: dict[str, Any] = json.loads(self.state.read_text())
+        return figures
+
+    @property
+    def ffmpeg(self) -> int:
+        """Process id of the child."""
+        self.until(lambda: children(self.process.pid))
+        return children(self.process.pid)[0]
+
+    def until_more_media(self) -> None:
+        """Wait for the next part."""
+        before = self.playlist("v0")
+        self.until(lambda: self.playlist("v0") != before)
+
+    def until_replaced(self, old: int) -> None:
+        self.until(lambda: [pid for pid in children(self.process.pid) if pid != old])
+
+    def copy(self, rendition: str) -> Copy:
+        """Read what is published now. Nothing has gone yet: the tests are short."""
+        folder = self.folder / rendition
+        position = self.position(rendition)
+        names = {file.name: file for file in folder.glob("*.m4s")}
+        numbered = {name.partition("-")[2].removesuffix(".m4s"): f for name, f in names.items()}
+        whole = {int(n): f.read_bytes() for n, f in numbered.items() if "." not in n}
+        pairs = ((n.split("."), f.read_bytes()) for n, f in numbered.items() if "." in n)
+        parts = {(int(msn), int(index)): data for (msn, index), data in pairs}
+        (init,) = folder.glob("*-init.mp4")
+        return Copy(init.read_bytes(), dict(sorted(whole.items())), parts, position)
+
+    def hashes(self) -> dict[str, str]:
+        """Of every media file; playlists change, these may not."""
+        files = [*self.folder.rglob("*.m4s"), *self.folder.rglob("*.mp4")]
+        digests = {}
+        for file in files:
+            digests[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()
+        return digests
+
+    def end(self, *, by_signal: bool = False) -> float:
+        """Stop it as the supervisor does, or by SIGTERM; returns the seconds it took."""
+        began = time.monotonic()
+        assert self.process.stdin is not None
+        if by_signal:
+            self.process.terminate()
+        else:
+            self.process.stdin.close()
+        self.process.wait(SECONDS)
+        return time.monotonic() - began
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            for pid in children(self.process.pid):
+                os.kill(pid, signal.SIGKILL)
+            self.process.kill()
+            self.process.wait()
+        self.source.hang_up()
+
+
+def children(pid: int) -> list[int]:
+    try:
+        files = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        return [int(child) for file in files for child in file.read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def running(folder: Path, **changed: Any) -> Iterator[Running]:
+    folder.mkdir()
+    values: dict[str, Any] = SMALL | changed
+    encoder = Running(folder, Settings(**values))
+    try:
+        yield encoder
+    finally:
+        encoder.close()
+
+
+# --- what a player finds ------------------------------------------------------------------------
+
+
+def samples_of(copy: Copy, data: bytes) -> list[Sample]:
+    """The samples of segments or parts, by our own reader."""
+    defaults = read_sample_defaults(read_init(copy.init)[1])
+    boxes = list(BoxStream().feed(data))
+    pairs = zip(boxes[::2], boxes[1::2], strict=True)
+    return [sample for moof, mdat in pairs for sample in read_fragment(moof, mdat, defaults)]
+
+
+def check_rules_27_54(copy: Copy, frame_ticks: int) -> None:
+    """Times go on from frame to frame over parts and segments; a segment is its parts."""
+    assert list(copy.segments) == list(range(1, max(copy.segments) + 1))
+    samples = samples_of(copy, b"".join(copy.segments.values()))
+    assert [s.dts_ticks for s in samples] == [n * frame_ticks for n in range(len(samples))]
+    for msn, data in copy.segments.items():
+        kept = [part for key, part in sorted(copy.parts.items()) if key[0] == msn]
+        assert not kept or b"".join(kept) == data
+
+
+def flashes(copy: Copy, running: Running) -> list[float]:
+    """Decode all pictures; the instants at which it becomes bright."""
+    timing, found, was_bright = running.timing, [], False
+    frames, keys = 0, []
+    with av.open(io.BytesIO(copy.init + b"".join(copy.segments.values())), "r") as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (320, 180)
+        assert stream.time_base is not None
+        for frame in container.decode(stream):
+            assert frame.pts is not None
+            assert frame.pts == frames * timing.video.frame_ticks
+            keys += [frames] if frame.key_frame else []
+            bright = frame.to_ndarray(format="gray").mean() > 150
+            if bright and not was_bright:
+                found.append(float(frame.pts * stream.time_base))
+            was_bright, frames = bool(bright), frames + 1
+    assert frames == len(copy.segments) * timing.segment_frames
+    assert set(range(0, frames, timing.segment_frames)) <= set(keys)  # rule 55
+    return found
+
+
+def beeps(copy: Copy, running: Running) -> list[float]:
+    """Decode all sound; the instants at which it becomes loud."""
+    pieces: list[NDArray[np.float32]] = []
+    heard = 0
+    with av.open(io.BytesIO(copy.init + b"".join(copy.segments.values())), "r") as container:
+        stream = container.streams.audio[0]
+        for frame in container.decode(stream):
+            assert frame.pts == heard  # no gap, no overlap
+            pieces.append(frame.to_ndarray()[0])
+            heard += frame.samples
+    assert heard == running.timing.audio.segment_start(len(copy.segments)) * 1024
+    loud = np.flatnonzero(np.abs(np.concatenate(pieces)) > 0.1)
+    starts = loud[np.diff(loud, prepend=-(10**9)) > running.media.audio_rate_hz // 5]
+    return [float(start) / running.media.audio_rate_hz for start in starts]
+
+
+def check_lip_sync(seen: list[float], heard: list[float], after: float = 0.0) -> None:
+    """Rule 58: flash and beep within an AAC frame, the encoder's priming counted."""
+    seen, heard = ([at for at in times if at > after] for times in (seen, heard))
+    end = min(seen[-1], heard[-1]) + 0.1  # one rendition can be a segment ahead
+    seen, heard = ([at for at in times if at < end] for times in (seen, heard))
+    assert len(seen) == len(heard) >= 2
+    assert all(abs(a - b) < 1024 / 48_000 for a, b in zip(seen, heard, strict=True))
+
+
+def check_all(running: Running, after: float = 0.0) -> None:
+    """What must hold of any stream at any time; lip sync from an instant on."""
+    video, audio = running.copy("v0"), running.copy("a0")
+    check_rules_27_54(video, running.timing.video.frame_ticks)
+    check_rules_27_54(audio, 1024)
+    check_lip_sync(flashes(video, running), beeps(audio, running), after)
+
+
+# --- a stream that nothing happens to -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose path is short enough for a socket."""
+    return tmp_path_factory.mktemp("s")
+
+
+def test_a_steady_stream(short: Path) -> None:
+    with running(short / "steady") as encoder:
+        assert encoder.live_after_seconds < 3
+        encoder.until_media(8)
+        check_all(encoder)
+        figures = encoder.figures()
+        assert (figures["state"], figures["source"]) == ("live", "connected")
+        assert figures["encoder_restarts"] == figures["units_skipped"] == 0
+        assert figures["disk_bytes"] < figures["disk_bound_bytes"]
+        child = encoder.ffmpeg
+        assert encoder.end() < 2  # its lifeline was cut
+        assert encoder.process.returncode == 0
+        assert not Path(f"/proc/{child}").exists()
+        assert not encoder.folder.exists()
+        assert not encoder.socket.exists()
+        assert not encoder.state.exists()
+
+
+def test_odd_parts_and_segments_stereo_at_44100_hz(short: Path) -> None:
+    odd = {"latency": "ultra", "segment_seconds": 1.5, "audio_rate_hz": 44_100}
+    with running(short / "odd", **odd, audio_channels=2) as encoder:
+        assert encoder.timing.segment_frames % 3 == 0
+        encoder.until_media(7)
+        check_all(encoder)
+
+
+def test_sigterm_ends_it_as_well(short: Path) -> None:
+    with running(short / "term") as encoder:
+        child = encoder.ffmpeg
+        assert encoder.end(by_signal=True) < 2
+        assert encoder.process.returncode == 0
+        assert not Path(f"/proc/{child}").exists()
+        assert not encoder.folder.exists()
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+def test_a_killed_ffmpeg_leaves_no_gap_and_changes_nothing_published(short: Path) -> None:
+    with running(short / "kill") as encoder:
+        encoder.until_media(4)
+        before, at = encoder.hashes(), encoder.position("v0")
+        child = encoder.ffmpeg
+        os.kill(child, signal.SIGKILL)
+        encoder.until_replaced(child)
+        encoder.until_media(10)
+        after = encoder.hashes()
+        assert {file: after.get(file) for file in before} == before
+        assert encoder.position("v0").last_msn > at.last_msn
+        check_all(encoder, after=7)
+        figures = encoder.figures()
+        assert (figures["encoder_restarts"], figures["units_skipped"]) == (1, 0)
+        assert "DISCONTINUITY" not in encoder.playlist(
+            "v0"
+        )  # same parameters, times go on: none is needed
+
+
+def test_a_stopped_ffmpeg_is_replaced_and_the_stream_catches_up(short: Path) -> None:
+    with running(short / "stop") as encoder:
+        encoder.until_media(4)
+        child, media_before, at = (
+            encoder.ffmpeg,
+            encoder.figures()["media_seconds"],
+            time.monotonic(),
+        )
+        os.kill(child, signal.SIGSTOP)
+        encoder.until_replaced(child)
+        assert 2 < time.monotonic() - at < 4
+        assert not Path(f"/proc/{child}").exists()  # reaped, though it could not act on SIGTERM
+        encoder.until_media(12)
+        grown = encoder.figures()["media_seconds"] - media_before
+        assert grown > time.monotonic() - at - 1.2  # figures are written twice a second
+        check_all(encoder, after=9)
+        assert encoder.figures()["units_skipped"] == 0
+
+
+def test_a_source_may_go_and_come_back(short: Path) -> None:
+    with running(short / "back") as encoder:
+        encoder.until_media(4)
+        encoder.source.hang_up()
+        encoder.until(lambda: encoder.figures()["source"] == "waiting")
+        msn = encoder.position("v0").last_msn
+        encoder.until(lambda: encoder.position("v0").last_msn > msn)  # pictures go on without it
+        encoder.source = Source(encoder.socket, encoder.media)
+        encoder.until_media(12)
+        check_all(encoder, after=9)
+        figures = encoder.figures()
+        assert figures["source"] == "connected"
+        assert figures["encoder_restarts"] == figures["units_skipped"] == 0
+        assert figures["units_repeated"] > 25
+
+
+def stand_in(folder: Path, body: str) -> str:
+    """A script in ffmpeg's place; ``$REAL`` is the real one."""
+    folder.mkdir()
+    script = folder / "ffmpeg"
+    script.write_text(f"#!/bin/sh\nREAL='{find_ffmpeg('').path}'\n{body}")
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_a_slow_start_is_no_overload(short: Path) -> None:
+    """NVENC takes a second to open; that second is caught up, not given up."""
+    script = stand_in(short / "slow-bin", '[ "$1" = -version ] || sleep 1\nexec "$REAL" "$@"\n')
+    with running(short / "slow", ffmpeg=script) as encoder:
+        encoder.until_media(6)
+        check_all(encoder)
+        assert encoder.figures()["units_skipped"] == 0
+
+
+def test_an_ffmpeg_that_is_gone_ends_the_stream_with_an_error(short: Path) -> None:
+    """Better than a stream that stands still: the supervisor hears of it."""
+    script = Path(stand_in(short / "gone-bin", 'exec "$REAL" "$@"\n'))
+    with running(short / "gone", ffmpeg=str(script)) as encoder:
+        script.unlink()
+        os.kill(encoder.ffmpeg, signal.SIGKILL)
+        assert encoder.process.wait(SECONDS) == 1
+        assert str(script) in encoder.log.read_text().splitlines()[-1]
+
+
+def test_the_end_need_not_wait_for_a_restart(short: Path) -> None:
+    """Each further restart waits longer; who stops the stream does not."""
+    with running(short / "often") as encoder:
+        child = 0
+        for _ in range(6):
+            encoder.until_replaced(child)
+            encoder.until_more_media()  # an encoder that gave nothing is another matter
+            child = encoder.ffmpeg
+            os.kill(child, signal.SIGKILL)
+        encoder.until(lambda: not children(encoder.process.pid))  # the next would come in 3.2 s
+        assert encoder.end(by_signal=True) < 2
+        assert encoder.process.returncode == 0
