@@ -65,7 +65,20 @@ def build_parser() -> argparse.ArgumentParser:
     encoders.add_argument("--fresh", action="store_true", help="forget cached results")
     encoders.add_argument("--json", action="store_true", help="print JSON")
     encoders.set_defaults(run=_encoders)
+    _add_check(commands.add_parser("check", help="hold a live stream against the rules of HLS"))
     return parser
+
+
+def _add_check(check: argparse.ArgumentParser) -> None:
+    check.description = (
+        "Follow a live stream as players do, try requests one by one, and report rule by rule. "
+        "Exit status: 0 every MUST that was seen is kept, 1 one is broken, 2 could not check."
+    )
+    check.add_argument("url", metavar="URL", help="of the multivariant playlist")
+    check.add_argument("--seconds", metavar="N", type=float, default=20, help="how long [20]")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    check.add_argument("--insecure-tls", action="store_true", help="accept any certificate")
+    check.set_defaults(run=_check)
 
 
 def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
@@ -106,6 +119,22 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     serve(_settings(arguments))
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from client.check import run
+    from client.errors import ClientError
+
+    try:
+        return run(
+            arguments.url,
+            arguments.seconds,
+            as_json_text=arguments.json,
+            verify_tls=not arguments.insecure_tls,
+        )
+    except ClientError as error:
+        print(f"lipstream: {error}", file=sys.stderr)
+        return BAD_INPUT
 
 
 def _encoders(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,24 @@
+"""What can go wrong in ``client``.
+
+::
+
+    ClientError
+    └── CannotCheck     the address gives nothing that could be judged
+
+A stream that breaks rules is no error: that is a finding.
+"""
+
+from __future__ import annotations
+
+
+class ClientError(Exception):
+    """Root of this folder's errors."""
+
+
+class CannotCheck(ClientError):
+    """There is no stream at the address, or it cannot be reached."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(f"cannot check {url}: {reason}")

@@ -1,0 +1,16 @@
+"""The rules as pure functions over an observation, grouped as the list of rules is."""
+
+from __future__ import annotations
+
+from client.observation import Observation
+from client.rules import delivery, fmp4, multivariant, parts, playlists, time
+from client.verdicts import Check
+
+CHECKS: tuple[Check[Observation], ...] = (
+    *playlists.CHECKS,
+    *time.CHECKS,
+    *parts.CHECKS,
+    *delivery.CHECKS,
+    *multivariant.CHECKS,
+    *fmp4.CHECKS,
+)
