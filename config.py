@@ -90,6 +90,11 @@ class Settings:
         "auto", "auto: the first that works; a name, such as libx264: that one or an error"
     )
     video_kbit: int = _setting(700, "video bit rate in kbit/s", low=50, high=50_000)
+    ladder: str = _setting(
+        "auto",
+        "renditions: auto (the source's size and one for phones), single, or "
+        "WIDTHxHEIGHT:KBIT for each, commas between",
+    )
     audio_kbit: int = _setting(64, "audio bit rate in kbit/s", low=16, high=320)
 
     latency: str = _setting(

@@ -6,7 +6,9 @@ nobody drains).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ffmpeg
 
@@ -18,6 +20,7 @@ from encoder.candidates import (
     video_filter,
 )
 from encoder.fragments import TIMESTAMP_OFFSET_SECONDS
+from encoder.ladder import Rung
 from encoder.timing import Timing
 from rawmedia import MediaFormat
 
@@ -38,7 +41,7 @@ class Pipes:
 
     video_in: int
     audio_in: int
-    video_out: int
+    video_out: tuple[int, ...]  # one for each rung of the ladder
     audio_out: int
 
 
@@ -48,10 +51,11 @@ def compile_argv(
     media: MediaFormat,
     timing: Timing,
     *,
-    video_kbit: int,
+    rungs: Sequence[Rung],
     audio_kbit: int,
     pipes: Pipes,
     first_frame: int = 0,
+    ahead: Sequence[int] = (),
 ) -> list[str]:
     """The argv of a stream's ffmpeg child.
 
@@ -60,36 +64,40 @@ def compile_argv(
         candidate: the video encoder.
         media: what comes in.
         timing: the stream's arithmetic.
-        video_kbit: average and maximum rate of the picture.
+        rungs: the renditions of the picture.
         audio_kbit: rate of the sound.
         pipes: descriptors for ``pipe:N``.
         first_frame: ordinal of the run's first frame in the stream; keeps IDRs on the grid when
             an encoder is replaced in mid-segment.
+        ahead: frames that each rung has published beyond ``first_frame``; the first one it will
+            use must be an IDR.
     """
     picture = ffmpeg.input(f"pipe:{pipes.video_in}", **_video_input(media))
     sound = ffmpeg.input(f"pipe:{pipes.audio_in}", **_audio_input(media))
-    encode = video_arguments(
-        candidate, RateControl.constant(video_kbit), timing.segment_frames, timing.fps
-    )
-    offset = first_frame % timing.segment_frames
-    if offset:
-        encode["force_key_frames"] = f"expr:not(mod(n+{offset},{timing.segment_frames}))"
-    video = ffmpeg.output(
-        picture.video,
-        f"pipe:{pipes.video_out}",
-        vf=video_filter(candidate),
-        fps_mode="passthrough",  # one frame out for each in: parts are counted in frames
-        video_track_timescale=timing.video.timescale_hz,  # whole ticks per frame
-        **encode,
-        **_fragmented_mp4(),
-    )
+    videos = [
+        ffmpeg.output(
+            scaled,
+            f"pipe:{pipe}",
+            fps_mode="passthrough",  # one frame out for each in: parts are counted in frames
+            video_track_timescale=timing.video.timescale_hz,  # whole ticks per frame
+            **_encode(candidate, rung.kbit, timing, first_frame, skipped),
+            **_fragmented_mp4(),
+        )
+        for scaled, pipe, rung, skipped in zip(
+            _scaled(picture.video, candidate, media, rungs),
+            pipes.video_out,
+            rungs,
+            ahead or [0] * len(rungs),
+            strict=True,
+        )
+    ]
     audio = ffmpeg.output(
         sound.audio,
         f"pipe:{pipes.audio_out}",
         **{"c:a": "aac", "b:a": f"{audio_kbit}k"},
         **_fragmented_mp4(),
     )
-    command = ffmpeg.merge_outputs(video, audio).global_args(
+    command = ffmpeg.merge_outputs(*videos, audio).global_args(
         "-hide_banner",
         "-nostdin",  # else ffmpeg reads the terminal and stops on a stray q
         "-loglevel",
@@ -98,6 +106,44 @@ def compile_argv(
     )
     argv: list[str] = ffmpeg.compile(command, cmd=binary)
     return argv
+
+
+def _encode(
+    candidate: Candidate, kbit: int, timing: Timing, first_frame: int, ahead: int
+) -> dict[str, object]:
+    gop = timing.segment_frames
+    options = video_arguments(candidate, RateControl.constant(kbit), gop, timing.fps)
+    offset = first_frame % gop
+    if offset or ahead:
+        at_resume = f"+eq(n,{ahead})" if ahead else ""
+        options["force_key_frames"] = f"expr:not(mod(n+{offset},{gop})){at_resume}"
+    return options
+
+
+def _scaled(
+    picture: Any, candidate: Candidate, media: MediaFormat, rungs: Sequence[Rung]
+) -> list[Any]:
+    """The picture for each rung: converted once, split, and only then made smaller."""
+    colours, upload, _ = video_filter(candidate).partition(",hwupload")
+    converted = _apply(picture, colours)
+    branches = converted.split() if len(rungs) > 1 else [converted]
+    streams = []
+    for place, rung in enumerate(rungs):
+        stream = branches[place]
+        if (rung.width, rung.height) != (media.width, media.height):
+            stream = stream.filter("scale", rung.width, rung.height, flags="bicubic")
+        streams.append(stream.filter("hwupload") if upload else stream)
+    return streams
+
+
+def _apply(stream: Any, chain: str) -> Any:
+    """A filter chain in ffmpeg's own notation, as nodes of ffmpeg-python."""
+    for step in chain.split(","):
+        name, _, options = step.partition("=")
+        named = dict(option.partition("=")[::2] for option in options.split(":") if "=" in option)
+        bare = [option for option in options.split(":") if option and "=" not in option]
+        stream = stream.filter(name, *bare, **named)
+    return stream
 
 
 def _video_input(media: MediaFormat) -> dict[str, object]:

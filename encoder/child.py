@@ -1,4 +1,4 @@
-"""One ffmpeg child: its four pipes, its stderr, and an end that always reaps it."""
+"""One ffmpeg child: its pipes, its stderr, and an end that always reaps it."""
 
 from __future__ import annotations
 
@@ -48,29 +48,30 @@ class EncoderChild:
         *,
         frame_bytes: int,
         on_idle: Callable[[], None],
-        on_video: Callable[[bytes], None],
+        on_video: Sequence[Callable[[bytes], None]],
         on_audio: Callable[[bytes], None],
         on_end: Callable[[], None],
     ) -> EncoderChild:
-        """Start ffmpeg on four fresh pipes.
+        """Start ffmpeg on fresh pipes.
 
         Args:
             build_argv: makes the argv from the child's descriptors.
             frame_bytes: size of a raw frame, for the width of its pipe.
             on_idle: the video pipe has taken everything.
-            on_video: bytes of the video rendition.
-            on_audio: bytes of the audio rendition.
+            on_video: take the bytes of each video rendition.
+            on_audio: takes the bytes of the audio rendition.
             on_end: called once for each output that ends.
 
         Raises:
             FfmpegMissing: it cannot be started, or not any more.
         """
         loop = asyncio.get_running_loop()
-        video_in, audio_in, video_out, audio_out = (os.pipe() for _ in range(4))
-        widen(video_in[1], frame_bytes)
-        theirs = Pipes(video_in[0], audio_in[0], video_out[1], audio_out[1])
-        argv = build_argv(theirs)
-        inherited = (video_in[0], audio_in[0], video_out[1], audio_out[1])
+        (video_in, to_video), (audio_in, to_audio) = os.pipe(), os.pipe()
+        outputs = [os.pipe() for _ in (*on_video, on_audio)]  # (ours to read, theirs to write)
+        widen(to_video, frame_bytes)
+        *video_out, audio_out = (theirs for _, theirs in outputs)
+        argv = build_argv(Pipes(video_in, audio_in, tuple(video_out), audio_out))
+        inherited = (video_in, audio_in, *video_out, audio_out)
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,
@@ -81,7 +82,7 @@ class EncoderChild:
                 start_new_session=True,  # Ctrl-C is the supervisor's to hear
             )
         except OSError as error:
-            for fd in (video_in[1], audio_in[1], video_out[0], audio_out[0]):
+            for fd in (to_video, to_audio, *(ours for ours, _ in outputs)):
                 os.close(fd)
             raise FfmpegMissing(argv[0], error.strerror or str(error)) from error
         finally:
@@ -90,12 +91,12 @@ class EncoderChild:
         return cls(
             process,
             argv,
-            PipeWriter(loop, video_in[1], on_idle),
-            PipeWriter(loop, audio_in[1], on_idle),
-            (
-                PipeReader(loop, video_out[0], on_video, on_end),
-                PipeReader(loop, audio_out[0], on_audio, on_end),
-            ),
+            PipeWriter(loop, to_video, on_idle),
+            PipeWriter(loop, to_audio, on_idle),
+            [
+                PipeReader(loop, ours, take, on_end)
+                for (ours, _), take in zip(outputs, (*on_video, on_audio), strict=True)
+            ],
         )
 
     @property

@@ -6,6 +6,7 @@
     ├── FfmpegMissing       no ffmpeg where it should be, or the file is not one
     ├── FfmpegTooOld        an ffmpeg without an option that we need
     ├── ImpossibleSize      a picture size that 4:2:0 H.264 cannot have
+    ├── ImpossibleLadder    a ladder of renditions that the source cannot have
     ├── EncoderUnavailable  a forced encoder does not work, or none does
     ├── EncoderExited       the ffmpeg child ended by itself
     ├── BadBox              bytes that are not the ISO BMFF they should be
@@ -59,6 +60,15 @@ class ImpossibleSize(EncoderError):
         self.value = value
         self.limit = limit
         super().__init__(f"{name} is {value}: it must be {limit}; {remedy}")
+
+
+class ImpossibleLadder(EncoderError):
+    """A rung, or a whole ladder, that cannot be."""
+
+    def __init__(self, ladder: str, problem: str) -> None:
+        self.ladder = ladder
+        self.problem = problem
+        super().__init__(f"ladder {ladder!r}: {problem}")
 
 
 class EncoderUnavailable(EncoderError):

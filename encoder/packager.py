@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -34,18 +34,27 @@ _PART_OVERHEAD_BYTES = 400
 _RATE_HEADROOM = 2
 
 
-def disk_bound_bytes(timing: Timing, window_segments: int, total_kbit: int) -> int:
+def disk_bound_bytes(
+    timing: Timing, window_segments: int, video_kbit: Sequence[int], audio_kbit: int
+) -> int:
     """The most a stream may hold on tmpfs, from the arithmetic of what is kept.
 
     Segments: the window, one in progress, and what left it for a segment plus a playlist more
     (rule 30). Parts: three target durations listed, three more and a part kept (rule 29), one
     segment in progress. All at twice the nominal rate, plus boxes and playlists.
+
+    Args:
+        timing: of the stream.
+        window_segments: complete segments in a playlist.
+        video_kbit: rate of each rung of the ladder.
+        audio_kbit: rate of the sound.
     """
     segments = 2 * window_segments + 2
     part_seconds = _parts_stay(timing) + timing.segment_seconds if timing.low_latency else 0
     seconds = segments * timing.segment_seconds + part_seconds
-    parts = math.ceil(seconds / timing.video.part_seconds + seconds / timing.audio.part_seconds)
-    media = math.ceil(seconds * total_kbit * 125 * _RATE_HEADROOM)
+    video_parts = len(video_kbit) * seconds / timing.video.part_seconds
+    parts = math.ceil(video_parts + seconds / timing.audio.part_seconds)
+    media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * _RATE_HEADROOM)
     return media + parts * _PART_OVERHEAD_BYTES + 256 * 1024
 
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,12 @@ from config import Settings
 from encoder.candidates import CANDIDATES
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
-from encoder.packager import PLAYLIST_NAME, disk_bound_bytes
+from encoder.packager import PLAYLIST_NAME
+from encoder.plan import plan_stream
 from encoder.playlist import read_position
 from encoder.store import StreamStore
-from encoder.stream import AUDIO, VIDEO, LiveStream, Parts
-from encoder.timing import Timing, plan
+from encoder.stream import AUDIO, LiveStream, Parts
 from logs import event
-from rawmedia import MediaFormat
 
 STATE_SECONDS = 0.5
 
@@ -50,12 +50,11 @@ class Resume:
     discontinuity_sequence: int = 0
 
 
-def resume_after(folder: Path) -> Resume:
+def resume_after(folder: Path, renditions: Sequence[str]) -> Resume:
     """Read what a crashed encoder process left: every number that it published is passed."""
     try:
         positions = [
-            read_position((folder / name / PLAYLIST_NAME).read_text("utf-8"))
-            for name in (VIDEO, AUDIO)
+            read_position((folder / name / PLAYLIST_NAME).read_text("utf-8")) for name in renditions
         ]
     except (OSError, ValueError):
         return Resume()  # nothing there, or nothing of ours
@@ -70,6 +69,7 @@ class StreamProcess:
     def __init__(self, spec: StreamSpec, settings: Settings) -> None:
         self._spec = spec
         self._settings = settings
+        self._plan = plan_stream(settings)
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -83,11 +83,12 @@ class StreamProcess:
             EncoderError: the stream cannot go on. Its media stays, for the viewers and for the
                 next process; a stream that is told to stop removes it.
         """
-        store = StreamStore(Path(self._spec.folder), self._bound_bytes())
-        intake = Intake(Path(self._spec.socket), MediaFormat(**self._settings.media_fields))
+        store = StreamStore(Path(self._spec.folder), self._plan.bound_bytes)
+        intake = Intake(Path(self._spec.socket), self._plan.media)
+        renditions = (*(rung.name for rung in self._plan.rungs), AUDIO)
         try:
-            resume = resume_after(store.folder)
-            store.open((VIDEO, AUDIO))
+            resume = resume_after(store.folder, renditions)
+            store.open(renditions)
             intake.start()
             await self._first_unit(intake)
             await self._play(LiveStream(self._parts(intake, store, resume)), store)
@@ -113,9 +114,8 @@ class StreamProcess:
         playing = asyncio.ensure_future(stream.run())
         telling = asyncio.ensure_future(self._tell_for_ever(stream))
         # Rule 30 for the media of a crashed process: it leaves the playlist now.
-        kept_seconds = float(
-            (self._settings.window_segments + 1) * stream_timing(self._settings).segment_seconds
-        )
+        segments = self._settings.window_segments + 1
+        kept_seconds = float(segments * self._plan.timing.segment_seconds)
         forgetting = asyncio.get_running_loop().call_later(kept_seconds, store.remove_leftovers)
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -128,7 +128,7 @@ class StreamProcess:
             forgetting.cancel()
 
     async def _tell_for_ever(self, stream: LiveStream) -> None:
-        media = MediaFormat(**self._settings.media_fields)
+        media = self._plan.media
         still = {"id": self._spec.id, "width": media.width, "height": media.height}
         still |= {"fps": media.fps, "latency": self._settings.latency}
         while True:
@@ -138,29 +138,14 @@ class StreamProcess:
     def _parts(self, intake: Intake, store: StreamStore, resume: Resume) -> Parts:
         return Parts(
             settings=self._settings,
+            plan=self._plan,
             ffmpeg=find_ffmpeg(self._settings.ffmpeg),
             candidate=next(c for c in CANDIDATES if c.name == self._spec.encoder),
-            timing=stream_timing(self._settings),
             intake=intake,
             store=store,
             first_msn=resume.first_msn,
             discontinuity_sequence=resume.discontinuity_sequence,
         )
-
-    def _bound_bytes(self) -> int:
-        total_kbit = self._settings.video_kbit + self._settings.audio_kbit
-        timing = stream_timing(self._settings)
-        return disk_bound_bytes(timing, self._settings.window_segments, total_kbit)
-
-
-def stream_timing(settings: Settings) -> Timing:
-    """The fixed arithmetic of a stream."""
-    return plan(
-        fps=settings.fps,
-        audio_rate_hz=settings.audio_rate_hz,
-        part_seconds=settings.part_seconds,
-        segment_seconds=settings.segment_seconds,
-    )
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from config import Settings
@@ -20,14 +21,16 @@ from encoder.feeder import Feeder, slate
 from encoder.ffmpeg import Ffmpeg
 from encoder.fragments import FragmentReader, Init
 from encoder.intake import Intake
+from encoder.ladder import Rung
 from encoder.packager import PLAYLIST_NAME, Calendar, Era, Layout, Rendition
+from encoder.plan import StreamPlan
 from encoder.playlist import AudioMedia, Variant, render_multivariant
 from encoder.store import StreamStore
 from encoder.timing import AAC_FRAME_SAMPLES, Timing
 from logs import event
 
 MULTIVARIANT_NAME = "index.m3u8"
-VIDEO, AUDIO = "v0", "a0"
+AUDIO = "a0"
 # An encoder that gives nothing for so long while frames go in is stuck, and is replaced.
 STUCK_NS = 2 * NANOSECONDS
 # A new encoder is fed two AAC frames again: its first ones are not yet the real sound.
@@ -47,9 +50,9 @@ class Parts:
     """What a stream is built of."""
 
     settings: Settings
+    plan: StreamPlan
     ffmpeg: Ffmpeg
     candidate: Candidate
-    timing: Timing
     intake: Intake
     store: StreamStore
     first_msn: int = 1
@@ -66,16 +69,18 @@ class LiveStream:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._media = parts.intake.media
-        self._timing = parts.timing
-        epoch = time.monotonic_ns() - parts.timing.segment_frames * NANOSECONDS // self._media.fps
+        self._timing = timing = parts.plan.timing
+        epoch = time.monotonic_ns() - timing.segment_frames * NANOSECONDS // self._media.fps
         # Part of every URI: no run ever publishes other bytes under an old name.
         self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
         self._calendar = Calendar(Era(parts.first_msn, _wall_ms(epoch), self._run_name))
-        layout = Layout(parts.timing, parts.settings.window_segments, parts.discontinuity_sequence)
+        layout = Layout(timing, parts.settings.window_segments, parts.discontinuity_sequence)
         shared = (layout, self._calendar, parts.store)
-        self._video = Rendition(VIDEO, parts.timing.video, *shared)
-        self._audio = Rendition(AUDIO, parts.timing.audio, *shared)
-        self._video.peers, self._audio.peers = [self._audio], [self._video]
+        self._videos = [Rendition(r.name, timing.video, *shared) for r in parts.plan.rungs]
+        self._audio = Rendition(AUDIO, timing.audio, *shared)
+        self._renditions = [*self._videos, self._audio]
+        for rendition in self._renditions:
+            rendition.peers = [peer for peer in self._renditions if peer is not rendition]
         self._init: dict[str, bytes] = {}
         clock = MediaClock(self._media.fps, epoch)
         self._feeder = Feeder(self._media, clock, parts.intake, _first_picture(parts.intake))
@@ -115,8 +120,9 @@ class LiveStream:
             "state": "live" if self._live else "starting",
             "encoder": self._parts.candidate.name,
             "source": "connected" if self._parts.intake.connected else "waiting",
-            "msn": self._video.segmenter.msn,
-            "media_seconds": float(self._video.segmenter.next_frame * frame_seconds),
+            "renditions": [asdict(rung) for rung in self._parts.plan.rungs],
+            "msn": self._videos[0].segmenter.msn,
+            "media_seconds": float(self._videos[0].segmenter.next_frame * frame_seconds),
             "units_fed": self._feeder.counters.fed,
             "units_repeated": self._feeder.counters.repeated,
             "units_dropped": self._parts.intake.dropped,
@@ -131,19 +137,21 @@ class LiveStream:
 
     async def _start_child(self) -> None:
         """Start ffmpeg where the published media ends: at the beginning, or after a crash."""
-        unit = self._video.segmenter.next_frame
+        frames = [rendition.segmenter.next_frame for rendition in self._videos]
+        unit = min(frames)
         next_sample = self._audio.segmenter.next_frame * AAC_FRAME_SAMPLES
         sample = max(0, next_sample - AAC_WARM_UP_FRAMES * AAC_FRAME_SAMPLES)
-        video_reader = FragmentReader(unit * self._timing.video.frame_ticks)
-        audio_reader = FragmentReader(sample)
         self._run_began_unit = unit
         self._run_began_ns = self._last_output_ns = time.monotonic_ns()
         child = await EncoderChild.start(
-            lambda pipes: self._argv(pipes, unit),
+            lambda pipes: self._argv(pipes, unit, [frame - unit for frame in frames]),
             frame_bytes=self._media.frame_bytes,
             on_idle=self._pump,
-            on_video=lambda data: self._take(self._video, video_reader, data),
-            on_audio=lambda data: self._take(self._audio, audio_reader, data),
+            on_video=[
+                self._taker(rendition, unit * self._timing.video.frame_ticks)
+                for rendition in self._videos
+            ],
+            on_audio=self._taker(self._audio, sample),
             on_end=lambda: self._replace_child("its output ended"),
         )
         self._child = child
@@ -152,16 +160,17 @@ class LiveStream:
         self._feeder.begin_run(child.video, child.audio, unit, sample)
         self._pump()
 
-    def _argv(self, pipes: Pipes, first_frame: int) -> list[str]:
+    def _argv(self, pipes: Pipes, first_frame: int, ahead: list[int]) -> list[str]:
         return compile_argv(
             self._parts.ffmpeg.path,
             self._parts.candidate,
             self._media,
             self._timing,
-            video_kbit=self._parts.settings.video_kbit,
+            rungs=self._parts.plan.rungs,
             audio_kbit=self._parts.settings.audio_kbit,
             pipes=pipes,
             first_frame=first_frame,
+            ahead=ahead,
         )
 
     def _replace_child(self, why: str) -> None:
@@ -178,7 +187,7 @@ class LiveStream:
         exited = EncoderExited(child.argv, status, list(child.stderr_tail))
         event(log, "encoder_ended", level=logging.ERROR, why=why, status=status, reason=exited)
         now = time.monotonic_ns()
-        gave_frames = self._video.segmenter.next_frame > self._run_began_unit
+        gave_frames = self._videos[0].segmenter.next_frame > self._run_began_unit
         self._barren = 0 if gave_frames else self._barren + 1
         if self._barren >= BARREN_RUNS:
             self.finish(exited)
@@ -212,6 +221,11 @@ class LiveStream:
         if self._child is not None and time.monotonic_ns() - self._last_output_ns > STUCK_NS:
             self._replace_child(f"no output for {STUCK_NS / NANOSECONDS:g} s")
 
+    def _taker(self, rendition: Rendition, base_ticks: int) -> Callable[[bytes], None]:
+        """What takes the bytes of one rendition of one encoder run."""
+        reader = FragmentReader(base_ticks)
+        return lambda data: self._take(rendition, reader, data)
+
     def _take(self, rendition: Rendition, reader: FragmentReader, data: bytes) -> None:
         """Bytes of one rendition came out of ffmpeg."""
         self._last_output_ns = time.monotonic_ns()
@@ -235,8 +249,8 @@ class LiveStream:
             rendition.set_init(init.data, init.track, self._run_name)
 
     def _after_media(self) -> None:
-        if not self._live and self._video.complete_segments and self._audio.complete_segments:
-            text = multivariant(self._parts.settings, self._video, self._audio)
+        if not self._live and all(r.complete_segments for r in self._renditions):
+            text = multivariant(self._parts, self._videos, self._audio)
             self._parts.store.publish(MULTIVARIANT_NAME, text.encode())
             self._live = True
             event(log, "stream_live", folder=self._parts.store.folder)
@@ -248,7 +262,7 @@ class LiveStream:
         if slip >= self._media.fps:
             self._slip_shown += slip
             anchor_ms = self._calendar.newest.anchor_ms + slip * 1000 // self._media.fps
-            first_msn = 1 + max(self._video.segmenter.msn, self._audio.segmenter.msn)
+            first_msn = 1 + max(rendition.segmenter.msn for rendition in self._renditions)
             self._calendar.begin(Era(first_msn, anchor_ms, self._run_name))
             event(log, "clock_moved", level=logging.WARNING, units=slip, msn=first_msn)
 
@@ -277,23 +291,30 @@ def _first_picture(intake: Intake) -> Any:
     return picture
 
 
-def multivariant(settings: Settings, video: Rendition, audio: Rendition) -> str:
-    """The multivariant playlist, its codecs read from the real init segments (47)."""
-    assert video.track is not None
+def multivariant(parts: Parts, videos: Sequence[Rendition], audio: Rendition) -> str:
+    """The multivariant playlist, its codecs and sizes read from the real init segments (47)."""
     assert audio.track is not None
-    rate = RateControl.constant(settings.video_kbit)
-    sound = settings.audio_kbit * AUDIO_OVERHEAD
-    # 48: a segment holds at most what the rate and a full buffer give.
-    peak = (rate.max_kbit + rate.buffer_kbit / settings.segment_seconds) * VIDEO_OVERHEAD + sound
-    average = rate.video_kbit * VIDEO_OVERHEAD + sound
-    variant = Variant(
-        uri=f"{VIDEO}/{PLAYLIST_NAME}",
-        codecs=video.track.codecs,
-        width=video.track.width,
-        height=video.track.height,
-        fps=settings.fps,
-        bandwidth=round(peak * 1000),
-        average_bandwidth=round(average * 1000),
+    settings = parts.settings
+    sound_kbit = settings.audio_kbit * AUDIO_OVERHEAD
+    variants = tuple(
+        _variant(rung, rendition, parts.plan.timing, sound_kbit)
+        for rung, rendition in zip(parts.plan.rungs, videos, strict=True)
     )
     media = AudioMedia(f"{AUDIO}/{PLAYLIST_NAME}", audio.track.codecs, settings.audio_channels)
-    return render_multivariant(media, (variant,))
+    return render_multivariant(media, variants)
+
+
+def _variant(rung: Rung, rendition: Rendition, timing: Timing, sound_kbit: float) -> Variant:
+    assert rendition.track is not None
+    rate = RateControl.constant(rung.kbit)
+    # 48: a segment holds at most what the rate and a full buffer give.
+    peak = rate.max_kbit + rate.buffer_kbit / float(timing.segment_seconds)
+    return Variant(
+        uri=f"{rung.name}/{PLAYLIST_NAME}",
+        codecs=rendition.track.codecs,
+        width=rendition.track.width,
+        height=rendition.track.height,
+        fps=timing.fps,
+        bandwidth=round((peak * VIDEO_OVERHEAD + sound_kbit) * 1000),
+        average_bandwidth=round((rate.video_kbit * VIDEO_OVERHEAD + sound_kbit) * 1000),
+    )

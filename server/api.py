@@ -13,10 +13,11 @@ from flask import Blueprint, Response, jsonify, request
 from config import Settings
 from encoder.errors import EncoderError
 from encoder.ffmpeg import find_ffmpeg
+from encoder.ladder import BEST_RUNG
 from encoder.packager import PLAYLIST_NAME
 from encoder.probe import trials
 from encoder.report import encoder_json, first_working
-from encoder.stream import MULTIVARIANT_NAME, VIDEO
+from encoder.stream import MULTIVARIANT_NAME
 from encoder.timing import Timing
 from server.problems import problem
 
@@ -107,7 +108,7 @@ class _Control:
 
     def _live_edge_age(self, stream: str) -> float | None:
         try:
-            changed = (self._root / "live" / stream / VIDEO / PLAYLIST_NAME).stat().st_mtime
+            changed = (self._root / "live" / stream / BEST_RUNG / PLAYLIST_NAME).stat().st_mtime
         except OSError:
             return None
         return round(max(0.0, time.time() - changed), 3)

@@ -8,7 +8,7 @@ from flask import Flask, Response, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from config import Settings
-from encoder.process import stream_timing
+from encoder.plan import plan_stream
 from server import api, hls
 from server.problems import problem
 
@@ -32,7 +32,7 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.register_blueprint(hls.blueprint(media_root / "live"))
-    app.register_blueprint(api.blueprint(settings, stream_timing(settings), media_root))
+    app.register_blueprint(api.blueprint(settings, plan_stream(settings).timing, media_root))
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)
     app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))

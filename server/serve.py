@@ -12,11 +12,9 @@ import logs
 from config import ConfigError, Settings
 from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import MediaRoot, choose
-from encoder.packager import disk_bound_bytes
+from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
-from encoder.process import stream_timing
 from inference.source import check_source, make_source
-from rawmedia import MediaFormat
 from server.errors import PortTaken, Unprotected
 from server.supervisor import Supervisor, playlist_path, service_children
 
@@ -32,20 +30,16 @@ def serve(settings: Settings) -> None:
     """
     logs.configure(settings.log_format)
     _check(settings)
-    media = MediaFormat(**settings.media_fields)
+    plan = plan_stream(settings)
+    media = plan.media
     check_source(settings, media)
     if settings.image or settings.audio:  # a user's own files: read them before anything starts
         make_source(settings, media).close()
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
-        bound = disk_bound_bytes(
-            stream_timing(settings),
-            settings.window_segments,
-            settings.video_kbit + settings.audio_kbit,
-        )
         encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
-        with MediaRoot(choose(settings.media_root, port), bound) as root:
+        with MediaRoot(choose(settings.media_root, port), plan.bound_bytes) as root:
             children = service_children(settings, root, encoder.name, listener.fileno())
             supervisor = Supervisor(settings, children, settings.to_environment())
             url = _url(str(host), port)

@@ -29,8 +29,9 @@ from config import Settings
 from encoder.boxes import BoxStream, Sample, read_fragment, read_sample_defaults
 from encoder.codecs import read_init
 from encoder.ffmpeg import find_ffmpeg
+from encoder.plan import plan_stream
 from encoder.playlist import Position, read_position
-from encoder.process import StreamSpec, stream_timing
+from encoder.process import StreamSpec
 from rawmedia import Disconnected, MediaFormat, connect
 
 pytestmark = pytest.mark.ffmpeg
@@ -85,7 +86,7 @@ class Running:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.settings = settings
         self.media = MediaFormat(**settings.media_fields)
-        self.timing = stream_timing(settings)
+        self.timing = plan_stream(settings).timing
         self.folder = folder / "live" / "t"
         self.state = folder / "t.json"
         self.socket = folder / "t.sock"

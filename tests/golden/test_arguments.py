@@ -5,46 +5,70 @@ After a wanted change: ``python -m tests.golden.test_arguments`` rewrites the fi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from encoder.arguments import Pipes, compile_argv
-from encoder.candidates import CANDIDATES
+from encoder.candidates import CANDIDATES, Candidate
 from encoder.fragments import TIMESTAMP_OFFSET_SECONDS
+from encoder.ladder import Rung
 from encoder.timing import plan
 from rawmedia import MediaFormat
 
 FOLDER = Path(__file__).parent / "arguments"
-X264 = next(candidate for candidate in CANDIDATES if candidate.name == "libx264")
-PIPES = Pipes(video_in=10, audio_in=11, video_out=12, audio_out=13)
-# By file name: the first frame of the run, and the format.
+X264, VAAPI = (
+    next(candidate for candidate in CANDIDATES if candidate.name == name)
+    for name in ("libx264", "h264_vaapi")
+)
+HD = MediaFormat(1280, 720, 25)
+SMALL = Rung("v1", 640, 360, 300)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One encoder run: what it is fed, where it begins, what it gives."""
+
+    media: MediaFormat = HD
+    first_frame: int = 0
+    smaller: tuple[Rung, ...] = ()
+    ahead: tuple[int, ...] = ()
+    candidate: Candidate = X264
+
+
 RUNS = {
-    "start": (0, MediaFormat(1280, 720, 25)),
-    "restart_at_frame_187": (187, MediaFormat(1280, 720, 25)),
-    "stereo_44100_hz_30_fps": (0, MediaFormat(320, 180, 30, 44_100, 2)),
+    "start": Run(),
+    "restart_at_frame_187": Run(first_frame=187),
+    "stereo_44100_hz_30_fps": Run(MediaFormat(320, 180, 30, 44_100, 2)),
+    "ladder": Run(smaller=(SMALL,)),
+    "ladder_restart_one_rung_ahead": Run(first_frame=187, smaller=(SMALL,), ahead=(2, 0)),
+    "ladder_vaapi": Run(smaller=(SMALL,), candidate=VAAPI),
 }
 
 
-def argv(first_frame: int, media: MediaFormat) -> list[str]:
+def argv(run: Run) -> list[str]:
+    media = run.media
     timing = plan(
         fps=media.fps, audio_rate_hz=media.audio_rate_hz, part_seconds=0.2, segment_seconds=2.0
     )
+    rungs = (Rung("v0", media.width, media.height, 700), *run.smaller)
     return compile_argv(
         "ffmpeg",
-        X264,
+        run.candidate,
         media,
         timing,
-        video_kbit=700,
+        rungs=rungs,
         audio_kbit=64,
-        pipes=PIPES,
-        first_frame=first_frame,
+        pipes=Pipes(10, 11, tuple(range(12, 12 + len(rungs))), 12 + len(rungs)),
+        first_frame=run.first_frame,
+        ahead=run.ahead,
     )
 
 
 def render(name: str) -> str:
-    return "\n".join(argv(*RUNS[name])) + "\n"
+    return "\n".join(argv(RUNS[name])) + "\n"
 
 
 def options(arguments: list[str]) -> list[tuple[str, str]]:
@@ -53,7 +77,7 @@ def options(arguments: list[str]) -> list[tuple[str, str]]:
 
 def section(first: str, last: str, name: str = "start") -> dict[str, str]:
     """Options between two arguments: ffmpeg binds them to what comes next."""
-    every = argv(*RUNS[name])
+    every = argv(RUNS[name])
     return dict(options(every[every.index(first) + 1 : every.index(last) + 1]))
 
 
@@ -73,7 +97,7 @@ def test_each_input_and_output_has_its_own_options() -> None:
     assert (sound["-f"], sound["-sample_rate"], sound["-ch_layout"]) == ("s16le", "48000", "mono")
     assert sound["-analyzeduration"] == "0"  # else it waits for 54 kB while the picture is full
     video, audio = section("pipe:11", "pipe:12"), section("pipe:12", "pipe:13")
-    assert video["-map"] == "0:v"
+    assert video["-map"].startswith("[")
     assert (audio["-map"], audio["-c:a"], audio["-b:a"]) == ("1:a", "aac", "64k")
 
 
@@ -95,8 +119,7 @@ def test_every_frame_in_is_a_frame_out() -> None:
 @pytest.mark.parametrize("first", [0, 1, 49, 50, 187, 12_345])
 def test_rule_55_a_replaced_encoder_keeps_idrs_on_the_segment_grid(first: int) -> None:
     """Frame ``first + n`` of the stream is frame ``n`` of the run."""
-    media = MediaFormat(1280, 720, 25)
-    forced = dict(options(argv(first, media)))["-force_key_frames"]
+    forced = dict(options(argv(Run(first_frame=first))))["-force_key_frames"]
     assert forced.startswith("expr:not(mod(n")
     inside = forced.removeprefix("expr:not(mod(").removesuffix("))")
     dividend, gop = inside.split(",")
@@ -104,6 +127,20 @@ def test_rule_55_a_replaced_encoder_keeps_idrs_on_the_segment_grid(first: int) -
     offset = int(dividend.removeprefix("n") or 0)
     on_grid = [first + n for n in range(200) if (n + offset) % 50 == 0]
     assert on_grid == [frame for frame in range(first, first + 200) if frame % 50 == 0]
+
+
+def test_51_the_picture_is_converted_once_and_split() -> None:
+    graph = dict(options(argv(RUNS["ladder"])))["-filter_complex"]
+    assert graph.count("out_color_matrix=bt709") == 1
+    assert graph.count("split=2") == 1
+    assert graph.count("scale=640:360") == 1
+
+
+def test_a_rung_that_was_ahead_resumes_with_an_idr() -> None:
+    """Frame 2 of the run is the first one that rung v0 will use."""
+    every = argv(RUNS["ladder_restart_one_rung_ahead"])
+    forced = [value for flag, value in options(every) if flag == "-force_key_frames"]
+    assert forced == ["expr:not(mod(n+37,50))+eq(n,2)", "expr:not(mod(n+37,50))"]
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class Stream:
     largest_bytes: int = 0
 
     def __post_init__(self) -> None:
-        bound = disk_bound_bytes(self.timing, self.window, VIDEO_KBIT + AUDIO_KBIT)
+        bound = disk_bound_bytes(self.timing, self.window, [VIDEO_KBIT], AUDIO_KBIT)
         self.store = StreamStore(self.folder, bound)
         self.store.open(("v0", "a0"))
         self.calendar = Calendar(Era(1, START_MS, "r"))

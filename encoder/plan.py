@@ -1,0 +1,41 @@
+"""What the settings make of a stream: decided before it starts, the same in every process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config import Settings
+from encoder.ladder import Rung, plan_ladder
+from encoder.packager import disk_bound_bytes
+from encoder.timing import Timing, plan
+from rawmedia import MediaFormat
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """The fixed properties of a stream."""
+
+    media: MediaFormat
+    timing: Timing
+    rungs: tuple[Rung, ...]
+    bound_bytes: int  # the most it may hold in the media root
+
+
+def plan_stream(settings: Settings) -> StreamPlan:
+    """Derive the plan.
+
+    Raises:
+        FormatError: a size or rate that no stream can have.
+        ImpossibleLadder: rungs that do not fit the source.
+    """
+    media = MediaFormat(**settings.media_fields)
+    timing = plan(
+        fps=settings.fps,
+        audio_rate_hz=settings.audio_rate_hz,
+        part_seconds=settings.part_seconds,
+        segment_seconds=settings.segment_seconds,
+    )
+    rungs = plan_ladder(settings.ladder, media, settings.video_kbit)
+    rates = [rung.kbit for rung in rungs]
+    bound = disk_bound_bytes(timing, settings.window_segments, rates, settings.audio_kbit)
+    return StreamPlan(media, timing, rungs, bound)
