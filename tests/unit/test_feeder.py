@@ -255,14 +255,18 @@ def test_the_slate_is_shown_until_the_source_sends() -> None:
 # --- the encoder --------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
-    back=st.integers(0, 45), samples_back=st.integers(0, 2 * 8000), pause=st.floats(0, 2), alive=...
+    back=st.integers(0, 45),
+    samples_back=st.integers(0, 2 * 8000),
+    pause=st.just(0.0) | st.floats(0, 2),
+    alive=st.booleans(),
+    period_ns=st.sampled_from([FRAME_NS, 0]),
 )
 def test_a_new_encoder_hears_the_same_sound_again_and_goes_on(
-    back: int, samples_back: int, pause: float, alive: bool
+    back: int, samples_back: int, pause: float, alive: bool, period_ns: int
 ) -> None:
-    world = World()
+    world = World(source_period_ns=period_ns)
     world.run(4)
     world.source_alive = alive
     world.feeder.end_run()

@@ -54,6 +54,13 @@ def test_rule_4_no_segment_exceeds_the_target_duration(timing: Timing) -> None:
             assert rounded <= timing.target_duration
 
 
+def test_rule_4_counts_the_longest_segment_of_sound() -> None:
+    """1.48 s of picture round to 1; twelve long AAC frames last 1.536 s and round to 2."""
+    timing = plan(fps=25, audio_rate_hz=8_000, part_seconds=None, segment_seconds=1.48)
+    assert max(segment_lengths(timing.audio)) * timing.audio.frame_seconds > Fraction(3, 2)
+    assert timing.target_duration == 2
+
+
 @settings(max_examples=100, deadline=None)
 @given(timings())
 def test_rule_25_hold_backs(timing: Timing) -> None:
