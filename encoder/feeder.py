@@ -116,11 +116,6 @@ class Feeder:
         self._video = self._audio = None
 
     @property
-    def first_sample_kept(self) -> int:
-        """Oldest sample that a new encoder can still be fed."""
-        return self._history.start
-
-    @property
     def overloaded(self) -> bool:
         """Whether units are given up because the encoder is slower than real time."""
         return self._overloaded_until_ns > 0
@@ -190,6 +185,8 @@ class Feeder:
         """Feed the next unit; False: wait for the source a little longer."""
         replay = (self.clock.next_unit + 1) * self.media.samples_per_unit <= self._history.end
         missing = self.clock.owed(now_ns) - self.intake.waiting
+        # The gap is filled before what waits is fed: a live source never makes up for it, and
+        # what comes last stays what is newest.
         if replay or (missing > 0 and self.clock.lateness_ns(now_ns) > self._grace_ns):
             self._write(self._held, None if replay else self._silence)
             self.counters.repeated += 1

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
-# EXT-X-MAP asks for 6 (rule 3); nothing here needs more.
-VERSION = 6
+# EXT-X-MAP asks for 6, EXT-X-SKIP for 9; no higher than needed (rule 3).
+VERSION, VERSION_WITH_SKIP = 6, 9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -55,6 +55,7 @@ class ServerControl:
     hold_back: int
     part_target: Fraction | None  # None: plain HLS
     part_hold_back: Fraction | None
+    can_skip_until: int | None = None  # seconds; None: no delta updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +116,24 @@ def render_multivariant(audio: AudioMedia, variants: tuple[Variant, ...]) -> str
     return "\n".join(lines) + "\n"
 
 
-def render_media_playlist(playlist: MediaPlaylist) -> str:
-    """One media playlist, whole. Part tags stand within three target durations of the end (29)."""
+def render_media_playlist(playlist: MediaPlaylist, *, delta: bool = False) -> str:
+    """One media playlist. Part tags stand within three target durations of the end (29).
+
+    Args:
+        playlist: what to show.
+        delta: leave out the segments beyond the skip boundary (42); without any, the whole
+            playlist is the answer to a request for a delta too.
+    """
     control = playlist.control
     every = playlist.segments + ((playlist.current,) if playlist.current else ())
-    lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", *_header(playlist, every)]
+    skipped = _beyond_skip_boundary(playlist) if delta else 0
+    version = VERSION_WITH_SKIP if skipped else VERSION
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{version}", *_header(playlist, every)]
+    if skipped:
+        lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
     with_parts = _segments_with_parts(playlist)
-    map_uri = ""
-    for segment in every:
+    map_uri = every[skipped - 1].map_uri if skipped else ""
+    for segment in every[skipped:]:
         lines += _before_segment(segment, map_uri)
         map_uri = segment.map_uri
         if control.part_target is not None and segment.msn >= with_parts:
@@ -139,20 +150,36 @@ def render_media_playlist(playlist: MediaPlaylist) -> str:
 
 def _header(playlist: MediaPlaylist, every: tuple[SegmentEntry, ...]) -> list[str]:
     control = playlist.control
-    lines = [f"#EXT-X-TARGETDURATION:{control.target_duration}"]
-    if control.part_target is not None and control.part_hold_back is not None:
-        lines += [
-            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,"
-            f"PART-HOLD-BACK={_seconds(control.part_hold_back)},HOLD-BACK={control.hold_back}.0",
-            f"#EXT-X-PART-INF:PART-TARGET={_seconds(control.part_target)}",
-        ]
-    else:
-        # Plain HLS: a client may still ask for the segment after the last one.
-        lines.append(f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK={control.hold_back}.0")
+    offers = ["CAN-BLOCK-RELOAD=YES"]  # plain HLS too: a client may ask for the next segment
+    if control.part_hold_back is not None:
+        offers.append(f"PART-HOLD-BACK={_seconds(control.part_hold_back)}")
+    offers.append(f"HOLD-BACK={control.hold_back}.0")
+    if control.can_skip_until is not None:
+        offers.append(f"CAN-SKIP-UNTIL={control.can_skip_until}.0")
+    lines = [
+        f"#EXT-X-TARGETDURATION:{control.target_duration}",
+        f"#EXT-X-SERVER-CONTROL:{','.join(offers)}",
+    ]
+    if control.part_target is not None:
+        lines.append(f"#EXT-X-PART-INF:PART-TARGET={_seconds(control.part_target)}")
     lines.append(f"#EXT-X-MEDIA-SEQUENCE:{every[0].msn if every else 1}")
     if playlist.discontinuity_sequence or any(s.discontinuity for s in every):  # rule 17
         lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{playlist.discontinuity_sequence}")
     return lines
+
+
+def _beyond_skip_boundary(playlist: MediaPlaylist) -> int:
+    """How many of the oldest segments end farther from the playlist's end than may be skipped."""
+    boundary = playlist.control.can_skip_until
+    if boundary is None or playlist.ended:
+        return 0
+    open_parts = playlist.current.parts if playlist.current else ()
+    behind = sum((part.duration for part in open_parts), Fraction())
+    for place in range(len(playlist.segments) - 1, -1, -1):
+        if behind > boundary:
+            return place + 1
+        behind += playlist.segments[place].duration
+    return 0
 
 
 def _segments_with_parts(playlist: MediaPlaylist) -> int:
@@ -218,6 +245,7 @@ _NUMBER_TAGS = {
     for name in ("MEDIA-SEQUENCE", "TARGETDURATION")
 }
 _DISCONTINUITY_SEQUENCE = re.compile(r"^#EXT-X-DISCONTINUITY-SEQUENCE:(\d+)$", re.MULTILINE)
+_SKIPPED = re.compile(r"^#EXT-X-SKIP:SKIPPED-SEGMENTS=(\d+)$", re.MULTILINE)
 _PART_TARGET = re.compile(r"^#EXT-X-PART-INF:PART-TARGET=([\d.]+)$", re.MULTILINE)
 _HINT = re.compile(r'^#EXT-X-PRELOAD-HINT:TYPE=PART,URI="([^"]*)"$', re.MULTILINE)
 
@@ -234,7 +262,8 @@ def read_position(text: str) -> Position:
         if match is None:
             raise ValueError(f"no {name} in the playlist")
         numbers[name] = int(match[1])
-    complete = text.count("\n#EXTINF:")
+    skipped = _SKIPPED.search(text)
+    complete = text.count("\n#EXTINF:") + (int(skipped[1]) if skipped else 0)
     before, _extinf, tail = text.rpartition("\n#EXTINF:")
     tail = tail if complete else text
     last = before.rpartition("\n#EXTINF:")[2]

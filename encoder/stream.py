@@ -22,7 +22,7 @@ from encoder.ffmpeg import Ffmpeg
 from encoder.fragments import FragmentReader, Init
 from encoder.intake import Intake
 from encoder.ladder import Rung
-from encoder.packager import PLAYLIST_NAME, Calendar, Era, Layout, Rendition
+from encoder.packager import PLAYLIST_NAME, Calendar, Era, Layout, Rendition, publish_text
 from encoder.plan import StreamPlan
 from encoder.playlist import AudioMedia, Variant, render_multivariant
 from encoder.store import StreamStore
@@ -33,6 +33,8 @@ MULTIVARIANT_NAME = "index.m3u8"
 AUDIO = "a0"
 # An encoder that gives nothing for so long while frames go in is stuck, and is replaced.
 STUCK_NS = 2 * NANOSECONDS
+# Before its first output it may have a driver to load.
+START_NS = 6 * NANOSECONDS
 # A new encoder is fed two AAC frames again: its first ones are not yet the real sound.
 AAC_WARM_UP_FRAMES = 2
 RESTART_DELAYS_SECONDS = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0)
@@ -218,8 +220,10 @@ class LiveStream:
 
     def _tick(self) -> None:
         self._pump()
-        if self._child is not None and time.monotonic_ns() - self._last_output_ns > STUCK_NS:
-            self._replace_child(f"no output for {STUCK_NS / NANOSECONDS:g} s")
+        started = self._last_output_ns > self._run_began_ns
+        limit_ns = STUCK_NS if started else START_NS
+        if self._child is not None and time.monotonic_ns() - self._last_output_ns > limit_ns:
+            self._replace_child(f"no output for {limit_ns / NANOSECONDS:g} s")
 
     def _taker(self, rendition: Rendition, base_ticks: int) -> Callable[[bytes], None]:
         """What takes the bytes of one rendition of one encoder run."""
@@ -251,7 +255,7 @@ class LiveStream:
     def _after_media(self) -> None:
         if not self._live and all(r.complete_segments for r in self._renditions):
             text = multivariant(self._parts, self._videos, self._audio)
-            self._parts.store.publish(MULTIVARIANT_NAME, text.encode())
+            publish_text(self._parts.store, MULTIVARIANT_NAME, text)
             self._live = True
             event(log, "stream_live", folder=self._parts.store.folder)
         self._show_slip()

@@ -83,6 +83,11 @@ class Timing:
         return 3 * self.part_target
 
     @property
+    def can_skip_until(self) -> int:
+        """CAN-SKIP-UNTIL: six target durations (rule 25)."""
+        return 6 * self.target_duration
+
+    @property
     def hold_back(self) -> int:
         """HOLD-BACK: three target durations (rule 25)."""
         return 3 * self.target_duration

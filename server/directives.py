@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from encoder.playlist import Position
 
-MSN, PART = "_HLS_msn", "_HLS_part"
+MSN, PART, SKIP = "_HLS_msn", "_HLS_part", "_HLS_skip"
 # A client may ask for the segment after the next one, not for more (39).
 ADVANCE_SEGMENTS = 2
 # Longer numbers are no media sequence numbers of anyone.
@@ -25,6 +25,7 @@ class Directives:
 
     msn: int | None = None
     part: int | None = None
+    skip: bool = False  # a delta update will do (42)
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Directives:
@@ -36,7 +37,8 @@ class Directives:
         msn, part = _number(query, MSN), _number(query, PART)
         if part is not None and msn is None:
             raise BadDirective(f"{PART} needs {MSN}")
-        return cls(msn, part)
+        # v2 leaves out date ranges too; there are none. Any other value asks for nothing we know.
+        return cls(msn, part, query.get(SKIP) in ("YES", "v2"))
 
     def satisfied(self, position: Position) -> bool:
         """Whether the playlist has what was asked for; one that has ended always has (41).

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request, send_file
 
-from encoder.packager import PLAYLIST_NAME
+from encoder.packager import DELTA_NAME, GZIP_SUFFIX, PLAYLIST_NAME
 from encoder.playlist import Position, read_position
 from encoder.stream import MULTIVARIANT_NAME
 from server.directives import BadDirective, Directives
@@ -72,10 +72,11 @@ class _Origin:
         if request.method == "OPTIONS":
             return _preflight()
         wait = START_SECONDS if request.method == "GET" else 0
-        text = self._watcher.wait_for(folder, lambda: _read(folder / MULTIVARIANT_NAME), wait)
+        path = folder / MULTIVARIANT_NAME
+        text = self._watcher.wait_for(folder, lambda: _read(path), wait)
         if text is None:
             return _later("the stream is starting; ask again in a second")
-        return _playlist(text, USUAL_TARGET_DURATION * FOUND_TD)
+        return _playlist(path, text, USUAL_TARGET_DURATION * FOUND_TD)
 
     def media_playlist(self, stream: str, rendition: str) -> Response:
         """A media playlist, held until it has what the directives ask for."""
@@ -96,14 +97,17 @@ class _Origin:
         position = read_position(text)
         target_duration = position.target_duration
         wanted.check_advance(position)
-        if wanted.msn is None or request.method == "HEAD":  # 70: HEAD never blocks
-            return _playlist(text, FOUND_TD * target_duration)
-        ready = self._watcher.wait_for(
-            folder, _when(folder / PLAYLIST_NAME, wanted.satisfied), 3 * target_duration
-        )
-        if ready is None:  # 40
-            return _cached(_later("no new media"), MISSING_BLOCKING_TD * target_duration)
-        return _playlist(ready, FOUND_BLOCKING_TD * target_duration)
+        path, age = folder / PLAYLIST_NAME, FOUND_TD * target_duration
+        if wanted.msn is not None and request.method != "HEAD":  # 70: HEAD never blocks
+            check = _when(path, wanted.satisfied)
+            ready = self._watcher.wait_for(folder, check, 3 * target_duration)
+            if ready is None:  # 40
+                return _cached(_later("no new media"), MISSING_BLOCKING_TD * target_duration)
+            text, age = ready, FOUND_BLOCKING_TD * target_duration
+        delta = _read(folder / DELTA_NAME) if wanted.skip and not position.ended else None
+        if delta is not None:  # 42; it is at least as new as the playlist that was read
+            return _playlist(folder / DELTA_NAME, delta, age)
+        return _playlist(path, text, age)
 
     def media(self, stream: str, rendition: str, name: str) -> Response:
         """An init segment, a segment or a part; the hinted part is held until it exists (33)."""
@@ -155,8 +159,24 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _playlist(text: str, max_age_seconds: float) -> Response:
-    return _cached(Response(text, mimetype=PLAYLIST_TYPE), max_age_seconds)
+def _playlist(path: Path, text: str, max_age_seconds: float) -> Response:
+    """A playlist, as gzip where the client takes it: compressed once per part, for all (62)."""
+    response = Response(mimetype=PLAYLIST_TYPE)
+    packed = _read_packed(path) if request.accept_encodings.quality("gzip") > 0 else None
+    if packed is not None:
+        response.data = packed
+        response.headers["Content-Encoding"] = "gzip"
+    else:
+        response.data = text.encode()
+    response.headers["Vary"] = "Accept-Encoding"
+    return _cached(response, max_age_seconds)
+
+
+def _read_packed(path: Path) -> bytes | None:
+    try:
+        return path.with_name(path.name + GZIP_SUFFIX).read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _cached(response: Response, max_age_seconds: float) -> Response:

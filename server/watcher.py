@@ -17,6 +17,10 @@ from typing import TypeVar
 import inotify_simple
 from inotify_simple import flags
 
+from encoder.packager import DELTA_NAME, GZIP_SUFFIX
+
+# Other forms of a playlist: they come just before it and need wake nobody.
+COMPANIONS = (GZIP_SUFFIX, DELTA_NAME)
 _EVENTS = flags.MOVED_TO | flags.DELETE_SELF
 T = TypeVar("T")
 
@@ -82,6 +86,8 @@ class FolderWatcher:
         assert self._inotify is not None
         while True:
             for happened in self._inotify.read():
+                if happened.name.endswith(COMPANIONS):
+                    continue
                 self._wake(happened.wd, gone=bool(happened.mask & flags.IGNORED))
 
     def _wake(self, watch: int, *, gone: bool) -> None:
