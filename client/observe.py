@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
@@ -19,7 +19,6 @@ from client.observation import Address, Observation, Reload, Rendition, Resource
 from client.playlists import (
     MediaPlaylist,
     Multivariant,
-    Segment,
     is_multivariant,
     read_media_playlist,
     read_multivariant,
@@ -73,7 +72,7 @@ def observe(url: str, seconds: float, fetch: Fetch) -> Observation:
     began = time.monotonic()
     first = _first_answer(url, fetch)
     multivariant = read_multivariant(first.body) if is_multivariant(first.body) else None
-    urls = _rendition_urls(first.url, multivariant)
+    urls = rendition_urls(first.url, multivariant)
     if not urls:
         raise CannotCheck(url, "the multivariant playlist names no media playlist")
     media = _Media()
@@ -82,9 +81,8 @@ def observe(url: str, seconds: float, fetch: Fetch) -> Observation:
         follower.start()
     for follower in followers:
         follower.join(began + seconds + 60)
-    names = {each: "/".join(urlsplit(each).path.split("/")[-2:]) for each in urls}
     renditions = tuple(
-        Rendition(names[follower.url], follower.url, tuple(follower.reloads))
+        Rendition(short_name(follower.url), follower.url, tuple(follower.reloads))
         for follower in followers
         if any(reload.playlist for reload in follower.reloads)
     )
@@ -118,7 +116,13 @@ def _first_answer(url: str, fetch: Fetch) -> Answer:
     return answer
 
 
-def _rendition_urls(base: str, multivariant: Multivariant | None) -> list[str]:
+def short_name(url: str) -> str:
+    """The end of an address, for people."""
+    return "/".join(urlsplit(url).path.split("/")[-2:])
+
+
+def rendition_urls(base: str, multivariant: Multivariant | None) -> list[str]:
+    """Addresses of all media playlists, the given one where there is no other."""
     if multivariant is None:
         return [base]
     uris = [variant.uri for variant in multivariant.variants]
@@ -170,7 +174,7 @@ class _Follower:
             self._wanted.put(None)
 
     def _reload(self, before: MediaPlaylist | None) -> Reload:
-        msn, part = _next_position(before)
+        msn, part = next_position(before)
         query = {"_HLS_msn": msn, "_HLS_part": part}
         url = with_query(self.url, {k: v for k, v in query.items() if v is not None})
         target_duration = (before.target_duration if before else None) or 6
@@ -189,22 +193,10 @@ class _Follower:
         time.sleep(min(wait, max(0, self._until - time.monotonic())))
 
     def _want(self, playlist: MediaPlaylist) -> None:
-        for segment in playlist.every[-_NEWEST_SEGMENTS:]:
-            self._want_segment(segment)
-
-    def _want_segment(self, segment: Segment) -> None:
-        if segment.map_uri:
-            self._want_uri(segment.map_uri, segment.map_byterange, "init")
-        for part in segment.parts:
-            if not part.gap:
-                self._want_uri(part.uri, part.byterange, "part")
-        if segment.uri and not segment.gap:
-            self._want_uri(segment.uri, segment.byterange, "segment")
-
-    def _want_uri(self, uri: str, byterange: str, kind: str) -> None:
-        url = resolve(self.url, uri)
-        if url and _usable(byterange) and self._media.claim(Address(url, byterange), kind):
-            self._wanted.put((Address(url, byterange), kind))
+        for uri, byterange, kind in wanted_media(playlist):
+            url = resolve(self.url, uri)
+            if url and self._media.claim(Address(url, byterange), kind):
+                self._wanted.put((Address(url, byterange), kind))
 
     def _load(self) -> None:
         while (wanted := self._wanted.get()) is not None:
@@ -213,13 +205,23 @@ class _Follower:
             self._media.keep(address, answer)
 
 
+def wanted_media(playlist: MediaPlaylist) -> Iterator[tuple[str, str, str]]:
+    """URI, byte range and kind of what a player near the live edge would fetch."""
+    for segment in playlist.every[-_NEWEST_SEGMENTS:]:
+        found = [(segment.map_uri or "", segment.map_byterange, "init")]
+        found += [(part.uri, part.byterange, "part") for part in segment.parts if not part.gap]
+        if not segment.gap:
+            found.append((segment.uri, segment.byterange, "segment"))
+        yield from (entry for entry in found if entry[0] and _usable(entry[1]))
+
+
 def _usable(byterange: str) -> bool:
     length, at, offset = byterange.partition("@")
     return not byterange or (at == "@" and length.isdecimal() and offset.isdecimal())
 
 
-def _next_position(playlist: MediaPlaylist | None) -> tuple[int | None, int | None]:
-    """What a player asks for next (rule 36)."""
+def next_position(playlist: MediaPlaylist | None) -> tuple[int | None, int | None]:
+    """Msn and part: what a player asks for next (rule 36)."""
     if playlist is None or not playlist.control.can_block_reload:
         return None, None
     if not playlist.part_target:
@@ -238,14 +240,15 @@ def with_query(url: str, query: Mapping[str, int | str]) -> str:
 
 def _fetch_again(renditions: tuple[Rendition, ...], media: _Media, fetch: Fetch) -> None:
     """Everything a second time, as far as rules 29 and 30 say that it must still be there."""
-    for address in _still_owed(renditions):
+    # The fetching itself takes time: what is owed only just is not asked for.
+    for address in still_owed(renditions, time.monotonic() + 2):
         found = media.answers.get(address)
         if found and found[1] and found[1][0].status in (200, 206):
             media.keep(address, fetch(address.url, headers=address.range_header))
 
 
-def _still_owed(renditions: tuple[Rendition, ...]) -> list[Address]:
-    now = time.monotonic() + 2  # the fetching itself takes time
+def still_owed(renditions: tuple[Rendition, ...], now: float) -> list[Address]:
+    """What must still be fetchable at an instant (rules 29 and 30)."""
     found: dict[Address, None] = {}
     for rendition in renditions:
         target_duration = rendition.target_duration

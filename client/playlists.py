@@ -47,6 +47,9 @@ _MULTIVARIANT_TAGS = {
 }
 _EITHER_ONCE = {"EXT-X-VERSION", "EXT-X-INDEPENDENT-SEGMENTS", "EXT-X-START"}
 _MAX_VERSION = 1000
+_MAX_SKIPPED = 10**9
+# Noted beside the tags: it asks for a version of its own (rule 3).
+REMOVED_DATERANGES = "RECENTLY-REMOVED-DATERANGES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +417,10 @@ class _Reader:
         )
 
     def read_skip(self, line: Line) -> None:
-        self.skipped = Attributes(line, self.faults).integer("SKIPPED-SEGMENTS") or 0
+        attributes = Attributes(line, self.faults)
+        self.skipped = min(attributes.integer("SKIPPED-SEGMENTS") or 0, _MAX_SKIPPED)
+        if REMOVED_DATERANGES in attributes:
+            self.tags.add(REMOVED_DATERANGES)
 
     def finish(self) -> MediaPlaylist:
         numbers, ended = self.numbers, "EXT-X-ENDLIST" in self.tags

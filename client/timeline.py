@@ -76,14 +76,16 @@ class Timeline:
         """Those with a URI."""
         return [segment for segment in self.segments if segment.uri]
 
-    def end_of(self, msn: int, part: int) -> Fraction | None:
-        """Wall time at which a part ends, if it is known."""
+    def end_of(self, msn: int, part: int) -> tuple[int, Fraction] | None:
+        """When a part ends: discontinuity number (each has a clock of its own) and wall time."""
         known = self.known.get(msn)
-        if known is None or known.wall is None:
+        if known is None or known.wall is None or (known.parts and part >= len(known.parts)):
             return None
-        if known.parts and part < len(known.parts):
-            return known.wall + sum((p.duration for p in known.parts[: part + 1]), Fraction())
-        return known.wall + known.duration if known.uri and not known.parts else None
+        if known.parts:
+            length = sum((p.duration for p in known.parts[: part + 1]), Fraction())
+        else:
+            length = known.duration
+        return known.discontinuity_number, known.wall + length
 
 
 def merge(snapshots: Iterable[Snapshot]) -> Timeline:

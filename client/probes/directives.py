@@ -9,9 +9,11 @@ from fractions import Fraction
 
 from client.fetch import Answer
 from client.observation import Reload
+from client.observe import next_position
 from client.playlists import MediaPlaylist, Segment, read_media_playlist
 from client.probes.site import Directives, Site, is_late, query
 from client.rules.delivery import early_answer
+from client.rules.playlists import needed_version
 from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should
 
 _NO_BLOCKING = "CAN-BLOCK-RELOAD is not offered"
@@ -160,10 +162,10 @@ def _after_the_end(site: Site) -> Verdict:
 
 def _hinted_part(site: Site) -> Verdict:
     """33."""
-    playlist = site.now()
+    playlist = _fresh(site)
     hint = playlist.hint if playlist else None
     target = playlist.part_target if playlist else None
-    if playlist is None or hint is None or target is None:
+    if playlist is None or hint is None or target is None or not site.blocks:
         return not_applicable(_ENDED if site.ended else "no part is hinted")
     address = site.rendition.address(hint.uri)
     if address is None or hint.byterange_start is not None:
@@ -179,10 +181,30 @@ def _hinted_part(site: Site) -> Verdict:
             yield f"{hint.uri} trickled in over {spread:.2f} s"
         if answer.body[4:8] not in (b"moof", b"styp", b"prft", b"emsg"):
             yield f"{hint.uri} begins with {answer.body[4:8]!r}"
-        if site.fetch(address.url).body != answer.body:
-            yield f"{hint.uri} was not whole: the next answer has other bytes"
+        listed = read_media_playlist(site.ask(_after(playlist)).body)
+        again = site.fetch(address.url)
+        if again.body != answer.body:
+            sizes = f"{len(answer.body)} bytes while it was hinted, {len(again.body)} later"
+            yield f"{hint.uri} was not whole: {sizes}"
+        if hint.uri not in {part.uri for segment in listed.every for part in segment.parts}:
+            yield f"{hint.uri} came, but is not listed"
 
     return judge(faults(), f"held for {answer.seconds:.2f} s, then {len(answer.body)} bytes")
+
+
+def _after(playlist: MediaPlaylist) -> Directives:
+    """What waits for the part behind those of a playlist."""
+    msn, part = next_position(playlist)
+    return {"msn": msn or 0} if part is None else {"msn": msn or 0, "part": part}
+
+
+def _fresh(site: Site) -> MediaPlaylist | None:
+    """A playlist whose last part is new, so that the hinted one is a whole part away."""
+    playlist = site.now()
+    if playlist is None or playlist.ended or not site.blocks:
+        return playlist
+    answer = site.ask(_after(playlist))
+    return read_media_playlist(answer.body) if answer.status == 200 else playlist
 
 
 def _unknown(site: Site) -> Verdict:
@@ -220,6 +242,16 @@ def _delta(site: Site) -> Verdict:
     return judge(faults, f"{skipped} segments skipped, the rest merges to the full playlist")
 
 
+def _delta_version(site: Site) -> Verdict:
+    """3."""
+    if site.rendition.last.control.can_skip_until is None or site.ended:
+        return not_applicable("CAN-SKIP-UNTIL is not offered" if not site.ended else _ENDED)
+    delta = read_media_playlist(site.ask({"skip": "YES"}).body)
+    needed = needed_version(delta)
+    low = [f"a delta in VERSION {delta.version}, it needs {needed}"]
+    return judge(low if delta.version < needed else [], f"deltas VERSION {delta.version}")
+
+
 def _check_delta(full: MediaPlaylist, answer: Answer, boundary: Fraction, faults: list[str]) -> int:
     if answer.status != 200:
         faults.append(f"_HLS_skip answers {answer.told}")
@@ -232,8 +264,6 @@ def _check_delta(full: MediaPlaylist, answer: Answer, boundary: Fraction, faults
         if length - oldest > boundary:
             faults.append(f"nothing is skipped of {float(length):.1f} s")
         return 0
-    if delta.version < 9:
-        faults.append(f"EXT-X-SKIP in VERSION {delta.version}, it needs 9")
     near = _seconds_from(full, delta.media_sequence + delta.skipped)
     if near < boundary - _ROUNDING:
         faults.append(f"skips up to {float(near):.1f} s from the end, allowed {float(boundary)}")
@@ -271,6 +301,7 @@ def _plain(segment: Segment) -> Segment:
 
 
 CHECKS: tuple[Check[Site], ...] = (
+    must(3, _delta_version),
     must(33, _hinted_part),
     should(35, _unknown),
     must(36, _blocking),

@@ -49,6 +49,8 @@ def _reports(observation: Observation) -> Verdict:
                     yield from _bad_report(rendition, playlist, other)
 
     found = list(faults())
+    if not checked:
+        return not_seen("all playlists had ended")
     return judge(found, f"{checked} reports are as fresh as their playlists")
 
 
@@ -79,8 +81,8 @@ def _stale(
             yield f"{host.name}: report of {other.name} is at msn {msn}, long gone"
         return
     # One part for rule 45, half of one because parts of sound and picture end apart.
-    if here - there > target * Fraction(3, 2):
-        late = float(here - there)
+    if here[0] == there[0] and here[1] - there[1] > target * Fraction(3, 2):
+        late = float(here[1] - there[1])
         yield f"{host.name}: report of {other.name} ({msn}.{part}) is {late:.2f} s behind it"
 
 
@@ -102,15 +104,20 @@ def _together(observation: Observation) -> Verdict:
                     other = _newest(moments, at + _JITTER_SECONDS)
                     if other is None or rendition.part_target is None:
                         continue
-                    worst = max(worst, end - other)
-                    if end - other > rendition.part_target * Fraction(3, 2):
-                        yield f"{name} was {float(end - other):.2f} s behind {rendition.name}"
+                    late = end[1] - other[1] if end[0] == other[0] else Fraction()
+                    worst = max(worst, late)
+                    if late > rendition.part_target * Fraction(3, 2):
+                        yield f"{name} was {float(late):.2f} s behind {rendition.name}"
 
     found = list(faults())
     return judge(found, f"never more than {max(0.0, float(worst)):.2f} s apart")
 
 
-def _ends(rendition: Rendition) -> Iterator[tuple[float, Fraction]]:
+# Discontinuity number and wall time of a playlist's end.
+_End = tuple[int, Fraction]
+
+
+def _ends(rendition: Rendition) -> Iterator[tuple[float, _End]]:
     for snapshot in rendition.snapshots:
         if snapshot.playlist is not None:
             end = rendition.timeline.end_of(*snapshot.playlist.position)
@@ -118,7 +125,7 @@ def _ends(rendition: Rendition) -> Iterator[tuple[float, Fraction]]:
                 yield snapshot.at, end
 
 
-def _newest(moments: list[tuple[float, Fraction]], at: float) -> Fraction | None:
+def _newest(moments: list[tuple[float, _End]], at: float) -> _End | None:
     """How far a rendition was at an instant; None outside of what was watched."""
     before = [end for seen_at, end in moments if seen_at <= at]
     return before[-1] if before and at <= moments[-1][0] + _JITTER_SECONDS else None
