@@ -151,6 +151,13 @@ class MediaPlaylist:
         return self.segments[-1].msn, max(0, len(self.segments[-1].parts) - 1)
 
     @property
+    def ending(self) -> tuple[str, int]:
+        """By what it ends: last segment, and parts behind it. Needs no trust in its numbers."""
+        return self.segments[-1].uri if self.segments else "", len(
+            self.open.parts if self.open else ()
+        )
+
+    @property
     def has_parts(self) -> bool:
         """Whether it is a low-latency playlist."""
         return any(segment.parts for segment in self.every)

@@ -200,16 +200,17 @@ def _differs(name: str, url: str, site: Site) -> Iterator[str]:
 
 
 def _playlist_head(site: Site) -> Iterator[str]:
-    before, head, after = site.ask(), site.ask(method="HEAD"), site.ask()
-    if head.status != before.status:
-        yield f"the media playlist: HEAD {head.told}, GET {before.told}"
-        return
+    get, head = site.ask(), site.ask(method="HEAD")
+    if head.status != get.status:
+        yield f"the media playlist: HEAD {head.told}, GET {get.told}"
+    if head.header("content-type") != get.header("content-type"):
+        yield f"the media playlist: HEAD is {head.header('content-type') or 'of no type'}"
+    # A live playlist may be another one by the time of the second question.
     told = head.header("content-length")
-    unchanged = before.body == after.body
-    if told and unchanged and told != str(len(before.body)):
-        yield f"the media playlist: HEAD says {told} bytes, GET {len(before.body)}"
-    if site.blocks and not site.ended and before.status == 200:
-        msn = read_media_playlist(after.body).last_msn + 1
+    if site.ended and told and told != str(len(get.body)):
+        yield f"the media playlist: HEAD says {told} bytes, GET has {len(get.body)}"
+    if site.blocks and not site.ended and get.status == 200:
+        msn = read_media_playlist(get.body).last_msn + 2
         held = site.ask({"msn": msn}, method="HEAD")
         yield from (f"HEAD of a blocking reload: {text}" for text in is_late(held))
 
