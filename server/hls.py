@@ -6,6 +6,7 @@ A web process holds no stream state: the playlist file itself says how far the s
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def with_cors(response: Response) -> Response:
     """CORS on every answer, errors too (69): a page of any origin may play a stream."""
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+    response.headers["Timing-Allow-Origin"] = "*"
     return response
 
 
@@ -97,6 +99,7 @@ class _Origin:
         position = read_position(text)
         target_duration = position.target_duration
         wanted.check_advance(position)
+        began = time.monotonic()
         path, age = folder / PLAYLIST_NAME, FOUND_TD * target_duration
         if wanted.msn is not None and request.method != "HEAD":  # 70: HEAD never blocks
             check = _when(path, wanted.satisfied)
@@ -106,8 +109,8 @@ class _Origin:
             text, age = ready, FOUND_BLOCKING_TD * target_duration
         delta = _read(folder / DELTA_NAME) if wanted.skip and not position.ended else None
         if delta is not None:  # 42; it is at least as new as the playlist that was read
-            return _playlist(folder / DELTA_NAME, delta, age)
-        return _playlist(path, text, age)
+            return _timed(_playlist(folder / DELTA_NAME, delta, age), began, path)
+        return _timed(_playlist(path, text, age), began, path)
 
     def media(self, stream: str, rendition: str, name: str) -> Response:
         """An init segment, a segment or a part; the hinted part is held until it exists (33)."""
@@ -116,13 +119,14 @@ class _Origin:
             return _unknown()
         if request.method == "OPTIONS":
             return _preflight()
-        path = folder / name
+        path, began = folder / name, time.monotonic()
         if not path.is_file():
             self._await_hinted(folder, name)
         if not path.is_file():
             return _unknown()
-        response = send_file(path, MEDIA_TYPES[rendition[0]], conditional=True, etag=True)
-        return _cached(response, FOUND_MEDIA_TD * USUAL_TARGET_DURATION)
+        # A name never gets other bytes: it is its own strong ETag, on every host of a fleet.
+        response = send_file(path, MEDIA_TYPES[rendition[0]], conditional=True, etag=name)
+        return _cached(_timed(response, began, path), FOUND_MEDIA_TD * USUAL_TARGET_DURATION)
 
     def _await_hinted(self, folder: Path, name: str) -> None:
         if request.method != "GET":
@@ -177,6 +181,17 @@ def _read_packed(path: Path) -> bytes | None:
         return path.with_name(path.name + GZIP_SUFFIX).read_bytes()
     except FileNotFoundError:
         return None
+
+
+def _timed(response: Response, began: float, path: Path) -> Response:
+    """Server-Timing: how long the request was held, and how old the newest media then was."""
+    hold_ms = (time.monotonic() - began) * 1000
+    try:
+        age_ms = max(0.0, (time.time() - path.stat().st_mtime) * 1000)
+    except FileNotFoundError:
+        age_ms = 0.0
+    response.headers["Server-Timing"] = f"hold;dur={hold_ms:.1f}, age;dur={age_ms:.1f}"
+    return response
 
 
 def _cached(response: Response, max_age_seconds: float) -> Response:

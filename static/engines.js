@@ -34,6 +34,10 @@ const CONFIG = {
   // A browser's own controls (full screen, lock screen) then say live and show no end.
   liveDurationInfinity: true,
   backBufferLength: 10,
+  // Begin with the best picture, without a test fragment: a change of rung in the first second, with
+  // half a second in the buffer, is a stall. A slow network steps down after the first parts.
+  abrEwmaDefaultEstimate: 1_500_000,
+  testBandwidth: false,
   fragLoadPolicy: patient(Hls.DefaultConfig.fragLoadPolicy),
   playlistLoadPolicy: patient(Hls.DefaultConfig.playlistLoadPolicy),
   // liveSyncDuration* stay unset: the target is then the playlist's PART-HOLD-BACK.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -201,6 +202,23 @@ def test_66_range(stream: Stream) -> None:
     answer = stream.client.get(f"/live/demo/v0/{RUN}-7.m4s", headers={"Range": "bytes=2-4"})
     assert (answer.status_code, answer.data) == (206, b"234")
     assert answer.headers["Content-Range"] == "bytes 2-4/10"
+
+
+def test_a_name_is_its_own_etag_and_is_not_sent_twice(stream: Stream) -> None:
+    stream.publish(f"v0/{RUN}-7.m4s", "0123456789")
+    path = f"/live/demo/v0/{RUN}-7.m4s"
+    first = stream.client.get(path)
+    assert first.headers["ETag"] == f'"{RUN}-7.m4s"'
+    again = stream.client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_answers_tell_how_long_they_were_held(stream: Stream) -> None:
+    answer = stream.client.get("/live/demo/v0/media.m3u8")
+    timing = re.fullmatch(r"hold;dur=([\d.]+), age;dur=([\d.]+)", answer.headers["Server-Timing"])
+    assert timing is not None
+    assert float(timing[1]) < 1000
+    assert answer.headers["Timing-Allow-Origin"] == "*"
 
 
 def test_69_preflight(stream: Stream) -> None:
