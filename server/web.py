@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 import config
 import logs
 from config import Settings
+from server.accepting import Acceptor, Tally
 from server.app import MAX_BODY_BYTES, create_app
 from server.coalescer import Coalescer
 from server.specs import WebSpec
@@ -34,6 +36,8 @@ from server.specs import WebSpec
 GRACEFUL_SECONDS = 1
 # Descriptors of one web process.
 MOST_DESCRIPTORS = 65_536
+# Of the worker processes that are forked from this one.
+TALLY = Tally()
 
 
 class _Gunicorn(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # untyped
@@ -51,23 +55,32 @@ class _Gunicorn(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # unty
 
 
 class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
-    """gunicorn's own, which ends as soon as it is told to."""
+    """gunicorn's own, which takes its share of the connections, and ends when it is told to."""
 
-    def notify(self) -> None:
-        """Called every second, first when the sockets have just been opened."""
-        if self._backlog_is_cut:
-            self._backlog_is_cut = False
-            for listener in self.sockets:
-                listener.sock.listen(self.cfg.backlog)
-        super().notify()
-
-    # asyncio listens with a queue of 100: a crowd that arrives at once would wait a second or more.
-    _backlog_is_cut = True
     _serving: asyncio.Task[None] | None = None
 
     async def _serve(self) -> None:
         self._serving = asyncio.current_task()
+        if isinstance(self.loop, asyncio.BaseEventLoop):  # others cannot be given another method
+            loop: Any = self.loop
+            loop.create_server = self._accept_fairly
         await super()._serve()
+
+    async def _accept_fairly(
+        self, protocol: Callable[[], Any], *, sock: socket.socket, ssl: Any = None, **_: Any
+    ) -> Acceptor:
+        sock.setblocking(False)
+        sock.listen(self.cfg.backlog)
+
+        def has_too_many() -> bool:
+            return TALLY.has_too_many(self.age, self.nr_conns)
+
+        return Acceptor(self.loop, sock, protocol, has_too_many, {"ssl": ssl})
+
+    def notify(self) -> None:
+        """Called every second."""
+        TALLY.write(self.age, self.nr_conns)
+        super().notify()
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: whoever waits is answered first; then the connections end."""
@@ -112,6 +125,7 @@ def _asgi_options() -> dict[str, Any]:
         "asgi_lifespan": "on",
         # A client that goes away frees what it held at once, and without a watch per request.
         "asgi_disconnect_grace_period": 0,
+        "child_exit": lambda _arbiter, worker: TALLY.leave(worker.age),
     }
 
 
