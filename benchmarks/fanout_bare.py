@@ -20,6 +20,8 @@ _CORS = [
     (b"x-content-type-options", b"nosniff"),
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"Age, Date, Content-Length, Content-Range"),
+    (b"timing-allow-origin", b"*"),
+    (b"server-timing", b"hold;dur=183.1, age;dur=0.9"),
 ]
 
 
@@ -90,7 +92,7 @@ def _messages(body: bytes, kind: bytes, name: str) -> list[dict[str, Any]]:
     file = [
         (b"content-disposition", b"inline; filename=" + name.encode()),
         (b"last-modified", date),
-        (b"etag", b'"1795175734.5928273-4111-475862461"'),
+        (b"etag", b'"' + name.encode() + b'"'),
         (b"accept-ranges", b"bytes"),
     ]
     headers = [

@@ -537,6 +537,19 @@ def test_a_lane_starts_threads_as_they_are_needed_and_uses_them_again() -> None:
 # --- conditions ----------------------------------------------------------------------------------
 
 
+def test_how_long_the_first_was_held_is_not_told_to_those_who_come_later() -> None:
+    def timed(_environ: Any, start: Any) -> list[bytes]:
+        start("200 OK", [("Server-Timing", "hold;dur=180"), ("Cache-Control", "public, max-age=9")])
+        return [b""]
+
+    async def test() -> None:
+        app = coalescer(timed)
+        assert (await ask(app, PART)).header("server-timing") == "hold;dur=180"
+        assert (await ask(app, PART)).header("server-timing") is None
+
+    run(test())
+
+
 def tagged(_environ: Any, start: Any) -> list[bytes]:
     headers = [("Content-Type", "video/mp4"), ("ETag", '"v1"'), ("Content-Length", "10")]
     start("200 OK", [*headers, ("Cache-Control", "public, max-age=9"), ("Vary", "Origin")])
