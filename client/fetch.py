@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -168,6 +169,7 @@ def split(url: str) -> SplitResult:
     return parts
 
 
+@lru_cache(maxsize=16_384)  # the rules ask for the same few hundred again and again
 def resolve(base: str, uri: str) -> str | None:
     """The address of a URI in a playlist; None if it is none that may be fetched."""
     try:

@@ -104,12 +104,13 @@ def _tfdt_faults(
     observation: Observation, rendition: Rendition, checked: list[int]
 ) -> Iterator[str]:
     expected: int | None = None
+    number: int | None = None
     for known, name, fragments, init in _in_order(observation, rendition):
+        if known.discontinuity_number != number:
+            number, expected = known.discontinuity_number, None
         if fragments is None or init is None:
             expected = None
             continue
-        if known.discontinuity and (name == known.uri or known.parts[0].uri == name):
-            expected = None
         for run in fragments.of(init.tracks[0].track_id):
             checked[0] += 1
             start = run.tfdt_ticks or 0

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from client.fetch import resolve
 from client.media import Init, seconds
-from client.observation import Observation, Rendition
-from client.playlists import Media, MediaPlaylist, Multivariant, Variant
+from client.observation import Observation, Reload, Rendition
+from client.playlists import Media, Multivariant, Variant
 from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should
 
 _NO_MULTIVARIANT = "the address is that of a media playlist"
@@ -43,10 +43,11 @@ def _reports(observation: Observation) -> Verdict:
         nonlocal checked
         for rendition in observation.low_latency:
             others = [r for r in observation.renditions if r is not rendition]
-            for playlist in rendition.playlists:
-                for other in others if not playlist.ended else ():
+            for snapshot in rendition.snapshots:
+                playlist = snapshot.playlist
+                for other in others if playlist and not playlist.ended else ():
                     checked += 1
-                    yield from _bad_report(rendition, playlist, other)
+                    yield from _bad_report(rendition, snapshot, other)
 
     found = list(faults())
     if not checked:
@@ -54,9 +55,9 @@ def _reports(observation: Observation) -> Verdict:
     return judge(found, f"{checked} reports are as fresh as their playlists")
 
 
-def _bad_report(host: Rendition, playlist: MediaPlaylist, other: Rendition) -> Iterator[str]:
-    reports = (r for r in playlist.reports if resolve(host.url, r.uri) == other.url)
-    report = next(reports, None)
+def _bad_report(host: Rendition, snapshot: Reload, other: Rendition) -> Iterator[str]:
+    reports = snapshot.playlist.reports if snapshot.playlist else ()
+    report = next((r for r in reports if resolve(host.url, r.uri) == other.url), None)
     if report is None:
         yield f"{host.name} has no RENDITION-REPORT of {other.name}"
         return
@@ -65,25 +66,18 @@ def _bad_report(host: Rendition, playlist: MediaPlaylist, other: Rendition) -> I
     if report.last_msn is None or (report.last_part is None and other.has_parts):
         yield f"{host.name}: the report of {other.name} lacks LAST-MSN or LAST-PART"
         return
-    yield from _stale(host, playlist.position, other, report.last_msn, report.last_part or 0)
+    told = report.last_msn, report.last_part or 0
+    # A plain answer may be as old as caches keep it; a held one is new.
+    newest = _seen_before(other, snapshot.at - _JITTER_SECONDS)
+    if snapshot.msn is not None and newest is not None and told < newest:
+        places = f"{told[0]}.{told[1]}, when {newest[0]}.{newest[1]} had been published"
+        yield f"{host.name}: the report of {other.name} says {places}"
 
 
-def _stale(
-    host: Rendition, position: tuple[int, int], other: Rendition, msn: int, part: int
-) -> Iterator[str]:
-    here, there = host.timeline.end_of(*position), other.timeline.end_of(msn, part)
-    target = host.part_target
-    if here is None or target is None:
-        return
-    if there is None:
-        known = other.timeline.segments
-        if known and msn < known[0].msn:
-            yield f"{host.name}: report of {other.name} is at msn {msn}, long gone"
-        return
-    # One part for rule 45, half of one because parts of sound and picture end apart.
-    if here[0] == there[0] and here[1] - there[1] > target * Fraction(3, 2):
-        late = float(here[1] - there[1])
-        yield f"{host.name}: report of {other.name} ({msn}.{part}) is {late:.2f} s behind it"
+def _seen_before(rendition: Rendition, at: float) -> tuple[int, int] | None:
+    """Newest position of a rendition that had reached us at an instant."""
+    before = [s.playlist.position for s in rendition.snapshots if s.playlist and s.at <= at]
+    return before[-1] if before else None
 
 
 def _together(observation: Observation) -> Verdict:

@@ -72,7 +72,10 @@ def _discontinuities(observation: Observation) -> Verdict:
     def faults() -> Iterator[str]:
         for rendition in observation.renditions:
             for before, after in pairwise(rendition.timeline.segments):
-                if after.msn == before.msn + 1 and not after.discontinuity:
+                # A playlist that begins anew behind a discontinuity has only its number to tell.
+                if after.msn == before.msn + 1 and (
+                    after.discontinuity_number == before.discontinuity_number
+                ):
                     yield from _unannounced(observation, rendition, before, after)
         yield from _not_simultaneous(observation)
 

@@ -160,7 +160,7 @@ _PARTS = (
     Mutation(28, "said-of-all", sub(r'(PART:.*\.m4s")$', r"\1,INDEPENDENT=YES", of("v0"))),
     Mutation(29, "listed-for-ever", stream=Stream(segments_with_parts=8), level=SHOULD),
     Mutation(29, "gone-too-early", gone_after(2.0, r"..\/r-\d+\.\d+\.m4s"), level=SHOULD),
-    Mutation(30, "gone-too-early", gone_after(9.5, r"..\/r-\d+\.m4s")),
+    Mutation(30, "gone-too-early", gone_after(6.5, r"..\/r-\d+\.m4s")),
     Mutation(31, "listed-but-missing", status(404, media(r"v0/r-15\.m4s"))),
     Mutation(31, "listed-but-slow", slow(1.5, media(r"v0/r-15\.m4s"))),
     Mutation(32, "no-hint", sub("#EXT-X-PRELOAD-HINT.*\n", "")),
