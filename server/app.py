@@ -31,7 +31,7 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.register_blueprint(hls.blueprint(media_root / "live"))
+    app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg))
     app.register_blueprint(api.blueprint(settings, plan_stream(settings).timing, media_root))
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)

@@ -17,6 +17,7 @@ from encoder.playlist import Position, read_position
 from encoder.stream import MULTIVARIANT_NAME
 from server.directives import BadDirective, Directives
 from server.problems import problem
+from server.snapshot import Snapshots
 from server.watcher import FolderWatcher
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"  # 61
@@ -35,17 +36,19 @@ _MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.m4s)")
 _EXPOSED = "Age, Date, Content-Length, Content-Range"
 
 
-def blueprint(live: Path) -> Blueprint:
+def blueprint(live: Path, ffmpeg: str) -> Blueprint:
     """The routes below ``/live``.
 
     Args:
         live: folder with one folder per stream.
+        ffmpeg: the setting, for snapshots.
     """
     routes = Blueprint("hls", __name__, url_prefix="/live")
-    origin = _Origin(live)
+    origin = _Origin(live, Snapshots(ffmpeg))
     methods = ["GET", "HEAD", "OPTIONS"]
     for rule, view in (
         (f"/<stream>/{MULTIVARIANT_NAME}", origin.multivariant),
+        ("/<stream>/snapshot.jpg", origin.snapshot),
         (f"/<stream>/<rendition>/{PLAYLIST_NAME}", origin.media_playlist),
         ("/<stream>/<rendition>/<name>", origin.media),
     ):
@@ -62,8 +65,9 @@ def with_cors(response: Response) -> Response:
 
 
 class _Origin:
-    def __init__(self, live: Path) -> None:
+    def __init__(self, live: Path, snapshots: Snapshots) -> None:
         self._live = live
+        self._snapshots = snapshots
         self._watcher = FolderWatcher()
 
     def multivariant(self, stream: str) -> Response:
@@ -79,6 +83,18 @@ class _Origin:
         if text is None:
             return _later("the stream is starting; ask again in a second")
         return _playlist(path, text, USUAL_TARGET_DURATION * FOUND_TD)
+
+    def snapshot(self, stream: str) -> Response:
+        """The newest picture as a JPEG."""
+        folder = self._folder(stream)
+        if folder is None:
+            return _unknown()
+        if request.method == "OPTIONS":
+            return _preflight()
+        picture = self._snapshots.newest(folder)
+        if picture is None:
+            return _later("there is no picture yet; ask again in a second")
+        return _cached(Response(picture, mimetype="image/jpeg"), 1)
 
     def media_playlist(self, stream: str, rendition: str) -> Response:
         """A media playlist, held until it has what the directives ask for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -111,6 +112,23 @@ def test_a_held_reload_answers_when_its_part_is_published(service: str) -> None:
     assert f'URI="{hint}"' in after.replace("PRELOAD-HINT:TYPE=PART,", "")
     media = requests.get(f"{service}/live/demo/v0/{hint}", timeout=5)
     assert media.content[4:8] == b"moof"
+
+
+def test_the_snapshot_is_the_newest_picture(service: str) -> None:
+    """It is a picture of the stream, and half a second later it is another one."""
+    url = f"{service}/live/demo/snapshot.jpg"
+    pictures = []
+    for _ in range(2):
+        answer = requests.get(url, timeout=10)
+        assert answer.headers["Content-Type"] == "image/jpeg"
+        with av.open(io.BytesIO(answer.content), "r") as container:
+            frame = next(container.decode(video=0))
+        pictures.append(frame.to_ndarray(format="gray"))
+        time.sleep(1.5)  # its answer may be cached for a second
+    assert pictures[0].shape == (720, 1280)
+    assert pictures[0].std() > 20
+    assert np.abs(np.subtract(*pictures, dtype=np.int16)).max() > 20
+    assert requests.get(f"{service}/live/nobody/snapshot.jpg", timeout=5).status_code == 404
 
 
 def test_the_api_tells_the_encoder(service: str) -> None:
