@@ -7,6 +7,7 @@ delays the next reload. Everything is bounded: time, renditions, bytes.
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ MAX_MEDIA_BYTES = 256 * 1024 * 1024
 _NEWEST_SEGMENTS = 4
 _ERRORS_IN_A_ROW = 5
 _REDIRECTS = 3
+_BYTERANGE = re.compile(r"[1-9][0-9]{0,17}@[0-9]{1,18}")
 
 
 @dataclass(slots=True)
@@ -216,8 +218,7 @@ def wanted_media(playlist: MediaPlaylist) -> Iterator[tuple[str, str, str]]:
 
 
 def _usable(byterange: str) -> bool:
-    length, at, offset = byterange.partition("@")
-    return not byterange or (at == "@" and length.isdecimal() and offset.isdecimal())
+    return not byterange or bool(_BYTERANGE.fullmatch(byterange))
 
 
 def next_position(playlist: MediaPlaylist | None) -> tuple[int | None, int | None]:

@@ -64,10 +64,11 @@ def record(origin: Origin, begin: float = BEGIN, seconds: float = SECONDS) -> Ob
     first = VirtualFetch(origin, begin)(URL)
     multivariant = read_multivariant(first.body) if is_multivariant(first.body) else None
     answers: dict[Address, tuple[str, list[Answer]]] = {}
-    renditions = tuple(
+    followed = (
         Rendition(short_name(url), url, tuple(_follow(origin, url, begin, seconds, answers)))
         for url in rendition_urls(URL, multivariant)
     )
+    renditions = tuple(rendition for rendition in followed if rendition.playlists)
     for address in still_owed(renditions, begin + seconds + _SETTLE):
         if address in answers:
             fetch = VirtualFetch(origin, begin + seconds + _SETTLE)
