@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from client.fetch import Answer, resolve
 from client.media import Fragments, Frame, Init, read_fragments, read_init
@@ -32,7 +33,7 @@ class Address:
     @property
     def name(self) -> str:
         """For people."""
-        return "/".join(self.url.split("?")[0].split("/")[-2:]) + self.byterange
+        return "/".join(urlsplit(self.url).path.split("/")[-2:]).lstrip("/") + self.byterange
 
 
 @dataclass(frozen=True, eq=False)

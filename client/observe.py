@@ -112,7 +112,7 @@ def _first_answer(url: str, fetch: Fetch) -> Answer:
             break
         url = target
     if answer.status != 200:
-        raise CannotCheck(url, f"the answer was {answer.told}")
+        raise CannotCheck(url, answer.error or f"the answer was {answer.status}")
     if b"#EXT" not in answer.body[:4096]:
         raise CannotCheck(url, "the answer is no playlist")
     return answer
@@ -120,7 +120,7 @@ def _first_answer(url: str, fetch: Fetch) -> Answer:
 
 def short_name(url: str) -> str:
     """The end of an address, for people."""
-    return "/".join(urlsplit(url).path.split("/")[-2:])
+    return "/".join(urlsplit(url).path.split("/")[-2:]).lstrip("/")
 
 
 def rendition_urls(base: str, multivariant: Multivariant | None) -> list[str]:

@@ -152,6 +152,8 @@ def _hold_backs(observation: Observation) -> Verdict:
                 if value is not None and value < least:
                     yield f"{rendition.name}: {name} {float(value)} < {float(least)}"
 
+    if not any(playlist.has_control for r in observation.renditions for playlist in r.playlists):
+        return not_applicable("no EXT-X-SERVER-CONTROL")
     control = observation.renditions[0].playlists[0].control
     told = f"PART-HOLD-BACK {_plain(control.part_hold_back)}, HOLD-BACK {_plain(control.hold_back)}"
     return judge(faults(), told)
