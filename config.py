@@ -45,7 +45,7 @@ class Settings:
     port: int = _setting(8000, "TCP port; 0 takes a free one", low=0, high=65535)
     web_processes: int = _setting(2, "gunicorn worker processes", low=1, high=64)
     web_threads: int = _setting(
-        64, "requests one web process can hold open at once", low=4, high=1024
+        64, "different requests one web process can hold open at once", low=4, high=1024
     )
     web_worker: str = _setting(
         "asgi",
