@@ -32,6 +32,11 @@ _LATENCY = 0.002
 _SETTLE = 1.5  # a last held reload may end a segment later
 
 
+# Rules that watching tells nothing about.
+_ONLY_ASKED = {check.rule for check in probes.CHECKS} - {check.rule for check in rules.CHECKS}
+_SHORT_SECONDS = 2.5
+
+
 class VirtualFetch:
     """Asks an origin; its clock moves to the moment at which the answer has come."""
 
@@ -102,11 +107,12 @@ def _follow(
 
 
 def findings(
-    origin: Origin, *, rule: int | None = None, http2: bool | None = True, begin: float = BEGIN
+    origin: Origin, *, rule: int | None = None, http2: bool | None = True
 ) -> list[Finding]:
     """Everything that the check says about an origin, or what it says about one rule."""
-    observation = record(origin, begin)
-    fetch = VirtualFetch(origin, begin + SECONDS + _SETTLE + 0.1)
+    seconds = _SHORT_SECONDS if rule in _ONLY_ASKED else SECONDS
+    observation = record(origin, seconds=seconds)
+    fetch = VirtualFetch(origin, BEGIN + seconds + _SETTLE + 0.1)
     site = Site(fetch, observation, lambda _url: http2)
     found = run_all([c for c in rules.CHECKS if rule in (None, c.rule)], observation)
     return gather(found + run_all([c for c in probes.CHECKS if rule in (None, c.rule)], site))

@@ -16,7 +16,7 @@ from tests.check.origin import Origin
 from tests.check.serving import serving
 from tests.check.stream import Stream
 
-SECONDS = 3.0
+SECONDS = 2.0
 # How punctual a stream looks depends on what else this machine does.
 OF_THE_MACHINE = {20, 26, 31, 33, 45}
 BROKEN = (
