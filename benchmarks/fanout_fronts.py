@@ -136,7 +136,8 @@ def _start_varnish(
     vcl = (ROOT / "deploy/varnish/default.vcl").read_text()
     copy = folder / "default.vcl"
     copy.write_text(vcl.replace('"8000"', f'"{port}"'))
-    parameters = ("thread_pool_min=50", "thread_pool_max=150", "thread_queue_limit=20000")
+    pool = ("thread_pool_min=50", "thread_pool_max=150", "thread_queue_limit=20000")
+    parameters = (*pool, "timeout_linger=0")
     argv = ["varnishd", "-F", "-j", "none", "-a", f"127.0.0.1:{front_port}", "-f", str(copy)]
     argv += ["-n", str(folder / "varnish"), "-s", "malloc,64m"]
     argv += [word for parameter in parameters for word in ("-p", parameter)]
