@@ -29,7 +29,7 @@ MAX_RENDITIONS = 8
 MAX_MEDIA_BYTES = 256 * 1024 * 1024
 # Older ones are history, which players do not fetch either.
 _NEWEST_SEGMENTS = 4
-_ERRORS_IN_A_ROW = 5
+_FIRST_ERRORS = 5
 _REDIRECTS = 3
 _BYTERANGE = re.compile(r"[1-9][0-9]{0,17}@[0-9]{1,18}")
 
@@ -160,13 +160,14 @@ class _Follower:
             errors = 0
             body = b""
             playlist: MediaPlaylist | None = None
-            while time.monotonic() < self._until and errors < _ERRORS_IN_A_ROW:
+            # A stream that was there may come back: what it is then is worth knowing.
+            while time.monotonic() < self._until and (playlist or errors < _FIRST_ERRORS):
                 reload = self._reload(playlist)
                 if reload.playlist is None:
                     errors += 1
                     time.sleep(0.2)
                     continue
-                errors, playlist = 0, reload.playlist
+                playlist = reload.playlist
                 self._want(playlist)
                 if playlist.ended:
                     return
@@ -176,7 +177,9 @@ class _Follower:
             self._wanted.put(None)
 
     def _reload(self, before: MediaPlaylist | None) -> Reload:
-        msn, part = next_position(before)
+        # After an error without directives: a stream that begins anew is elsewhere.
+        is_lost = bool(self.reloads) and self.reloads[-1].playlist is None
+        msn, part = next_position(None if is_lost else before)
         query = {"_HLS_msn": msn, "_HLS_part": part}
         url = with_query(self.url, {k: v for k, v in query.items() if v is not None})
         target_duration = (before.target_duration if before else None) or 6

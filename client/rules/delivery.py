@@ -69,6 +69,9 @@ def _listed_is_there(observation: Observation) -> Verdict:
                 yield f"{resource.address.name} is listed: {answer.told}"
             elif answer.waited > _AT_ONCE_SECONDS:
                 yield f"{resource.address.name} took {answer.waited:.2f} s to its first byte"
+        for rendition, reload in _reloads(observation):
+            if reload.msn is None and reload.playlist is None:
+                yield f"{rendition.name} itself: {reload.answer.told}"
 
     slowest = max(answer.waited for _resource, answer in answers)
     return judge(faults(), f"{len(answers)} files, the slowest after {slowest * 1000:.0f} ms")
@@ -92,6 +95,9 @@ def _held(observation: Observation) -> Verdict:
         for rendition, reload in held:
             if text := early_answer(reload):
                 yield f"{rendition.name}: {text}"
+            elif reload.answer.status not in (0, 200, 503):
+                place = f"{reload.msn}" + (f".{reload.part}" if reload.part is not None else "")
+                yield f"{rendition.name}: asked for {place}, which comes next: {reload.answer.told}"
 
     return judge(faults(), f"{len(held)} held reloads had what they asked for")
 

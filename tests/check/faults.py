@@ -171,6 +171,14 @@ def lagging(name: str, seconds: int) -> Fault:
     return fault
 
 
+def begins_anew(request: Request, reply: Reply) -> Reply:
+    """Another stream at the same address, as after a restart that forgot everything."""
+    if not later(request) or request.track is None or reply.status != 200:
+        return reply
+    shown = LIVE.playlist(request.track, max(reply.at, request.now) - 13)
+    return replace(reply, body=shown.encode())
+
+
 def gone_after(seconds: float, pattern: str) -> Fault:
     """Files are deleted too early."""
 
