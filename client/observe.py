@@ -17,13 +17,8 @@ from urllib.parse import urlencode, urlsplit
 from client.errors import CannotCheck
 from client.fetch import Answer, Fetch, resolve
 from client.observation import Address, Observation, Reload, Rendition, Resource
-from client.playlists import (
-    MediaPlaylist,
-    Multivariant,
-    is_multivariant,
-    read_media_playlist,
-    read_multivariant,
-)
+from client.playlists import MediaPlaylist, Multivariant
+from client.reader import is_multivariant, read_media_playlist, read_multivariant
 
 MAX_RENDITIONS = 8
 MAX_MEDIA_BYTES = 256 * 1024 * 1024

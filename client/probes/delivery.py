@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Iterator
 
 from client.fetch import Answer
-from client.playlists import is_multivariant, read_media_playlist
 from client.probes.site import ORIGIN, Site, is_late
+from client.reader import is_multivariant, read_media_playlist
 from client.rules.delivery import max_age
 from client.syntax import MAX_PLAYLIST_BYTES
 from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen

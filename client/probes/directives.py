@@ -9,8 +9,9 @@ from fractions import Fraction
 
 from client.observation import Reload
 from client.observe import next_position
-from client.playlists import MediaPlaylist, Segment, read_media_playlist
+from client.playlists import MediaPlaylist, Segment
 from client.probes.site import Directives, Site, is_late, query
+from client.reader import read_media_playlist
 from client.rules.delivery import early_answer
 from client.rules.playlists import needed_version
 from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from client.fetch import Answer, Fetch
 from client.observation import Observation, Rendition, Resource
 from client.observe import with_query
-from client.playlists import MediaPlaylist, read_media_playlist
+from client.playlists import MediaPlaylist
+from client.reader import read_media_playlist
 
 # "At once", on a busy machine and over a slow link.
 AT_ONCE_SECONDS = 1.0

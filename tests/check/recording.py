@@ -16,12 +16,8 @@ from client.observe import (
     wanted_media,
     with_query,
 )
-from client.playlists import (
-    is_multivariant,
-    read_media_playlist,
-    read_multivariant,
-)
 from client.probes.site import Site
+from client.reader import is_multivariant, read_media_playlist, read_multivariant
 from client.report import gather
 from client.verdicts import Finding, run_all
 from tests.check.origin import Origin

@@ -11,7 +11,7 @@ from client.errors import CannotCheck
 from client.fetch import Answer
 from client.observation import Address
 from client.observe import next_position, observe, wanted_media, with_query
-from client.playlists import read_media_playlist
+from client.reader import read_media_playlist
 from tests.check.stream import MULTIVARIANT
 from tests.unit.test_client_playlists import MEDIA
 

@@ -8,11 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.playlists import (
-    is_multivariant,
-    read_media_playlist,
-    read_multivariant,
-)
+from client.reader import is_multivariant, read_media_playlist, read_multivariant
 from client.syntax import MAX_PLAYLIST_BYTES
 
 MEDIA = """#EXTM3U
