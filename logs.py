@@ -11,13 +11,14 @@ from typing import Any, TextIO
 _FACTS = "lipstream_facts"
 
 
-def configure(log_format: str, stream: TextIO = sys.stderr) -> None:
-    """Send all logs to ``stream``.
+def configure(log_format: str, stream: TextIO | None = None) -> None:
+    """Send all logs to one place.
 
     Args:
         log_format: ``text``, ``json``, or ``auto``: text if the stream is a terminal.
-        stream: where to.
+        stream: where to; None: standard error.
     """
+    stream = sys.stderr if stream is None else stream
     as_text = log_format == "text" or (log_format == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Text() if as_text else _Json())

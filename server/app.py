@@ -53,7 +53,11 @@ def _asset(name: str) -> Response:
 
 
 def _as_problem(error: HTTPException) -> Response:
-    return problem(error.code or 500, error.description or "it failed")
+    response = problem(error.code or 500, error.description or "it failed")
+    for name, value in error.get_headers():  # such as Content-Range of a 416, Allow of a 405
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
 
 
 def _finish(response: Response) -> Response:

@@ -204,6 +204,14 @@ def test_66_range(stream: Stream) -> None:
     assert answer.headers["Content-Range"] == "bytes 2-4/10"
 
 
+def test_66_a_range_beyond_the_end_is_416_with_the_size(stream: Stream) -> None:
+    stream.publish(f"v0/{RUN}-7.m4s", "0123456789")
+    answer = stream.client.get(f"/live/demo/v0/{RUN}-7.m4s", headers={"Range": "bytes=20-"})
+    assert answer.status_code == 416
+    assert answer.headers["Content-Range"] == "bytes */10"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
 def test_a_name_is_its_own_etag_and_is_not_sent_twice(stream: Stream) -> None:
     stream.publish(f"v0/{RUN}-7.m4s", "0123456789")
     path = f"/live/demo/v0/{RUN}-7.m4s"
