@@ -246,7 +246,9 @@ def _delta_version(site: Site) -> Verdict:
     """3."""
     if site.rendition.last.control.can_skip_until is None or site.ended:
         return not_applicable("CAN-SKIP-UNTIL is not offered" if not site.ended else _ENDED)
-    delta = read_media_playlist(site.ask({"skip": "YES"}).body)
+    _full, delta = _full_and_delta(site, "YES", [])
+    if delta is None or "EXT-X-SKIP" not in delta.tags:
+        return not_seen("a delta had nothing to skip")
     needed = needed_version(delta)
     low = [f"a delta in VERSION {delta.version}, it needs {needed}"]
     return judge(low if delta.version < needed else [], f"deltas VERSION {delta.version}")

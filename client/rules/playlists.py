@@ -190,7 +190,7 @@ def _window(observation: Observation) -> Verdict:
 
     if not any(_after_removals(rendition) for rendition in observation.renditions):
         return not_seen("the stream is young: nothing has been removed yet")
-    shortest = min(float(p.seconds) for r in observation.renditions for p in r.playlists)
+    shortest = min(float(p.seconds) for r in observation.renditions for p in _after_removals(r))
     return judge(faults(), f"at least {shortest:.2f} s listed")
 
 
