@@ -104,6 +104,9 @@ class Settings:
     window_segments: int = _setting(
         7, "complete segments in the playlist (Apple asks for 6 or more)", low=6, high=900
     )
+    ended_seconds: float = _setting(
+        60.0, "how long an ended stream can still be watched", low=0.0, high=86_400.0
+    )
     slate_after_seconds: float = _setting(
         1.5, "a stream whose source is silent that long starts with a slate", low=0.1, high=60.0
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -12,25 +11,28 @@ import sys
 import config
 import logs
 from encoder.errors import EncoderError
-from encoder.process import StreamProcess, StreamSpec
+from encoder.process import END_WORD, Ending, StreamProcess, StreamSpec
 from rawmedia import RawMediaError
 
 
 async def _run(spec: StreamSpec, settings: config.Settings) -> None:
     process = StreamProcess(spec, settings)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, process.stop)
+    loop.add_signal_handler(signal.SIGTERM, process.stop, Ending.RESTART)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the supervisor's to hear
-    loop.add_reader(sys.stdin, _lifeline_cut, process)
+    loop.add_reader(sys.stdin, _heard, process)
     await process.run()
 
 
-def _lifeline_cut(process: StreamProcess) -> None:
-    """The supervisor never writes a second line: whatever happens here is its end."""
-    asyncio.get_running_loop().remove_reader(sys.stdin)
-    with contextlib.suppress(OSError):
-        os.read(sys.stdin.fileno(), 1)
-    process.stop()
+def _heard(process: StreamProcess) -> None:
+    """The supervisor's word, or its end."""
+    try:
+        word = os.read(sys.stdin.fileno(), 64)
+    except OSError:
+        word = b""
+    if not word:
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+    process.stop(Ending.WISHED if word.strip() == END_WORD else Ending.ABANDONED)
 
 
 def main() -> int:

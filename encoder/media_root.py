@@ -5,6 +5,7 @@
     <media root>/live/<id>/...   published files; a static file server may serve `live`
     <media root>/run/<id>.sock   sources connect here (mode 0700)
     <media root>/run/<id>.json   figures of the stream
+    <media root>/run/_control.sock  the supervisor hears wishes here
     <media root>/.lock           held while a service runs
 """
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from encoder.errors import StoreFull, StoreUnwritable
 from logs import event
 
-LIVE, RUN, LOCK = "live", "run", ".lock"
+LIVE, RUN, LOCK, CONTROL = "live", "run", ".lock", "_control.sock"
 MOUNT_POINT = Path(__file__).resolve().parent.parent / "tmpfs"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a tmpfs on every Linux
 MOUNTS = Path("/proc/mounts")
@@ -62,6 +63,11 @@ class MediaRoot:
             reason = f"a socket's path has {length} bytes, {LONGEST_SOCKET_PATH} are the limit"
             raise StoreUnwritable(path, reason)
         return path
+
+    @property
+    def control(self) -> Path:
+        """Where the supervisor hears wishes; no stream has this name."""
+        return self.run / CONTROL
 
     def figures(self, stream: str) -> Path:
         """File of what the encoder process tells about a stream."""

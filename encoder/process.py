@@ -1,17 +1,20 @@
 """The encoder process of one stream: source socket in, files out.
 
 ``python -m encoder`` reads its :class:`StreamSpec` as one line of JSON on stdin and its settings
-from the environment. stdin stays open as a lifeline: its end means the supervisor is gone.
+from the environment. stdin stays open as a lifeline: its end means the supervisor is gone. The
+line ``end`` ends the stream for its viewers; SIGTERM only ends the process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ from encoder.stream import AUDIO, LiveStream, Parts
 from logs import event
 
 STATE_SECONDS = 0.5
+# What the supervisor writes to end a stream for its viewers.
+END_WORD = b"end"
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +68,14 @@ def resume_after(folder: Path, renditions: Sequence[str]) -> Resume:
     return Resume(in_progress + 1, discontinuities + 1)
 
 
+class Ending(Enum):
+    """Why a stream stops, and so what becomes of its media."""
+
+    RESTART = "restart"  # SIGTERM: it stays, for the viewers and for the next process
+    ABANDONED = "abandoned"  # the supervisor is gone: it is removed
+    WISHED = "wished"  # ENDLIST, and it stays for a while under the same URL
+
+
 class StreamProcess:
     """One stream from its folder's making to its removal."""
 
@@ -71,17 +84,18 @@ class StreamProcess:
         self._settings = settings
         self._plan = plan_stream(settings)
         self._stop = asyncio.Event()
+        self._ending = Ending.RESTART
 
-    def stop(self) -> None:
-        """End the stream."""
+    def stop(self, ending: Ending) -> None:
+        """End the stream; the last word counts."""
+        self._ending = ending
         self._stop.set()
 
     async def run(self) -> None:
         """Play until :meth:`stop`.
 
         Raises:
-            EncoderError: the stream cannot go on. Its media stays, for the viewers and for the
-                next process; a stream that is told to stop removes it.
+            EncoderError: the stream cannot go on. Its media stays, as after SIGTERM.
         """
         store = StreamStore(Path(self._spec.folder), self._plan.bound_bytes)
         intake = Intake(Path(self._spec.socket), self._plan.media)
@@ -92,7 +106,8 @@ class StreamProcess:
             intake.start()
             await self._first_unit(intake)
             await self._play(LiveStream(self._parts(intake, store, resume)), store)
-            store.delete()
+            if self._ending is not Ending.RESTART:
+                store.delete()
         finally:
             intake.close()
             Path(self._spec.state).unlink(missing_ok=True)
@@ -120,12 +135,21 @@ class StreamProcess:
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if self._ending is Ending.WISHED and not playing.done():
+                await self._conclude(stream)
             stream.finish()
             await playing
         finally:
             telling.cancel()
             stopping.cancel()
             forgetting.cancel()
+
+    async def _conclude(self, stream: LiveStream) -> None:
+        """What was live can be watched from its URL for a while, as a recording of its window."""
+        self._stop.clear()
+        await stream.conclude()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), self._settings.ended_seconds)
 
     async def _tell_for_ever(self, stream: LiveStream) -> None:
         media = self._plan.media

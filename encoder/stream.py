@@ -41,6 +41,8 @@ RESTART_DELAYS_SECONDS = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0)
 HEALTHY_NS = 60 * NANOSECONDS
 # An encoder that ends before its first frame so many times in a row will not get better.
 BARREN_RUNS = 3
+# What an encoder that has ended left in its pipes is read within this.
+OUTPUTS_END_SECONDS = 2.0
 # Boxes, and AAC's own swing around its rate.
 VIDEO_OVERHEAD, AUDIO_OVERHEAD = 1.05, 1.15
 
@@ -93,7 +95,9 @@ class LiveStream:
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_output_ns = self._run_began_ns = self._run_began_unit = 0
         self._restarts = self._barren = self._slip_shown = 0
-        self._live = False
+        self._state = "starting"
+        self._open_outputs = 0
+        self._outputs_ended = asyncio.Event()
 
     async def run(self) -> None:
         """Play until :meth:`finish` is called; the child is reaped in any case.
@@ -115,11 +119,24 @@ class LiveStream:
         self._error = self._error or error
         self._finished.set()
 
+    async def conclude(self) -> None:
+        """End well: publish all that was fed, and close the playlists with ENDLIST."""
+        self._state = "ending"
+        self._finished.set()
+        await self._close()
+        if self._open_outputs:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._outputs_ended.wait(), OUTPUTS_END_SECONDS)
+        for rendition in self._renditions:
+            rendition.end()
+        self._state = "ended"
+        event(log, "stream_ended", folder=self._parts.store.folder)
+
     def figures(self) -> dict[str, Any]:
         """What the API tells about the stream; times in seconds, sizes in bytes."""
         frame_seconds = self._timing.video.frame_seconds
         return {
-            "state": "live" if self._live else "starting",
+            "state": self._state,
             "encoder": self._parts.candidate.name,
             "source": "connected" if self._parts.intake.connected else "waiting",
             "renditions": [asdict(rung) for rung in self._parts.plan.rungs],
@@ -154,8 +171,9 @@ class LiveStream:
                 for rendition in self._videos
             ],
             on_audio=self._taker(self._audio, sample),
-            on_end=lambda: self._replace_child("its output ended"),
+            on_end=self._output_ended,
         )
+        self._open_outputs = len(self._renditions)
         self._child = child
         name = self._parts.candidate.name
         event(log, "encoder_started", encoder=name, pid=child.pid, unit=unit)
@@ -174,6 +192,12 @@ class LiveStream:
             first_frame=first_frame,
             ahead=ahead,
         )
+
+    def _output_ended(self) -> None:
+        self._open_outputs -= 1
+        if not self._open_outputs:
+            self._outputs_ended.set()
+        self._replace_child("its output ended")
 
     def _replace_child(self, why: str) -> None:
         """The child is of no use any more: reap it and start another where it left off."""
@@ -253,10 +277,10 @@ class LiveStream:
             rendition.set_init(init.data, init.track, self._run_name)
 
     def _after_media(self) -> None:
-        if not self._live and all(r.complete_segments for r in self._renditions):
+        if self._state == "starting" and all(r.complete_segments for r in self._renditions):
             text = multivariant(self._parts, self._videos, self._audio)
             publish_text(self._parts.store, MULTIVARIANT_NAME, text)
-            self._live = True
+            self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)
         self._show_slip()
 
@@ -278,8 +302,9 @@ class LiveStream:
         self._feeder.end_run()
         for task in list(self._tasks):
             await task
-        if self._child is not None:
-            await self._child.stop(drain=self._error is None)
+        child, self._child = self._child, None
+        if child is not None:
+            await child.stop(drain=self._error is None)
 
 
 def _wall_ms(monotonic_ns: int) -> int:

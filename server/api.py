@@ -14,11 +14,14 @@ from config import Settings
 from encoder.errors import EncoderError
 from encoder.ffmpeg import find_ffmpeg
 from encoder.ladder import BEST_RUNG
+from encoder.media_root import CONTROL, LIVE, RUN
 from encoder.packager import PLAYLIST_NAME
 from encoder.probe import trials
 from encoder.report import encoder_json, first_working
 from encoder.stream import MULTIVARIANT_NAME
 from encoder.timing import Timing
+from server.control import send
+from server.errors import SupervisorAway
 from server.problems import problem
 
 # A live stream's newest part is younger than so many part targets.
@@ -44,6 +47,7 @@ def blueprint(settings: Settings, timing: Timing, media_root: Path) -> Blueprint
         ("/readyz", control.readyz),
     ):
         routes.add_url_rule(rule, view_func=view, methods=["GET"])
+    routes.add_url_rule("/api/streams/<stream>", view_func=control.end, methods=["DELETE"])
     return routes
 
 
@@ -74,7 +78,21 @@ class _Control:
         for figures in self._figures():
             if figures["id"] == stream:
                 return jsonify(self._shown(figures))
-        return problem(404, f"there is no stream {stream[:64]!r}; /api/streams lists them")
+        return _no_stream(stream)
+
+    def end(self, stream: str) -> Response:
+        """End a stream: its playlists get ENDLIST and stay for a while."""
+        if all(figures["id"] != stream for figures in self._figures()):
+            return _no_stream(stream)
+        try:
+            reply = send(self._root / RUN / CONTROL, {"end_stream": stream})
+        except SupervisorAway as error:
+            return problem(503, str(error))
+        if not reply.get("ok"):
+            return problem(409, str(reply.get("error")))
+        response = jsonify({"id": stream, "state": "ending"})
+        response.status_code = 202
+        return response
 
     def encoders(self) -> Response:
         """Every encoder of this ffmpeg, with the result of its trial."""
@@ -92,12 +110,13 @@ class _Control:
 
     def readyz(self) -> Response:
         """Every live stream's newest part is young enough; else which are not."""
-        ages = {f["id"]: self._live_edge_age(f["id"]) for f in self._figures()}
+        known = self._figures()
+        ages = {f["id"]: self._live_edge_age(f["id"]) for f in known if f["state"] != "ended"}
         limit = self._oldest_ready_seconds()
         stale = {name: age for name, age in ages.items() if age is None or age > limit}
-        if ages and not stale:
+        if known and not stale:
             return jsonify({"status": "ready", "live_edge_age_seconds": ages})
-        why = "no stream is running" if not ages else "the newest media of a stream is too old"
+        why = "no stream is running" if not known else "the newest media of a stream is too old"
         return problem(503, why, live_edge_age_seconds=ages, limit_seconds=limit)
 
     def _oldest_ready_seconds(self) -> float:
@@ -108,7 +127,7 @@ class _Control:
 
     def _live_edge_age(self, stream: str) -> float | None:
         try:
-            changed = (self._root / "live" / stream / BEST_RUNG / PLAYLIST_NAME).stat().st_mtime
+            changed = (self._root / LIVE / stream / BEST_RUNG / PLAYLIST_NAME).stat().st_mtime
         except OSError:
             return None
         return round(max(0.0, time.time() - changed), 3)
@@ -116,7 +135,7 @@ class _Control:
     def _figures(self) -> list[dict[str, Any]]:
         """What the encoder processes last said of themselves."""
         found = []
-        for path in sorted((self._root / "run").glob("*.json")):
+        for path in sorted((self._root / RUN).glob("*.json")):
             try:
                 found.append(json.loads(path.read_text("utf-8")))
             except (OSError, ValueError):
@@ -127,3 +146,7 @@ class _Control:
         playback = {"hls": f"/live/{figures['id']}/{MULTIVARIANT_NAME}"}
         age = self._live_edge_age(figures["id"])
         return figures | {"live_edge_age_seconds": age, "playback": playback}
+
+
+def _no_stream(stream: str) -> Response:
+    return problem(404, f"there is no stream {stream[:64]!r}; /api/streams lists them")

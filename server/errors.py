@@ -5,6 +5,7 @@
     ServerError
     ├── PortTaken       the address to listen on is not free
     ├── Unprotected     a public address without a token
+    ├── SupervisorAway  a web process cannot reach the supervisor
     └── ProcessGaveUp   a child that does not come up
 """
 
@@ -36,6 +37,13 @@ class Unprotected(ServerError):
             f"host is {host}: beyond loopback anyone could steer the service; set "
             "LIPSTREAM_API_TOKEN, or say --insecure if the network is yours"
         )
+
+
+class SupervisorAway(ServerError):
+    """A web process cannot reach the supervisor."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(f"the supervisor does not answer ({reason}); it may be restarting")
 
 
 class ProcessGaveUp(ServerError):

@@ -41,7 +41,8 @@ def serve(settings: Settings) -> None:
         encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
         with MediaRoot(choose(settings.media_root, port), plan.bound_bytes) as root:
             children = service_children(settings, root, encoder.name, listener.fileno())
-            supervisor = Supervisor(settings, children, settings.to_environment())
+            environment = settings.to_environment()
+            supervisor = Supervisor(settings, children, environment, root.control)
             url = _url(str(host), port)
             playlist = playlist_path(settings, root)
             asyncio.run(supervisor.run(lambda: _greet(settings, url, encoder.name), playlist))

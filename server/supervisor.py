@@ -18,9 +18,10 @@ from typing import Any
 
 from config import Settings
 from encoder.media_root import MediaRoot
-from encoder.process import StreamSpec
+from encoder.process import END_WORD, StreamSpec
 from encoder.stream import MULTIVARIANT_NAME
 from logs import event
+from server.control import Command, listen
 from server.errors import ProcessGaveUp
 from server.specs import WebSpec
 
@@ -44,6 +45,9 @@ class Child:
     argv: Sequence[str]
     greeting: Callable[[], dict[str, Any]]  # its line on stdin
     pass_fds: tuple[int, ...] = ()
+    stream: str = ""  # the stream it works for; empty: for all
+    last_word: bytes = b""  # what tells it to end well; empty: SIGTERM does
+    wanted: bool = True
     process: asyncio.subprocess.Process | None = None
     failures: int = 0  # in a row
     began: float = 0.0
@@ -63,6 +67,7 @@ class Supervisor:
     settings: Settings
     children: list[Child]
     environment: dict[str, str] = field(default_factory=dict)
+    control: Path | None = None  # socket on which the web processes send wishes
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _gave_up: ProcessGaveUp | None = None
     _started: bool = False
@@ -85,13 +90,38 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
         keepers = [asyncio.ensure_future(self._keep(child)) for child in self.children]
+        control = await listen(self.control, self._act) if self.control else None
         live = asyncio.ensure_future(self._announce(when_live, playlist))
         await self._stopping.wait()
         live.cancel()
+        if control is not None:
+            control.close()
         await asyncio.gather(*(self._end(child) for child in self.children))
         await asyncio.gather(*keepers)
         if self._gave_up is not None:
             raise self._gave_up
+
+    async def _act(self, command: Command) -> Command:
+        """Carry out a wish of the control API."""
+        stream = command.get("end_stream")
+        children = [child for child in self.children if child.stream and child.stream == stream]
+        if not any(child.wanted for child in children):
+            return {"ok": False, "error": "there is no such stream, or it has been ended"}
+        event(log, "stream_end_wished", stream=stream)
+        for child in children:
+            child.wanted = False
+            self._say_last_word(child)
+        return {"ok": True}
+
+    def _say_last_word(self, child: Child) -> None:
+        process = child.process
+        if process is None or process.returncode is not None or process.stdin is None:
+            return
+        if child.last_word:
+            process.stdin.write(child.last_word + b"\n")
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
 
     async def _announce(self, when_live: Callable[[], None], playlist: Path) -> None:
         while not playlist.exists():
@@ -100,11 +130,11 @@ class Supervisor:
         when_live()
 
     async def _keep(self, child: Child) -> None:
-        while not self._stopping.is_set():
+        while child.wanted and not self._stopping.is_set():
             await self._start(child)
             assert child.process is not None
             status = await child.process.wait()
-            if self._stopping.is_set():
+            if self._stopping.is_set() or not child.wanted:
                 return
             delay = child.next_delay(time.monotonic())
             hopeless = status == BAD_INPUT or (
@@ -178,8 +208,15 @@ def service_children(
     web = WebSpec(listen_fd, str(root.path))
     python = [sys.executable, "-m"]
     return [
-        Child("inference", [*python, "inference"], lambda: {"socket": spec.socket, "id": stream}),
-        Child("encoder", [*python, "encoder"], lambda: asdict(spec)),
+        Child(
+            "inference",
+            [*python, "inference"],
+            lambda: {"socket": spec.socket, "id": stream},
+            stream=stream,
+        ),
+        Child(
+            "encoder", [*python, "encoder"], lambda: asdict(spec), stream=stream, last_word=END_WORD
+        ),
         Child("web", [*python, "server.web"], lambda: asdict(web), pass_fds=(listen_fd,)),
     ]
 

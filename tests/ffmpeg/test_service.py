@@ -155,6 +155,28 @@ def test_ready_within_three_seconds_and_gone_within_three(media_root: Path) -> N
     assert not media_root.exists()
 
 
+def test_41_a_stream_that_is_deleted_ends_with_endlist_and_can_still_be_watched(
+    media_root: Path,
+) -> None:
+    with Service(media_root) as running:
+        playlist = f"{running.url}/live/demo/v0/media.m3u8"
+        answer = requests.delete(f"{running.url}/api/streams/demo", timeout=5)
+        assert (answer.status_code, answer.json()["state"]) == (202, "ending")
+        deadline = time.monotonic() + 10
+        while "#EXT-X-ENDLIST" not in requests.get(playlist, timeout=10).text:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        ended = requests.get(playlist, params={"_HLS_msn": "99"}, timeout=5).text
+        with av.open(f"{running.url}/live/demo/index.m3u8", timeout=20) as container:
+            pictures = sum(1 for _ in container.decode(video=0))
+        assert pictures > 50
+        assert "PRELOAD-HINT" not in ended
+        assert requests.get(f"{running.url}/readyz", timeout=5).ok
+        assert requests.delete(f"{running.url}/api/streams/demo", timeout=5).status_code == 409
+        with pytest.raises(AssertionError):
+            running.find("-m inference")
+
+
 def test_children_end_when_the_supervisor_is_killed(media_root: Path) -> None:
     with Service(media_root) as running:
         processes = running.processes()

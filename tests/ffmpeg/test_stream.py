@@ -32,7 +32,7 @@ from encoder.codecs import read_init
 from encoder.ffmpeg import find_ffmpeg
 from encoder.plan import plan_stream
 from encoder.playlist import Position, read_position
-from encoder.process import StreamSpec
+from encoder.process import END_WORD, StreamSpec
 from rawmedia import Disconnected, MediaFormat, connect
 
 pytestmark = pytest.mark.ffmpeg
@@ -177,6 +177,12 @@ class Running:
             self.process.stdin.close()
         self.process.wait(SECONDS)
         return time.monotonic() - began
+
+    def tell(self, word: bytes) -> None:
+        """Write a line to it, as the supervisor does."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(word + b"\n")
+        self.process.stdin.flush()
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -328,12 +334,35 @@ def test_odd_parts_and_segments_stereo_at_44100_hz(short: Path) -> None:
         check_all(encoder)
 
 
-def test_sigterm_ends_it_as_well(short: Path) -> None:
+def test_sigterm_ends_the_process_and_leaves_the_media_to_viewers(short: Path) -> None:
     with running(short / "term") as encoder:
-        child = encoder.ffmpeg
+        encoder.until_media(4)
+        child, listed = encoder.ffmpeg, encoder.position("v0").last_msn
         assert encoder.end(by_signal=True) < 2
         assert encoder.process.returncode == 0
         assert not Path(f"/proc/{child}").exists()
+        assert encoder.position("v0").last_msn >= listed
+
+
+def test_41_the_end_is_told_by_endlist_and_nothing_is_lost(short: Path) -> None:
+    with running(short / "end") as encoder:
+        encoder.until_media(4)
+        before = encoder.hashes()
+        encoder.tell(END_WORD)
+        encoder.until(lambda: encoder.position("v0").ended and encoder.position("a0").ended)
+        for name in ("v0", "a0"):
+            text = (encoder.folder / name / "media.m3u8").read_text()
+            assert text.endswith("#EXT-X-ENDLIST\n")
+            assert "PRELOAD-HINT" not in text  # 9
+        after = encoder.hashes()
+        media = {uri: digest for uri, digest in before.items() if ".m3u8" not in uri}
+        assert media.items() <= after.items()
+        check_rules_27_54(encoder.copy("v0"), encoder.timing.video.frame_ticks)
+        check_rules_27_54(encoder.copy("a0"), 1024)
+        encoder.until(lambda: encoder.figures()["state"] == "ended")
+        figures = encoder.figures()
+        assert round(figures["media_seconds"] * 25) == figures["units_fed"], "all that was fed"
+        assert encoder.end() < 2
         assert not encoder.folder.exists()
 
 

@@ -47,6 +47,22 @@ def test_ready_only_while_the_newest_part_is_young(tmp_path: Path) -> None:
     assert asking.get("/healthz").status_code == 200
 
 
+def test_an_ended_stream_is_no_reason_to_be_unready(tmp_path: Path) -> None:
+    asking = client(tmp_path)
+    (tmp_path / "run/demo.json").write_text(json.dumps({"id": "demo", "state": "ended"}))
+    os.utime(tmp_path / "live/demo/v0/media.m3u8", (1, 1))
+    assert asking.get("/readyz").status_code == 200
+
+
+def test_ending_a_stream_needs_a_supervisor_and_a_stream(tmp_path: Path) -> None:
+    asking = client(tmp_path)
+    assert asking.delete("/api/streams/nobody").status_code == 404
+    away = asking.delete("/api/streams/demo")
+    assert away.status_code == 503
+    assert "supervisor" in away.get_json()["detail"]
+    assert client(tmp_path, "secret").delete("/api/streams/demo").status_code == 401
+
+
 def test_not_ready_without_a_stream(tmp_path: Path) -> None:
     asking = client(tmp_path)
     (tmp_path / "run/demo.json").unlink()
