@@ -54,6 +54,16 @@ class Settings:
     )
     api_token: str = _setting("", "Bearer token of the control API", secret=True)
     insecure: bool = _setting(False, "listen beyond loopback without a token")
+    viewer_key: str = _setting(
+        "",
+        "key that signs viewers' links (`lipstream token`), 16 characters or more; "
+        "empty: whoever can connect can watch",
+        secret=True,
+    )
+    tls_cert: str = _setting(
+        "", "PEM file with the certificate and its chain: HTTPS with HTTP/2; empty: plain HTTP"
+    )
+    tls_key: str = _setting("", "PEM file with the private key of tls_cert, without a passphrase")
     media_root: str = _setting(
         "", "folder for the live media; empty: tmpfs/ if mounted there, else /dev/shm"
     )

@@ -75,6 +75,11 @@ class Acceptor:
         self._joining: set[asyncio.Task[Any]] = set()
         loop.add_reader(listener.fileno(), self._ready)
 
+    @property
+    def joining(self) -> int:
+        """Connections that were taken and are not yet served: TLS takes its time."""
+        return len(self._joining)
+
     def close(self) -> None:
         """Take no more."""
         self._loop.remove_reader(self._listener.fileno())

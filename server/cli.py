@@ -66,7 +66,19 @@ def build_parser() -> argparse.ArgumentParser:
     encoders.add_argument("--json", action="store_true", help="print JSON")
     encoders.set_defaults(run=_encoders)
     _add_check(commands.add_parser("check", help="hold a live stream against the rules of HLS"))
+    _add_token(commands.add_parser("token", help="make a link for a viewer, valid for some hours"))
     return parser
+
+
+def _add_token(token: argparse.ArgumentParser) -> None:
+    token.description = (
+        "Print the path at which a viewer finds a stream of a service that has a viewer_key; "
+        "it must be the same key here. Whoever has the link can watch until it expires."
+    )
+    token.add_argument("stream", metavar="ID", help="of the stream")
+    token.add_argument("--hours", metavar="N", type=float, default=24, help="valid so long [24]")
+    _add_settings(token, ["viewer_key"])
+    token.set_defaults(run=_token)
 
 
 def _add_check(check: argparse.ArgumentParser) -> None:
@@ -135,6 +147,29 @@ def _check(arguments: argparse.Namespace) -> int:
     except ClientError as error:
         print(f"lipstream: {error}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _token(arguments: argparse.Namespace) -> int:
+    import time
+
+    from server.tokens import LONGEST_HOURS, STREAM_ID, check_key, token_path
+
+    settings = config.load(file=arguments.config, flags={"viewer_key": arguments.viewer_key})
+    if not settings.viewer_key:
+        raise ConfigError(
+            "viewer_key is not set, so streams are open to all: give the service and this command "
+            "the same LIPSTREAM_VIEWER_KEY, such as `openssl rand -hex 32` prints"
+        )
+    check_key(settings.viewer_key)
+    if not STREAM_ID.fullmatch(arguments.stream):
+        raise ConfigError(
+            f"the stream is {arguments.stream!r}: use 1 to 63 small letters, digits and hyphens"
+        )
+    if not 0 < arguments.hours <= LONGEST_HOURS:
+        raise ConfigError(f"--hours is {arguments.hours:g}: more than 0, at most {LONGEST_HOURS:,}")
+    expires_at = int(time.time() + arguments.hours * 3600)
+    print(token_path(settings.viewer_key, arguments.stream, expires_at))
+    return 0
 
 
 def _encoders(arguments: argparse.Namespace) -> int:

@@ -37,6 +37,7 @@ from server.asgi import (
 )
 from server.bridge import Bridge
 from server.kept import CONDITIONS, KeptAnswers, Target, fitted
+from server.tokens import Guarded, Refused, admitted, forbidden
 
 # Answers that are kept, in bytes of memory of one web process.
 KEPT_BYTES = 64 * 1024 * 1024
@@ -82,6 +83,7 @@ class Coalescer:
         wsgi: answers everything.
         threads: distinct requests held at once; more of them are answered 503 at once.
         body_bytes: longest request body that ``wsgi`` accepts.
+        viewer_key: what below ``/live/`` needs a token signed with it; empty: nothing does.
         kept_bytes: bound of the kept answers.
         clock: seconds, rising.
     """
@@ -92,13 +94,17 @@ class Coalescer:
         *,
         threads: int,
         body_bytes: int,
+        viewer_key: str = "",
         kept_bytes: int = KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.kept = KeptAnswers(kept_bytes, clock)
         self.calls = 0  # of the application, for shared answers
         self._wsgi = wsgi
-        self._bridge = Bridge(wsgi, body_bytes)
+        self._viewer_key = viewer_key
+        # Tokens of what is passed on are checked where the application's own path is known.
+        passed_on: Wsgi = Guarded(wsgi, viewer_key) if viewer_key else wsgi
+        self._bridge = Bridge(passed_on, body_bytes)
         self._in_flight: dict[Target, _Call] = {}
         self._closing = False
         # One kind of request cannot take the threads of another. A reload may be held, and there
@@ -139,7 +145,12 @@ class Coalescer:
         if scope["method"] != "GET" or SHARED not in scope["path"]:
             await self._bridge.respond(self._other, scope, receive, send)
             return
-        target, conditional = _read_request(scope)
+        try:
+            path = self._admitted(scope["path"])
+        except Refused as reason:
+            await forbidden(reason).send_to(send)
+            return
+        target, conditional = _read_request(scope, path)
         if target is None:
             await self._bridge.respond(self._own, scope, receive, send)
             return
@@ -147,6 +158,10 @@ class Coalescer:
         if conditional:
             answer = fitted(answer, scope["headers"])
         await answer.send_to(send)
+
+    def _admitted(self, path: str) -> str:
+        key = self._viewer_key
+        return admitted(key, path, time.time()) if key else path
 
     async def _join(self, target: Target) -> Answer:
         """Wait for the call that answers this, which is begun if there is none.
@@ -205,9 +220,9 @@ class Coalescer:
 # --- requests ------------------------------------------------------------------------------------
 
 
-def _read_request(scope: Scope) -> tuple[Target | None, bool]:
+def _read_request(scope: Scope, path: str) -> tuple[Target | None, bool]:
     """What is asked for, and whether under a condition; no target: not to be shared."""
-    route = _route(scope["path"], scope["query_string"])
+    route = _route(path, scope["query_string"])
     gzip = conditional = False
     for name, value in scope["headers"]:
         if name in _NOTED:

@@ -17,6 +17,8 @@ from encoder.probe import choose_encoder
 from inference.source import check_source, make_source
 from server.errors import PortTaken, Unprotected
 from server.supervisor import Supervisor, playlist_path, service_children
+from server.tls import check_certificate
+from server.tokens import check_key
 
 _STREAM_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -43,7 +45,7 @@ def serve(settings: Settings) -> None:
             children = service_children(settings, root, encoder.name, listener.fileno())
             environment = settings.to_environment()
             supervisor = Supervisor(settings, children, environment, root.control)
-            url = _url(str(host), port)
+            url = _url("https" if settings.tls_cert else "http", str(host), port)
             playlist = playlist_path(settings, root)
             asyncio.run(supervisor.run(lambda: _greet(settings, url, encoder.name), playlist))
 
@@ -55,6 +57,9 @@ def _check(settings: Settings) -> None:
         )
     if not (_is_loopback(settings.host) or settings.api_token or settings.insecure):
         raise Unprotected(settings.host)
+    if settings.viewer_key:
+        check_key(settings.viewer_key)
+    check_certificate(settings)
 
 
 def _is_loopback(host: str) -> bool:
@@ -79,21 +84,22 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _url(host: str, port: int) -> str:
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-    return (
-        f"http://[{shown}]:{port}"
-        if ":" in shown and "[" not in shown
-        else f"http://{shown}:{port}"
-    )
+def _url(scheme: str, host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"
 
 
 def _greet(settings: Settings, url: str, encoder: str) -> None:
     size = f"{settings.width}x{settings.height} at {settings.fps} fps"
+    playlist = f"{url}/live/{settings.stream}/index.m3u8"
+    if settings.viewer_key:  # a link that works is a secret, and this may end in a log
+        playlist = f"{url} and what `lipstream token {settings.stream}` prints"
+    note = "  note      open it by a name that the certificate has\n" if settings.tls_cert else ""
     sys.stdout.write(
         f"\nlipstream is live ({size}, {encoder})\n"
         f"  watch     {url}/\n"
-        f"  playlist  {url}/live/{settings.stream}/index.m3u8\n"
+        f"  playlist  {playlist}\n"
+        f"{note}"
         "  stop      Ctrl-C\n\n"
     )
     sys.stdout.flush()

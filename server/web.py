@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import gunicorn.app.base
-from flask import Flask
+from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gasgi import ASGIWorker
 
 import config
@@ -29,13 +29,18 @@ import logs
 from config import Settings
 from server.accepting import Acceptor, Tally
 from server.app import MAX_BODY_BYTES, create_app
+from server.asgi import Wsgi
 from server.coalescer import Coalescer
 from server.specs import WebSpec
+from server.tls import gunicorn_tls
+from server.tokens import Guarded
 
 # Requests that are still held then are cut: the clients ask the next process again.
 GRACEFUL_SECONDS = 1
 # Descriptors of one web process.
 MOST_DESCRIPTORS = 65_536
+# A client must have greeted by then, and may take so long to say goodbye.
+TLS_HANDSHAKE_SECONDS, TLS_SHUTDOWN_SECONDS = 10.0, 2.0
 # Of the worker processes that are forked from this one.
 TALLY = Tally()
 
@@ -73,9 +78,24 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
         sock.listen(self.cfg.backlog)
 
         def has_too_many() -> bool:
-            return TALLY.has_too_many(self.age, self.nr_conns)
+            return TALLY.has_too_many(self.age, self.nr_conns + acceptor.joining)
 
-        return Acceptor(self.loop, sock, protocol, has_too_many, {"ssl": ssl})
+        options: dict[str, Any] = {}
+        if ssl is not None:
+            options = {
+                "ssl": ssl,
+                "ssl_handshake_timeout": TLS_HANDSHAKE_SECONDS,
+                "ssl_shutdown_timeout": TLS_SHUTDOWN_SECONDS,
+            }
+        acceptor = Acceptor(self.loop, sock, protocol, has_too_many, options)
+        return acceptor
+
+    def _get_ssl_context(self) -> Any:
+        """Never without TLS where it is wanted: gunicorn would log, and serve plain HTTP."""
+        context = super()._get_ssl_context()
+        if context is None and self.cfg.is_ssl:
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
+        return context
 
     def notify(self) -> None:
         """Called every second."""
@@ -116,7 +136,9 @@ def gunicorn_options(settings: Settings, spec: WebSpec) -> dict[str, Any]:
         "errorlog": "-",
         "loglevel": "warning",
         "proc_name": "lipstream-web",
-    } | (_asgi_options() if settings.web_worker == "asgi" else _gthread_options(settings))
+        **gunicorn_tls(settings),
+        **(_asgi_options() if settings.web_worker == "asgi" else _gthread_options(settings)),
+    }
 
 
 def _asgi_options() -> dict[str, Any]:
@@ -146,16 +168,18 @@ def main() -> int:
     threading.Thread(target=_lifeline, name="lifeline", daemon=True).start()
     _allow_many_connections()
     flask = create_app(settings, Path(spec.media_root))
-    load = partial(_application, flask, settings)
+    load = partial(_application, flask.wsgi_app, settings)
     _Gunicorn(load, gunicorn_options(settings, spec)).run()
     return 0
 
 
-def _application(flask: Flask, settings: Settings) -> Flask | Coalescer:
+def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
     """What a worker serves; called in each worker process."""
+    key = settings.viewer_key
     if settings.web_worker == "gthread":
-        return flask
-    return Coalescer(flask.wsgi_app, threads=settings.web_threads, body_bytes=MAX_BODY_BYTES)
+        return Guarded(wsgi, key) if key else wsgi
+    threads = settings.web_threads
+    return Coalescer(wsgi, threads=threads, body_bytes=MAX_BODY_BYTES, viewer_key=key)
 
 
 def _allow_many_connections() -> None:

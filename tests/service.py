@@ -16,7 +16,7 @@ from types import TracebackType
 
 import requests
 
-ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+ADDRESS = re.compile(r"https?://127\.0\.0\.1:\d+")
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 PLAYLIST = "live/demo/index.m3u8"
@@ -28,10 +28,20 @@ class Service:
     Args:
         media_root: its media root.
         flags: further flags of `lipstream serve`.
+        playlist: path of the playlist that is asked for until it is there.
+        authority: PEM file with the certificate authority that an HTTPS service is trusted by.
     """
 
-    def __init__(self, media_root: Path, flags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        media_root: Path,
+        flags: tuple[str, ...] = (),
+        playlist: str = PLAYLIST,
+        authority: Path | None = None,
+    ) -> None:
         self.media_root = media_root
+        self._playlist = playlist
+        self._verify = str(authority) if authority else True
         self.url = ""
         self.log: deque[str] = deque(maxlen=200)
         self._flags = flags
@@ -121,7 +131,8 @@ class Service:
     def _await_playlist(self, deadline: float) -> None:
         self._has_address.wait(START_SECONDS)
         while self.url and time.monotonic() < deadline:
-            if requests.get(f"{self.url}/{PLAYLIST}", timeout=5).ok:
+            url = f"{self.url}/{self._playlist}"
+            if requests.get(url, timeout=5, verify=self._verify).ok:
                 return
             time.sleep(0.02)
         raise AssertionError("\n".join(["the service did not start:", *self.log]))

@@ -94,7 +94,7 @@ def test_each_input_and_output_has_its_own_options() -> None:
     picture, sound = section("ffmpeg", "pipe:10"), section("pipe:10", "pipe:11")
     assert (picture["-framerate"], picture["-video_size"]) == ("25", "1280x720")
     assert "-r" not in picture  # it would drop or repeat frames
-    assert (sound["-f"], sound["-sample_rate"], sound["-ch_layout"]) == ("s16le", "48000", "mono")
+    assert (sound["-f"], sound["-ch_layout"]) == ("s16le", "mono")
     assert sound["-analyzeduration"] == "0"  # else it waits for 54 kB while the picture is full
     video, audio = section("pipe:11", "pipe:12"), section("pipe:12", "pipe:13")
     assert video["-map"].startswith("[")
@@ -127,6 +127,16 @@ def test_rule_55_a_replaced_encoder_keeps_idrs_on_the_segment_grid(first: int) -
     offset = int(dividend.removeprefix("n") or 0)
     on_grid = [first + n for n in range(200) if (n + offset) % 50 == 0]
     assert on_grid == [frame for frame in range(first, first + 200) if frame % 50 == 0]
+
+
+@pytest.mark.parametrize(("rate_hz", "told"), [(48_000, 12_000), (44_100, 11_025), (8_010, 8_010)])
+def test_20_sound_is_read_in_small_packets_and_keeps_its_rate(rate_hz: int, told: int) -> None:
+    fps = 30 if rate_hz == 8_010 else 25
+    every = argv(Run(MediaFormat(320, 180, fps, rate_hz)))
+    assert f"asetrate={rate_hz}" in dict(options(every))["-filter_complex"]
+    assert dict(options(every))["-sample_rate"] == str(told)
+    # A tenth of a second, rounded down to a power of two, is one AAC frame at most.
+    assert told != rate_hz // 4 or 2 ** ((told // 10).bit_length() - 1) <= 1024
 
 
 def test_51_the_picture_is_converted_once_and_split() -> None:

@@ -185,4 +185,7 @@ def test_latency_profiles(latency: str, seconds: float | None) -> None:
 
 def test_every_setting_is_explained() -> None:
     assert all(item.metadata["help"] for item in fields(Settings))
-    assert [item.name for item in fields(Settings) if item.metadata["secret"]] == ["api_token"]
+    assert [item.name for item in fields(Settings) if item.metadata["secret"]] == [
+        "api_token",
+        "viewer_key",
+    ]
