@@ -16,6 +16,8 @@ from typing import Any
 
 ENVIRONMENT_PREFIX = "LIPSTREAM_"
 
+# The value of `source` for which no worker of ours is started.
+INGEST = "ingest"
 # Seconds of video in one part, by latency profile; None: plain HLS, no parts.
 PART_SECONDS: dict[str, float | None] = {"ultra": 0.12, "low": 0.2, "normal": None}
 
@@ -73,7 +75,9 @@ class Settings:
 
     stream: str = _setting("demo", "id of the stream that `serve` plays")
     source: str = _setting(
-        "avatar", "avatar (a face that speaks --audio), or camera:DEVICE with an index, path or URL"
+        "avatar",
+        "avatar (a face that speaks --audio), camera:DEVICE with an index, path or URL, or ingest "
+        "(a program of yours connects to the raw-media socket)",
     )
     image: str = _setting("", "portrait photo for the avatar; empty: the built-in presenter")
     audio: str = _setting("", "what the avatar says, repeated for ever; empty: the built-in sample")

@@ -9,7 +9,7 @@ import socket
 import sys
 
 import logs
-from config import ConfigError, Settings
+from config import INGEST, ConfigError, Settings
 from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import MediaRoot, choose
 from encoder.plan import plan_stream
@@ -47,7 +47,7 @@ def serve(settings: Settings) -> None:
             supervisor = Supervisor(settings, children, environment, root.control)
             url = _url("https" if settings.tls_cert else "http", str(host), port)
             playlist = playlist_path(settings, root)
-            asyncio.run(supervisor.run(lambda: _greet(settings, url, encoder.name), playlist))
+            asyncio.run(supervisor.run(lambda: _greet(settings, url, encoder.name, root), playlist))
 
 
 def _check(settings: Settings) -> None:
@@ -89,12 +89,14 @@ def _url(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"
 
 
-def _greet(settings: Settings, url: str, encoder: str) -> None:
+def _greet(settings: Settings, url: str, encoder: str, root: MediaRoot) -> None:
     size = f"{settings.width}x{settings.height} at {settings.fps} fps"
     playlist = f"{url}/live/{settings.stream}/index.m3u8"
     if settings.viewer_key:  # a link that works is a secret, and this may end in a log
         playlist = f"{url} and what `lipstream token {settings.stream}` prints"
     note = "  note      open it by a name that the certificate has\n" if settings.tls_cert else ""
+    if settings.source == INGEST:
+        note += f"  source    connect to {root.socket(settings.stream)}\n"
     sys.stdout.write(
         f"\nlipstream is live ({size}, {encoder})\n"
         f"  watch     {url}/\n"
