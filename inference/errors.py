@@ -50,8 +50,8 @@ class UnknownSource(InferenceError):
 
     def __init__(self, source: str) -> None:
         super().__init__(
-            f"source is {_one_line(source)!r}: choose avatar, or camera:DEVICE with an index "
-            "(camera:0), a device path (camera:/dev/video0), a file or a URL"
+            f"source is {_one_line(source)!r}: choose avatar, ingest, or camera:DEVICE with "
+            "an index (camera:0), a device path (camera:/dev/video0), a file or a URL"
         )
         self.source = source
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from config import Settings
+from config import INGEST, Settings
 from inference.errors import UnknownSource
 from rawmedia import Frame, MediaFormat, Samples
 
@@ -64,6 +64,8 @@ def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG00
     """
     if settings.source.startswith(CAMERA_PREFIX):
         _camera_device(settings.source)
+        return
+    if settings.source == INGEST:
         return
     if settings.source != "avatar":
         raise UnknownSource(settings.source)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from config import Settings
+from config import INGEST, Settings
 from encoder.media_root import MediaRoot
 from encoder.process import END_WORD, StreamSpec
 from encoder.stream import MULTIVARIANT_NAME
@@ -207,18 +207,20 @@ def service_children(
     )
     web = WebSpec(listen_fd, str(root.path))
     python = [sys.executable, "-m"]
-    return [
-        Child(
-            "inference",
-            [*python, "inference"],
-            lambda: {"socket": spec.socket, "id": stream},
-            stream=stream,
-        ),
-        Child(
-            "encoder", [*python, "encoder"], lambda: asdict(spec), stream=stream, last_word=END_WORD
-        ),
-        Child("web", [*python, "server.web"], lambda: asdict(web), pass_fds=(listen_fd,)),
-    ]
+    source = Child(
+        "inference",
+        [*python, "inference"],
+        lambda: {"socket": spec.socket, "id": stream},
+        stream=stream,
+    )
+    encoder = Child(
+        "encoder", [*python, "encoder"], lambda: asdict(spec), stream=stream, last_word=END_WORD
+    )
+    web_processes = Child(
+        "web", [*python, "server.web"], lambda: asdict(web), pass_fds=(listen_fd,)
+    )
+    ours = [] if settings.source == INGEST else [source]
+    return [*ours, encoder, web_processes]
 
 
 def playlist_path(settings: Settings, root: MediaRoot) -> Path:
