@@ -23,7 +23,7 @@ MEDIA = MediaFormat(64, 64, 25)
 @pytest.mark.parametrize("source", ["", "camera", "camera:", "stdin", "Avatar", "a\nb"])
 def test_unknown_sources_name_the_choices(source: str) -> None:
     for refuse in (check_source, make_source):
-        with pytest.raises(UnknownSource, match=r"choose avatar, ingest, or camera:DEVICE") as caught:
+        with pytest.raises(UnknownSource, match="choose avatar, ingest, or camera:") as caught:
             refuse(Settings(source=source), MEDIA)
         assert "\n" not in str(caught.value)
         assert caught.value.source == source
