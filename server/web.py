@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import resource
 import signal
@@ -22,6 +23,7 @@ from typing import Any
 
 import gunicorn.app.base
 from gunicorn.arbiter import Arbiter
+from gunicorn.http2.errors import HTTP2ConnectionError
 from gunicorn.workers.gasgi import ASGIWorker
 
 import config
@@ -167,6 +169,7 @@ def main() -> int:
     spec = WebSpec(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_lifeline, name="lifeline", daemon=True).start()
     _allow_many_connections()
+    logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
     flask = create_app(settings, Path(spec.media_root))
     load = partial(_application, flask.wsgi_app, settings)
     _Gunicorn(load, gunicorn_options(settings, spec)).run()
@@ -180,6 +183,11 @@ def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
         return Guarded(wsgi, key) if key else wsgi
     threads = settings.web_threads
     return Coalescer(wsgi, threads=threads, body_bytes=MAX_BODY_BYTES, viewer_key=key)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Not that a client left in the middle of HTTP/2: anybody could fill the log with that."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HTTP2ConnectionError))
 
 
 def _allow_many_connections() -> None:

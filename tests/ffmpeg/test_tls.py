@@ -119,7 +119,6 @@ def test_twenty_held_requests_on_one_connection_do_not_wait_for_each_other(
             held = await asyncio.gather(*(timed(client, path) for path in paths))
             assert time.monotonic() - began < 2
             video, first_hint = held[0:12:2], held[12]
-            assert video == sorted(video, reverse=True)
             assert video[0] > 0.6, "nothing was held"
             assert max(video[-1], first_hint) < video[0] - 0.4, "it waited for the others"
 
@@ -143,12 +142,13 @@ def test_a_request_that_is_given_up_leaves_the_connection_to_the_others(
 ) -> None:
     async def test() -> None:
         async with client_of(service, pair) as client:
-            for _ in range(5):
-                at = await position(client, "v0")
-                given_up = asyncio.create_task(get(client, reload("v0", at, 4)))
-                other = asyncio.create_task(get(client, reload("v0", at, 1)))
-                await asyncio.sleep(0.05)
-                given_up.cancel()
+            at = await position(client, "v0")
+            given_up = [asyncio.create_task(get(client, reload("v0", at, 5))) for _ in range(5)]
+            others = [asyncio.create_task(get(client, reload("v0", at, n))) for n in range(5)]
+            await asyncio.sleep(0.05)
+            for task in given_up:
+                task.cancel()
+            for other in others:
                 await other
 
     asyncio.run(test())
@@ -185,28 +185,40 @@ def test_a_client_of_http_1_is_served_too(service: Service, pair: Pair) -> None:
     assert (answer.status_code, answer.http_version) == (200, "HTTP/1.1")
 
 
-def test_who_does_not_speak_tls_or_says_nothing_disturbs_nobody(
+def address(service: Service) -> tuple[str, int]:
+    host, port = service.url.removeprefix("https://").split(":")
+    return host, int(port)
+
+
+def test_who_speaks_no_tls_or_nothing_or_leaves_at_once_disturbs_nobody(
     service: Service, pair: Pair
 ) -> None:
-    host, port = service.url.removeprefix("https://").split(":")
-    silent = [socket.create_connection((host, int(port))) for _ in range(30)]
-    with socket.create_connection((host, int(port)), timeout=5) as plain:
+    where = address(service)
+    silent = [socket.create_connection(where) for _ in range(30)]
+    with socket.create_connection(where, timeout=5) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200" not in plain.recv(100)
+    context = pair.trusting()
+    context.set_alpn_protocols(["h2"])
+    for _ in range(10):
+        with socket.create_connection(where, timeout=5) as leaving:
+            context.wrap_socket(leaving, server_hostname=where[0]).close()
     assert httpx.get(f"{service.url}/{PLAYLIST}", verify=pair.trusting()).status_code == 200
     for connection in silent:
         connection.close()
+    assert service.stop(signal.SIGTERM) == 0
+    service._drain.join(5)
     assert not [line for line in service.log if "Traceback" in line]
 
 
 def test_old_versions_of_tls_are_refused(service: Service, pair: Pair) -> None:
-    host, port = service.url.removeprefix("https://").split(":")
+    where = address(service)
     context = pair.trusting()
     context.set_alpn_protocols(["h2"])
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with (
-        socket.create_connection((host, int(port)), timeout=5) as connection,
-        context.wrap_socket(connection, server_hostname=host) as tls,
+        socket.create_connection(where, timeout=5) as connection,
+        context.wrap_socket(connection, server_hostname=where[0]) as tls,
     ):
         assert (tls.version(), tls.selected_alpn_protocol()) == ("TLSv1.2", "h2")
     context.set_ciphers("DEFAULT@SECLEVEL=0")
@@ -215,10 +227,10 @@ def test_old_versions_of_tls_are_refused(service: Service, pair: Pair) -> None:
         context.minimum_version = ssl.TLSVersion.TLSv1
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
-        socket.create_connection((host, int(port)), timeout=5) as connection,
+        socket.create_connection(where, timeout=5) as connection,
         pytest.raises((ssl.SSLError, ConnectionResetError)),
     ):
-        context.wrap_socket(connection, server_hostname=host)
+        context.wrap_socket(connection, server_hostname=where[0])
 
 
 def test_it_ends_soon_while_requests_are_held(service: Service, pair: Pair) -> None:
