@@ -5,12 +5,14 @@ import { Session } from "./session.js";
 import { explain, WORDS } from "./state.js";
 
 const STREAM_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+const TOKEN = /^[A-Za-z0-9_-]{28}$/;
 const DELAY_TEXT_EVERY_MS = 1000;
 
 const element = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 const stream = STREAM_ID.test(query.get("stream") ?? "") ? query.get("stream") : "demo";
-const address = new URL(`live/${stream}/index.m3u8`, document.baseURI).href;
+const token = TOKEN.test(query.get("token") ?? "") ? `t/${query.get("token")}/` : "";
+const address = new URL(`live/${stream}/${token}index.m3u8`, document.baseURI).href;
 const video = element("video");
 const player = element("player");
 const session = new Session(video, address, query.get("engine"), show);

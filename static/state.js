@@ -56,6 +56,7 @@ export function explain(state, { stream, status, reason }) {
 function explainWaiting(stream, status) {
   if (status === null || status === 200) return "";
   if (status === 0) return "The server does not answer. Trying again every second.";
+  if (status === 403) return "This stream needs a link that is valid. This one is not, or no longer; ask for another.";
   if (status === 404) return `There is no stream “${stream}” yet. Looking again every second.`;
   if (status === 503) return "The stream is starting up.";
   return `The server answers ${status}. Trying again every second.`;

@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urljoin
 
 import httpx
@@ -21,6 +20,7 @@ import trustme
 
 from encoder.playlist import Position, read_position
 from server.tokens import token_path
+from tests.certificates import Pair, make_pair
 from tests.service import PLAYLIST, Service
 
 pytestmark = pytest.mark.ffmpeg
@@ -30,32 +30,9 @@ KEY = "0123456789abcdef0123456789abcdef"
 LONGEST = 10.0
 
 
-class Pair(NamedTuple):
-    """A certificate for 127.0.0.1, and who issued it."""
-
-    cert: Path
-    key: Path
-    authority: Path
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        return ("--tls-cert", str(self.cert), "--tls-key", str(self.key))
-
-    def trusting(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(self.authority))
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    folder = tmp_path_factory.mktemp("tls")
-    made = Pair(folder / "cert.pem", folder / "key.pem", folder / "authority.pem")
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(made.authority)
-    issued.private_key_pem.write_to_path(made.key)
-    for number, blob in enumerate(issued.cert_chain_pems):
-        blob.write_to_path(made.cert, append=number > 0)
-    return made
+    return make_pair(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
