@@ -89,8 +89,9 @@ class Era:
 class Calendar:
     """The eras of a stream, shared by its renditions so that they change at the same msn (16)."""
 
-    def __init__(self, first: Era) -> None:
+    def __init__(self, first: Era, *, resumed: bool = False) -> None:
         self._eras = [first]
+        self._broken = set() if not resumed else {first.first_msn}
 
     @property
     def newest(self) -> Era:
@@ -103,6 +104,7 @@ class Calendar:
             self._eras[-1] = replace(era, first_msn=self.newest.first_msn)
         else:
             self._eras.append(era)
+            self._broken.add(era.first_msn)
 
     def at(self, msn: int) -> Era:
         """The era a segment belongs to."""
@@ -111,8 +113,8 @@ class Calendar:
         )
 
     def starts_at(self, msn: int) -> bool:
-        """Whether a segment is the first of an era, the stream's first one excepted."""
-        return any(era.first_msn == msn for era in self._eras[1:])
+        """Whether a segment is the first of an era, the first one of a new stream excepted."""
+        return msn in self._broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,6 @@ class Layout:
 
     timing: Timing
     window_segments: int
-    discontinuity_sequence: int = 0  # of the first segment; more than 0 after a crash
 
     @property
     def control(self) -> ServerControl:
@@ -138,6 +139,14 @@ class Layout:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a crashed process listed in a rendition's playlist, to be listed on."""
+
+    segments: tuple[SegmentEntry, ...] = ()
+    discontinuity_sequence: int = 0  # of the first of them
+
+
 class Rendition:
     """One rendition: reads fragmented MP4, publishes init, parts, segments and its playlist."""
 
@@ -148,6 +157,7 @@ class Rendition:
         layout: Layout,
         calendar: Calendar,
         store: StreamStore,
+        past: Past = Past(),
     ) -> None:
         self.name = name
         self.track: Track | None = None
@@ -158,11 +168,11 @@ class Rendition:
         first_msn = calendar.newest.first_msn
         self.segmenter = Segmenter(track_timing, first_msn, is_video=name.startswith("v"))
         self._timing = track_timing
-        self._window: deque[SegmentEntry] = deque()
+        self._window: deque[SegmentEntry] = deque(past.segments)
         self._current: SegmentEntry | None = None
         # Files that go when the media time reaches their instant: a heap, soonest first.
         self._kept: list[tuple[Fraction, str]] = []
-        self._discontinuity_sequence = layout.discontinuity_sequence
+        self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
 
     @property

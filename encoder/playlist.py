@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
@@ -36,6 +36,7 @@ class SegmentEntry:
     wall_ms: int  # EXT-X-PROGRAM-DATE-TIME of its first frame, milliseconds since 1970 UTC
     discontinuity: bool = False
     parts: tuple[PartEntry, ...] = ()
+    gap: bool = False  # its media is missing (19)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,8 @@ def render_media_playlist(playlist: MediaPlaylist, *, delta: bool = False) -> st
         map_uri = segment.map_uri
         if control.part_target is not None and segment.msn >= with_parts:
             lines += [_part(part) for part in segment.parts]
+        if segment.gap:
+            lines.append("#EXT-X-GAP")
         if segment.uri:
             lines += [f"#EXTINF:{_seconds(segment.duration)},", segment.uri]
     if playlist.ended:
@@ -280,3 +283,48 @@ def read_position(text: str) -> Position:
         discontinuity_sequence=(int(slid_out[1]) if slid_out else 0)
         + text.count("\n#EXT-X-DISCONTINUITY\n"),
     )
+
+
+_PART_LINE = re.compile(r'#EXT-X-PART:DURATION=([\d.]+),URI="([^"]*)"(,INDEPENDENT=YES)?')
+
+
+def read_segments(text: str) -> tuple[int, tuple[SegmentEntry, ...]]:
+    """Read back one of our own media playlists, whole.
+
+    Returns:
+        EXT-X-DISCONTINUITY-SEQUENCE, and the segments; one in progress has no URI.
+
+    Raises:
+        ValueError: the text is not a media playlist of ours.
+    """
+    msn = read_position(text).last_msn + 1 - text.count("\n#EXTINF:")
+    slid_out = _DISCONTINUITY_SEQUENCE.search(text)
+    entries: list[SegmentEntry] = []
+    map_uri = ""
+    draft = fresh = SegmentEntry(msn, "", Fraction(), "", 0)
+    for line in text.splitlines():
+        tag, _, value = line.partition(":")
+        if tag == "#EXT-X-DISCONTINUITY":
+            draft = replace(draft, discontinuity=True)
+        elif tag == "#EXT-X-MAP":
+            map_uri = value.partition('"')[2].rstrip('"')
+        elif tag == "#EXT-X-PROGRAM-DATE-TIME":
+            draft = replace(draft, wall_ms=_wall_ms(value))
+        elif tag == "#EXT-X-GAP":
+            draft = replace(draft, gap=True)
+        elif tag == "#EXTINF":
+            draft = replace(draft, duration=Fraction(value.rstrip(",")))
+        elif match := _PART_LINE.fullmatch(line):
+            part = PartEntry(match[2], Fraction(match[1]), bool(match[3]))
+            draft = replace(draft, parts=(*draft.parts, part))
+        elif line and not line.startswith("#"):
+            entries.append(replace(draft, uri=line, map_uri=map_uri))
+            draft = fresh = replace(fresh, msn=fresh.msn + 1)
+    if draft.parts:
+        entries.append(replace(draft, map_uri=map_uri))
+    return (int(slid_out[1]) if slid_out else 0), tuple(entries)
+
+
+def _wall_ms(text: str) -> int:
+    since = datetime.fromisoformat(text) - _EPOCH
+    return since // timedelta(milliseconds=1)

@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,9 +21,8 @@ from config import Settings
 from encoder.candidates import CANDIDATES
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
-from encoder.packager import PLAYLIST_NAME
 from encoder.plan import plan_stream
-from encoder.playlist import read_position
+from encoder.resume import Resume, take_over
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, LiveStream, Parts
 from logs import event
@@ -45,27 +43,6 @@ class StreamSpec:
     folder: str  # <media root>/live/<id>
     state: str  # file for the figures, read by the web processes
     encoder: str  # name of a candidate that has passed its trial
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Where a stream's numbers go on, so that a player never sees one of them twice."""
-
-    first_msn: int = 1  # 1, not 0: hls.js takes 0 for "no blocking"
-    discontinuity_sequence: int = 0
-
-
-def resume_after(folder: Path, renditions: Sequence[str]) -> Resume:
-    """Read what a crashed encoder process left: every number that it published is passed."""
-    try:
-        positions = [
-            read_position((folder / name / PLAYLIST_NAME).read_text("utf-8")) for name in renditions
-        ]
-    except (OSError, ValueError):
-        return Resume()  # nothing there, or nothing of ours
-    in_progress = 1 + max(position.last_msn for position in positions)
-    discontinuities = max(position.discontinuity_sequence for position in positions)
-    return Resume(in_progress + 1, discontinuities + 1)
 
 
 class Ending(Enum):
@@ -101,8 +78,8 @@ class StreamProcess:
         intake = Intake(Path(self._spec.socket), self._plan.media)
         renditions = (*(rung.name for rung in self._plan.rungs), AUDIO)
         try:
-            resume = resume_after(store.folder, renditions)
             store.open(renditions)
+            resume = take_over(store, renditions, self._plan.timing.segment_seconds)
             intake.start()
             await self._first_unit(intake)
             await self._play(LiveStream(self._parts(intake, store, resume)), store)
@@ -167,8 +144,7 @@ class StreamProcess:
             candidate=next(c for c in CANDIDATES if c.name == self._spec.encoder),
             intake=intake,
             store=store,
-            first_msn=resume.first_msn,
-            discontinuity_sequence=resume.discontinuity_sequence,
+            resume=resume,
         )
 
 

@@ -93,6 +93,11 @@ class StreamStore:
             raise StoreUnwritable.of(self.folder / name, error) from error
         self._sizes.pop(name, None)
 
+    def adopt(self, name: str) -> None:
+        """A file of a crashed process is in use again: it counts as published by us."""
+        if name in self._leftovers:
+            self._sizes[name] = self._leftovers.pop(name)
+
     def remove_leftovers(self) -> None:
         """Delete what a crashed process published and nobody replaced."""
         leftovers, self._leftovers = self._leftovers, {}

@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from config import Settings
@@ -22,9 +22,18 @@ from encoder.ffmpeg import Ffmpeg
 from encoder.fragments import FragmentReader, Init
 from encoder.intake import Intake
 from encoder.ladder import Rung
-from encoder.packager import PLAYLIST_NAME, Calendar, Era, Layout, Rendition, publish_text
+from encoder.packager import (
+    PLAYLIST_NAME,
+    Calendar,
+    Era,
+    Layout,
+    Past,
+    Rendition,
+    publish_text,
+)
 from encoder.plan import StreamPlan
 from encoder.playlist import AudioMedia, Variant, render_multivariant
+from encoder.resume import Resume
 from encoder.store import StreamStore
 from encoder.timing import AAC_FRAME_SAMPLES, Timing
 from logs import event
@@ -59,8 +68,7 @@ class Parts:
     candidate: Candidate
     intake: Intake
     store: StreamStore
-    first_msn: int = 1
-    discontinuity_sequence: int = 0
+    resume: Resume = field(default_factory=Resume)
 
 
 class LiveStream:
@@ -74,14 +82,21 @@ class LiveStream:
         self._parts = parts
         self._media = parts.intake.media
         self._timing = timing = parts.plan.timing
-        epoch = time.monotonic_ns() - timing.segment_frames * NANOSECONDS // self._media.fps
+        resume = parts.resume
+        # A stream that is taken over has segments already: it goes on from now.
+        backlog = 0 if resume.past else timing.segment_frames
+        epoch = time.monotonic_ns() - backlog * NANOSECONDS // self._media.fps
         # Part of every URI: no run ever publishes other bytes under an old name.
         self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
-        self._calendar = Calendar(Era(parts.first_msn, _wall_ms(epoch), self._run_name))
-        layout = Layout(timing, parts.settings.window_segments, parts.discontinuity_sequence)
-        shared = (layout, self._calendar, parts.store)
-        self._videos = [Rendition(r.name, timing.video, *shared) for r in parts.plan.rungs]
-        self._audio = Rendition(AUDIO, timing.audio, *shared)
+        era = Era(resume.first_msn, _wall_ms(epoch), self._run_name)
+        self._calendar = Calendar(era, resumed=bool(resume.past))
+        shared = (Layout(timing, parts.settings.window_segments), self._calendar, parts.store)
+        past = resume.past
+        self._videos = [
+            Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()))
+            for rung in parts.plan.rungs
+        ]
+        self._audio = Rendition(AUDIO, timing.audio, *shared, past.get(AUDIO, Past()))
         self._renditions = [*self._videos, self._audio]
         for rendition in self._renditions:
             rendition.peers = [peer for peer in self._renditions if peer is not rendition]
@@ -277,7 +292,9 @@ class LiveStream:
             rendition.set_init(init.data, init.track, self._run_name)
 
     def _after_media(self) -> None:
-        if self._state == "starting" and all(r.complete_segments for r in self._renditions):
+        if self._state == "starting" and all(
+            rendition.complete_segments and rendition.track for rendition in self._renditions
+        ):
             text = multivariant(self._parts, self._videos, self._audio)
             publish_text(self._parts.store, MULTIVARIANT_NAME, text)
             self._state = "live"

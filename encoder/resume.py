@@ -1,0 +1,92 @@
+"""An encoder process that takes over from one that died: viewers see one stream that paused.
+
+What was listed stays listed. The segment that was in progress is closed with the parts that were
+published of it; where a rendition is a segment behind the others, an EXT-X-GAP stands for what
+never came (19). The new process goes on behind an EXT-X-DISCONTINUITY (16) with the next msn.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from encoder.packager import PLAYLIST_NAME, Past
+from encoder.playlist import SegmentEntry, read_segments
+from encoder.store import StreamStore
+from logs import event
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a stream goes on. The default is a new stream."""
+
+    first_msn: int = 1  # 1, not 0: hls.js takes 0 for "no blocking"
+    past: Mapping[str, Past] = field(default_factory=dict)  # by rendition
+
+
+def take_over(store: StreamStore, renditions: Sequence[str], segment_seconds: Fraction) -> Resume:
+    """Read what a dead process left in an opened store, and make it ours.
+
+    Args:
+        store: of the stream.
+        renditions: names of all of them; where one is missing the stream begins anew.
+        segment_seconds: length of a segment, for those that never came.
+    """
+    try:
+        left = {
+            name: read_segments((store.folder / name / PLAYLIST_NAME).read_text("utf-8"))
+            for name in renditions
+        }
+    except (OSError, ValueError):
+        return Resume()  # nothing there, or nothing of ours
+    if not all(segments for _, segments in left.values()):
+        return Resume()
+    first_msn = 1 + max(segments[-1].msn for _, segments in left.values())
+    past = {}
+    for name, (discontinuities, segments) in left.items():
+        whole = [_closed(store, name, segment) for segment in segments]
+        while whole[-1].msn + 1 < first_msn:
+            whole.append(_gap_after(whole[-1], segment_seconds))
+        past[name] = Past(tuple(whole), discontinuities)
+        _adopt(store, name, whole)
+    event(log, "stream_resumed", level=logging.WARNING, msn=first_msn, folder=store.folder)
+    return Resume(first_msn, past)
+
+
+def _closed(store: StreamStore, name: str, segment: SegmentEntry) -> SegmentEntry:
+    """A segment as it is listed from now on: whole, without parts."""
+    if segment.uri:
+        return replace(segment, parts=())
+    uri = segment.parts[0].uri.rpartition(".0.")[0] + ".m4s"
+    closed = replace(
+        segment, uri=uri, duration=sum((p.duration for p in segment.parts), Fraction()), parts=()
+    )
+    try:
+        media = b"".join((store.folder / name / part.uri).read_bytes() for part in segment.parts)
+    except OSError:
+        return replace(closed, gap=True)
+    store.publish(f"{name}/{uri}", media)
+    return closed
+
+
+def _gap_after(previous: SegmentEntry, segment_seconds: Fraction) -> SegmentEntry:
+    msn = previous.msn + 1
+    return replace(
+        previous,
+        msn=msn,
+        uri=f"{previous.uri.rpartition('-')[0]}-{msn}.m4s",
+        duration=segment_seconds,
+        wall_ms=previous.wall_ms + round(previous.duration * 1000),
+        discontinuity=False,
+        gap=True,
+    )
+
+
+def _adopt(store: StreamStore, name: str, segments: Sequence[SegmentEntry]) -> None:
+    for segment in segments:
+        store.adopt(f"{name}/{segment.uri}")
+        store.adopt(f"{name}/{segment.map_uri}")

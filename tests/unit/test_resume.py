@@ -1,0 +1,125 @@
+"""Taking over the folder of an encoder process that died."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from encoder.packager import Past
+from encoder.playlist import (
+    MediaPlaylist,
+    PartEntry,
+    SegmentEntry,
+    ServerControl,
+    read_segments,
+    render_media_playlist,
+)
+from encoder.resume import Resume, take_over
+from encoder.store import StreamStore
+
+CONTROL = ServerControl(2, 6, Fraction(1, 5), Fraction(3, 5), 12)
+BOTH = ("v0", "a0")
+
+
+def entry(msn: int, *, discontinuity: bool = False, gap: bool = False) -> SegmentEntry:
+    parts = tuple(PartEntry(f"ab-{msn}.{i}.m4s", Fraction(1, 5), i == 0) for i in range(10))
+    wall = 1_790_000_000_000 + msn * 2000
+    uri, start = f"ab-{msn}.m4s", "ab-init.mp4"
+    return SegmentEntry(msn, uri, Fraction(2), start, wall, discontinuity, parts, gap)
+
+
+def in_progress(msn: int, parts: int) -> SegmentEntry:
+    whole = entry(msn)
+    return replace(whole, uri="", duration=Fraction(), parts=whole.parts[:parts])
+
+
+def leave(folder: Path, name: str, last: int, parts: int) -> None:
+    """A rendition with segments 5 to ``last`` and some parts of the next."""
+    segments = tuple(entry(msn) for msn in range(5, last + 1))
+    current = in_progress(last + 1, parts) if parts else None
+    playlist = MediaPlaylist(CONTROL, segments, current, hint_uri="ab-9.9.m4s")
+    (folder / name).mkdir(parents=True)
+    (folder / name / "media.m3u8").write_text(render_media_playlist(playlist))
+    (folder / name / "ab-init.mp4").write_bytes(b"init")
+    for segment in (*segments, *([current] if current else [])):
+        for part in segment.parts:
+            (folder / name / part.uri).write_bytes(f"<{part.uri}>".encode())
+        if segment.uri:
+            (folder / name / segment.uri).write_bytes(b"whole")
+
+
+def taken(folder: Path) -> tuple[StreamStore, Resume]:
+    store = StreamStore(folder, 10**6)
+    store.open(BOTH)
+    return store, take_over(store, BOTH, Fraction(2))
+
+
+def test_a_new_stream_begins_at_one(tmp_path: Path) -> None:
+    assert taken(tmp_path)[1] == Resume(1, {})
+
+
+def test_what_was_listed_stays_and_the_open_segment_is_closed(tmp_path: Path) -> None:
+    leave(tmp_path, "v0", 7, 3)
+    leave(tmp_path, "a0", 7, 2)
+    store, resume = taken(tmp_path)
+    assert resume.first_msn == 9
+    assert [s.msn for s in resume.past["v0"].segments] == [5, 6, 7, 8]
+    closed = resume.past["v0"].segments[-1]
+    assert (closed.uri, closed.duration, closed.gap) == ("ab-8.m4s", Fraction(3, 5), False)
+    assert (tmp_path / "v0/ab-8.m4s").read_bytes() == b"<ab-8.0.m4s><ab-8.1.m4s><ab-8.2.m4s>"
+    store.remove_leftovers()
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.m*") if p.is_file()}
+    listed = {f"{name}/ab-{msn}.m4s" for name in BOTH for msn in (5, 6, 7, 8)}
+    assert left == listed | {"v0/ab-init.mp4", "a0/ab-init.mp4"}  # 31
+
+
+def test_19_a_rendition_that_was_behind_gets_a_gap(tmp_path: Path) -> None:
+    leave(tmp_path, "v0", 7, 9)
+    leave(tmp_path, "a0", 8, 1)
+    _store, resume = taken(tmp_path)
+    assert resume.first_msn == 10
+    assert [(s.msn, s.gap) for s in resume.past["v0"].segments[-2:]] == [(8, False), (9, True)]
+    assert [(s.msn, s.gap) for s in resume.past["a0"].segments[-2:]] == [(8, False), (9, False)]
+
+
+def test_19_parts_that_are_gone_make_a_gap(tmp_path: Path) -> None:
+    leave(tmp_path, "v0", 7, 3)
+    leave(tmp_path, "a0", 7, 3)
+    (tmp_path / "v0/ab-8.1.m4s").unlink()
+    _store, resume = taken(tmp_path)
+    assert resume.past["v0"].segments[-1].gap
+
+
+def test_a_foreign_or_half_playlist_begins_anew(tmp_path: Path) -> None:
+    leave(tmp_path, "v0", 7, 3)
+    leave(tmp_path, "a0", 7, 3)
+    (tmp_path / "a0/media.m3u8").write_text("#EXTM3U\n")
+    assert taken(tmp_path)[1] == Resume(1, {})
+    assert Resume().past.get("v0", Past()) == Past()
+
+
+@given(
+    st.integers(1, 9),
+    st.integers(0, 9),
+    st.sets(st.integers(5, 13)),
+    st.sets(st.integers(5, 13)),
+    st.integers(0, 3),
+)
+def test_reading_gives_back_what_was_rendered(
+    count: int, open_parts: int, breaks: set[int], gaps: set[int], slid_out: int
+) -> None:
+    segments = tuple(
+        entry(msn, discontinuity=msn in breaks, gap=msn in gaps) for msn in range(5, 5 + count)
+    )
+    current = in_progress(5 + count, open_parts) if open_parts else None
+    playlist = MediaPlaylist(CONTROL, segments, current, slid_out, hint_uri="x")
+    found, entries = read_segments(render_media_playlist(playlist))
+    expected = (*segments, *([current] if current else []))
+    assert found == slid_out
+    assert [replace(e, parts=()) for e in entries] == [replace(e, parts=()) for e in expected]
+    if current:
+        assert entries[-1].parts == current.parts
