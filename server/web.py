@@ -28,13 +28,13 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 import config
 import logs
-from config import Settings
+from config import ConfigError, Settings
 from server.accepting import Acceptor, Tally
 from server.app import MAX_BODY_BYTES, create_app
 from server.asgi import Wsgi
 from server.coalescer import Coalescer
 from server.specs import WebSpec
-from server.tls import gunicorn_tls
+from server.tls import check_certificate, gunicorn_tls
 from server.tokens import Guarded
 
 # Requests that are still held then are cut: the clients ask the next process again.
@@ -45,6 +45,8 @@ MOST_DESCRIPTORS = 65_536
 TLS_HANDSHAKE_SECONDS, TLS_SHUTDOWN_SECONDS = 10.0, 2.0
 # Of the worker processes that are forked from this one.
 TALLY = Tally()
+
+log = logging.getLogger(__name__)
 
 
 class _Gunicorn(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # untyped
@@ -168,6 +170,11 @@ def main() -> int:
     logs.configure(settings.log_format)
     spec = WebSpec(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_lifeline, name="lifeline", daemon=True).start()
+    try:
+        check_certificate(settings)
+    except ConfigError as error:  # it was good when the service started: the next try may succeed
+        logs.event(log, "certificate_unusable", level=logging.ERROR, reason=str(error))
+        return 1
     _allow_many_connections()
     logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
     flask = create_app(settings, Path(spec.media_root))

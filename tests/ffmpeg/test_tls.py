@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -257,6 +258,28 @@ def test_files_that_cannot_be_used_are_refused_before_anything_starts(
         assert ended.stderr.count("\n") == 1, ended.stderr
         assert all(word in ended.stderr for word in [*words, "docs/tls.md"]), ended.stderr
         assert not media_root.exists()
+
+
+def test_a_key_that_is_lost_later_never_means_plain_http(tmp_path: Path, media_root: Path) -> None:
+    pair = make_pair(tmp_path)
+    with Service(media_root, (*SMALL, *pair.flags), authority=pair.authority) as service:
+        kept = pair.key.read_bytes()
+        pair.key.unlink()
+        os.kill(service.find("server.web"), signal.SIGTERM)
+        await_line(service, "certificate_unusable")
+        with pytest.raises(requests.RequestException):
+            requests.get(service.url.replace("https", "http"), timeout=0.5)
+        pair.key.write_bytes(kept)
+        url = f"{service.url}/{PLAYLIST}"
+        assert requests.get(url, verify=str(pair.authority), timeout=LONGEST).ok
+        assert not [line for line in service.log if "Traceback" in line]
+
+
+def await_line(service: Service, word: str) -> None:
+    deadline = time.monotonic() + LONGEST
+    while not any(word in line for line in list(service.log)):
+        assert time.monotonic() < deadline, list(service.log)
+        time.sleep(0.02)
 
 
 # --- tokens --------------------------------------------------------------------------------------
