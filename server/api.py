@@ -23,9 +23,12 @@ from encoder.timing import Timing
 from server.control import send
 from server.errors import SupervisorAway
 from server.problems import problem
+from server.tokens import token_path
 
 # A live stream's newest part is younger than so many part targets.
 FRESH_PARTS = 3
+# A link to a stream with tokens is valid for a day; `lipstream token` makes others.
+LINK_SECONDS = 24 * 3600
 
 
 def blueprint(settings: Settings, timing: Timing, media_root: Path) -> Blueprint:
@@ -142,8 +145,15 @@ class _Control:
                 continue  # it ended just now
         return found
 
+    def _path(self, stream: str) -> str:
+        """Where to play; a link that expires where viewers need one."""
+        key = self._settings.viewer_key
+        if not key:
+            return f"/live/{stream}/{MULTIVARIANT_NAME}"
+        return token_path(key, stream, int(time.time()) + LINK_SECONDS)
+
     def _shown(self, figures: dict[str, Any]) -> dict[str, Any]:
-        playback = {"hls": f"/live/{figures['id']}/{MULTIVARIANT_NAME}"}
+        playback = {"hls": self._path(figures["id"])}
         age = self._live_edge_age(figures["id"])
         return figures | {"live_edge_age_seconds": age, "playback": playback}
 

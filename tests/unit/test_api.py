@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def test_streams_tell_where_to_play(tmp_path: Path) -> None:
     listed = client(tmp_path).get("/api/streams").get_json()["streams"]
     assert [s["id"] for s in listed] == ["demo"]
     assert listed[0]["playback"] == {"hls": "/live/demo/index.m3u8"}
+
+
+def test_a_stream_with_tokens_is_linked_with_one(tmp_path: Path) -> None:
+    client(tmp_path)
+    app = create_app(Settings(viewer_key="k" * 16), tmp_path)
+    path = app.test_client().get("/api/streams/demo").get_json()["playback"]["hls"]
+    assert re.fullmatch(r"/live/demo/t/[\w-]{28}/index\.m3u8", path)
 
 
 def test_one_stream_and_an_unknown_one(tmp_path: Path) -> None:

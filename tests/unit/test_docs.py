@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+import config
+from encoder.plan import plan_stream
 from tools import configuration
 
 
@@ -9,3 +13,16 @@ def test_the_configuration_page_is_what_the_fields_say() -> None:
     assert configuration.PAGE.read_text("utf-8") == configuration.page(), (
         "run python -m tools.configuration"
     )
+
+
+def test_the_bounds_in_the_media_page_are_what_the_arithmetic_gives() -> None:
+    page = (configuration.PAGE.parent / "media.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| ([\d.]+) MB \|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for settings, megabytes in rows:
+        given = re.search(r"`(\w+) = (\w+)`", settings)
+        flags = (
+            {} if given is None else {given[1]: int(given[2]) if given[2].isdigit() else given[2]}
+        )
+        bound = plan_stream(config.load(environ={}, flags=flags)).bound_bytes
+        assert f"{bound / 1e6:.1f}" == megabytes, settings
