@@ -13,7 +13,6 @@ from client.probes.site import Site
 from client.report import as_json, gather, table
 from client.verdicts import Finding, run_all
 
-DEFAULT_SECONDS = 20.0
 _BROKEN = 1
 
 

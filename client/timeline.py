@@ -48,7 +48,6 @@ class Known:
     parts: list[Part] = field(default_factory=list)
     part_seen_at: list[float] = field(default_factory=list)
     complete_at: float | None = None  # None: it was never seen complete
-    first_at: float = 0.0
     last_at: float = 0.0  # when it was listed last
     parts_last_at: float = 0.0  # when its parts were
     was_followed: bool = False  # it appeared while we watched: its times mean something
@@ -112,7 +111,7 @@ def _take(
         wall = segment.wall if segment.wall is not None else wall
         known = timeline.known.get(segment.msn)
         if known is None:
-            known = Known(segment.msn, first_at=at, was_followed=not is_first)
+            known = Known(segment.msn, was_followed=not is_first)
             timeline.known[segment.msn] = known
             _fill(known, segment, number, wall)
         yield from _compare(known, segment, number)

@@ -162,6 +162,7 @@ class LiveStream:
             "units_dropped": self._parts.intake.dropped,
             "units_skipped": self._feeder.clock.skipped,
             "overloaded": self._feeder.overloaded,
+            "overloads": self._feeder.counters.overloads,
             "encoder_restarts": self._restarts,
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,

@@ -56,15 +56,6 @@ class UnknownSource(InferenceError):
         self.source = source
 
 
-class SourceFailed(InferenceError):
-    """A source that stopped giving frames; ``source`` and ``reason`` say which and why."""
-
-    def __init__(self, source: str, reason: str) -> None:
-        super().__init__(f"{_one_line(source)}: {_one_line(reason)}")
-        self.source = source
-        self.reason = reason
-
-
 def _one_line(text: str) -> str:
     """Names come from strangers: a line break or an escape must not forge a log line."""
     return "".join(c if c.isprintable() else "?" for c in text)
