@@ -42,7 +42,10 @@ def test_network_lost_and_found(chromium: Chrome, service: str) -> None:
         assert _state(chromium) == "stalled"
     until("live again", lambda: _state(chromium) == "live", 10)
     assert chromium.execute_script(MARKED)
-    until("near the edge again", lambda: (diagnostics(chromium)["latencySeconds"] or 99) < 4, 10)
+    try:
+        until("near the edge", lambda: (diagnostics(chromium)["latencySeconds"] or 99) < 4, 10)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; {diagnostics(chromium)}") from error
 
 
 def test_service_restarted(chromium: Chrome, media_root: Path) -> None:
