@@ -37,17 +37,6 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A viewer with half a second in the buffer is interrupted whenever the machine stands still.
-
-    That is no fault of ours on a shared machine, so what a browser judges in real time is looked at
-    once more if it fails; the report counts it as a rerun. What fails twice has failed.
-    """
-    for item in items:
-        if {"chromium", "webkit"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.flaky(reruns=1))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def] # pytest's own
     """Where skips are forbidden a skipped test has failed: nobody looked at what it checks."""
