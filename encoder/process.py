@@ -19,12 +19,14 @@ from typing import Any
 
 from config import Settings
 from encoder.candidates import CANDIDATES
+from encoder.chronicle import Chronicle
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
 from encoder.plan import plan_stream
 from encoder.resume import Resume, take_over
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, LiveStream, Parts
+from journal import SUFFIX, Journal
 from logs import event
 
 STATE_SECONDS = 0.5
@@ -62,6 +64,7 @@ class StreamProcess:
         self._plan = plan_stream(settings)
         self._stop = asyncio.Event()
         self._ending = Ending.RESTART
+        self._chronicle = Chronicle(Journal(Path(spec.state).with_suffix(SUFFIX)))
 
     def stop(self, ending: Ending) -> None:
         """End the stream; the last word counts."""
@@ -139,7 +142,9 @@ class StreamProcess:
             "segment_seconds": float(timing.segment_seconds),
         }
         while True:
-            write_json(Path(self._spec.state), still | stream.figures() | {"at": time.time()})
+            figures = stream.figures()
+            write_json(Path(self._spec.state), still | figures | {"at": time.time()})
+            self._chronicle.figures(figures)
             await asyncio.sleep(STATE_SECONDS)
 
     def _parts(self, intake: Intake, store: StreamStore, resume: Resume) -> Parts:
@@ -151,6 +156,7 @@ class StreamProcess:
             intake=intake,
             store=store,
             resume=resume,
+            on_moment=self._chronicle.moment,
         )
 
 

@@ -69,6 +69,7 @@ class Parts:
     intake: Intake
     store: StreamStore
     resume: Resume = field(default_factory=Resume)
+    on_moment: Callable[[int, dict[str, Any]], None] = lambda _mark, _moment: None
 
 
 class LiveStream:
@@ -121,6 +122,7 @@ class LiveStream:
             EncoderError: the stream cannot go on.
         """
         self._parts.intake.on_unit = self._pump
+        self._parts.intake.on_mark = self._tell_mark
         try:
             await self._start_child()
             await self._finished.wait()
@@ -167,6 +169,22 @@ class LiveStream:
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,
         }
+
+    def moment(self, unit: int) -> dict[str, Any]:
+        """Where a unit stands for who plays the stream: segment, part, wall clock of its date."""
+        video = self._timing.video
+        index = unit // self._timing.segment_frames
+        msn = self._parts.resume.first_msn + index
+        in_segment = unit - video.segment_start(index)
+        return {
+            "media_seconds": round(unit / self._media.fps, 3),
+            "msn": msn,
+            "part": in_segment // video.part_frames,
+            "date_ms": self._calendar.at(msn).anchor_ms + unit * 1000 // self._media.fps,
+        }
+
+    def _tell_mark(self, mark: int, unit: int) -> None:
+        self._parts.on_moment(mark, self.moment(unit))
 
     # --- the child -------------------------------------------------------------------------------
 

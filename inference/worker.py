@@ -19,7 +19,11 @@ import logs
 import rawmedia
 from inference import lifeline
 from inference.errors import InferenceError
-from inference.source import Source, make_source
+from inference.presenter import Presenter
+from inference.source import CAMERA_PREFIX, Source, make_source
+from inference.speech_socket import SpeechSocket
+from inference.utterances import Utterances
+from journal import SUFFIX, Journal
 from logs import event
 from rawmedia import MediaFormat
 
@@ -56,6 +60,21 @@ class Job:
             wanted = '{"socket": PATH, "id": NAME}'
             raise BadJob(f"standard input is {line[:80]!r}: give one line {wanted}") from error
 
+    @property
+    def speech_socket(self) -> Path:
+        """Where web processes say what shall be said."""
+        return self.socket.with_suffix(rawmedia.SPEECH_SOCKET)
+
+    @property
+    def speech_folder(self) -> Path:
+        """Where what waits to be said is kept."""
+        return self.socket.with_suffix(rawmedia.SPEECH_FOLDER)
+
+    @property
+    def journal(self) -> Journal:
+        """Of the stream's events."""
+        return Journal(self.socket.with_suffix(SUFFIX))
+
 
 def main() -> int:
     """Run until the parent is gone or SIGTERM comes; the value is the exit status."""
@@ -69,7 +88,9 @@ def main() -> int:
         job = Job.parse(line)
         lifeline.end_with(sys.stdin.fileno())
         _keep_to_one_core()
-        source = make_source(settings, media)
+        utterances = _utterances(settings, media, job)
+        source = make_source(settings, media, utterances=utterances)
+        SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds).start()
         event(log, "source_ready", stream=job.id)
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
         sys.stderr.write(f"lipstream: {error}\n")
@@ -81,6 +102,13 @@ def main() -> int:
         return 1
     finally:
         source.close()
+
+
+def _utterances(settings: config.Settings, media: MediaFormat, job: Job) -> Utterances | None:
+    """None for a source that has a sound of its own."""
+    if settings.source.startswith(CAMERA_PREFIX):
+        return None
+    return Utterances(media, job.speech_folder, settings.speech_queue_seconds, job.journal)
 
 
 def _keep_to_one_core() -> None:
@@ -116,8 +144,11 @@ def _serve_once(source: Source, job: Job, media: MediaFormat) -> int:
         with rawmedia.connect(job.socket, media) as producer:
             event(log, "encoder_connected", stream=job.id)
             while True:
+                producer.wait()
+                if isinstance(source, Presenter) and source.must_stop:
+                    source.go_back(producer.recall())
                 with producer.unit() as (frame, samples):
-                    source.render(frame, samples)
+                    producer.mark(source.render(frame, samples))
                 sent += 1
     except rawmedia.Disconnected as error:
         event(

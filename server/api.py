@@ -42,7 +42,7 @@ def blueprint(settings: Settings, media_root: Path) -> Blueprint:
     """
     routes = Blueprint("api", __name__)
     control = _Control(settings, media_root)
-    routes.before_request(control.authorise)
+    routes.before_app_request(control.authorise)
     for method, rule, view in (
         ("GET", "/api/streams", control.streams),
         ("POST", "/api/streams", control.start),

@@ -23,6 +23,7 @@ from werkzeug.http import parse_accept_header
 from server.asgi import (
     BUSY,
     FAILED,
+    TOO_SLOW,
     Answer,
     Busy,
     Environ,
@@ -48,6 +49,9 @@ _MSN, _PART, _SKIP = "_HLS_msn", "_HLS_part", "_HLS_skip"
 _SKIPS = ("YES", "v2")
 _PLAYLIST = ".m3u8"
 _PATH = re.compile(r"/live(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+# Where a body may be long; so many are received at once, for each has a file.
+_LONG_BODY = re.compile(r"/api/streams/[^/]+/speech")
+LONG_BODIES_AT_ONCE, LONG_BODY_SECONDS = 8, 120.0
 _NOTED = frozenset((b"authorization", b"accept-encoding"))
 
 _RETRY = (b"retry-after", b"1")
@@ -83,6 +87,7 @@ class Coalescer:
         wsgi: answers everything.
         threads: distinct requests held at once; more of them are answered 503 at once.
         body_bytes: longest request body that ``wsgi`` accepts.
+        long_body_bytes: the same for speech.
         viewer_key: what below ``/live/`` needs a token signed with it; empty: nothing does.
         kept_bytes: bound of the kept answers.
         clock: seconds, rising.
@@ -94,6 +99,7 @@ class Coalescer:
         *,
         threads: int,
         body_bytes: int,
+        long_body_bytes: int = 0,
         viewer_key: str = "",
         kept_bytes: int = KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
@@ -105,6 +111,8 @@ class Coalescer:
         # Tokens of what is passed on are checked where the application's own path is known.
         passed_on: Wsgi = Guarded(wsgi, viewer_key) if viewer_key else wsgi
         self._bridge = Bridge(passed_on, body_bytes)
+        self._long_bridge = Bridge(passed_on, long_body_bytes)
+        self._long_bodies = 0
         self._in_flight: dict[Target, _Call] = {}
         self._closing = False
         # One kind of request cannot take the threads of another. A reload may be held, and there
@@ -142,6 +150,9 @@ class Coalescer:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST" and _LONG_BODY.fullmatch(scope["path"]):
+            await self._long_body(scope, receive, send)
+            return
         if scope["method"] != "GET" or SHARED not in scope["path"]:
             await self._bridge.respond(self._other, scope, receive, send)
             return
@@ -158,6 +169,19 @@ class Coalescer:
         if conditional:
             answer = fitted(answer, scope["headers"])
         await answer.send_to(send)
+
+    async def _long_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._long_bodies >= LONG_BODIES_AT_ONCE:
+            await BUSY.send_to(send)
+            return
+        self._long_bodies += 1
+        try:
+            async with asyncio.timeout(LONG_BODY_SECONDS):
+                await self._long_bridge.respond(self._other, scope, receive, send)
+        except TimeoutError:
+            await TOO_SLOW.send_to(send)
+        finally:
+            self._long_bodies -= 1
 
     def _admitted(self, path: str) -> str:
         key = self._viewer_key

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 import logs
-from config import INGEST, ConfigError, Settings
+from config import INGEST, SILENT, ConfigError, Settings
 from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import MediaRoot, choose
 from encoder.plan import plan_stream
@@ -36,7 +36,8 @@ def serve(settings: Settings) -> None:
     plan = plan_stream(settings)
     media = plan.media
     check_source(settings, media)
-    if settings.image or settings.audio:  # a user's own files: read them before anything starts
+    # A user's own files: read them before anything starts.
+    if settings.image or settings.audio not in ("", SILENT):
         make_source(settings, media).close()
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     with _listen(settings) as listener:

@@ -34,6 +34,7 @@ from server.app import MAX_BODY_BYTES, create_app
 from server.asgi import Wsgi
 from server.coalescer import Coalescer
 from server.specs import WebSpec
+from server.speech_intake import FORM_BYTES
 from server.tls import check_certificate, gunicorn_tls
 from server.tokens import Guarded
 
@@ -189,7 +190,13 @@ def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
     if settings.web_worker == "gthread":
         return Guarded(wsgi, key) if key else wsgi
     threads = settings.web_threads
-    return Coalescer(wsgi, threads=threads, body_bytes=MAX_BODY_BYTES, viewer_key=key)
+    return Coalescer(
+        wsgi,
+        threads=threads,
+        body_bytes=MAX_BODY_BYTES,
+        long_body_bytes=settings.max_speech_bytes + FORM_BYTES,
+        viewer_key=key,
+    )
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

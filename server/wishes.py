@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, fields, replace
 from typing import Any
 
 import config
-from config import INGEST, ConfigError, Settings
+from config import INGEST, SILENT, ConfigError, Settings
 from server.tokens import STREAM_ID
 
 SOURCES = ("avatar", "camera", INGEST)
@@ -50,7 +50,7 @@ def read_wish(body: object, resolve: Resolve) -> Wish:
     if not isinstance(body, dict):
         raise ConfigError('the body must be a JSON object, such as {} or {"id": "my-stream"}')
     known = {item.name: item for item in fields(Settings) if item.metadata["per_stream"]}
-    changes = {"source": "avatar", "image": "", "audio": ""}
+    changes = {"source": "avatar", "image": "", "audio": SILENT}  # it waits to be spoken to
     for key, value in body.items():
         if key in known:
             changes[key] = _value(known[key], value)

@@ -15,6 +15,7 @@ import pytest
 from encoder.intake import SLOTS, Intake
 from rawmedia import (
     MAX_HELLO_BYTES,
+    PROTOCOL,
     MediaFormat,
     Producer,
     Refused,
@@ -23,7 +24,7 @@ from rawmedia import (
 )
 
 MEDIA = MediaFormat(32, 16, 25)
-HELLO = encode_line({"lipstream": 1} | asdict(MEDIA))
+HELLO = encode_line({"lipstream": PROTOCOL} | asdict(MEDIA))
 SECONDS = 5.0
 
 Scenario = Callable[[Intake, Path], Awaitable[None]]
@@ -191,8 +192,8 @@ def test_what_was_sent_before_a_hang_up_is_still_shown(tmp_path: Path) -> None:
         ([b"GET / HTTP/1.1\r\n"], b"not one line of JSON"),
         ([b"[]\n"], b"not one line of JSON"),
         ([b"[" * 4000 + b"\n"], b"not one line of JSON"),
-        ([b'{"lipstream":2}\n'], b"protocol 2: this side speaks 1"),
-        ([b'{"lipstream":1,"width":320,"height":181,"fps":25}\n'], b"height is 181"),
+        ([b'{"lipstream":1}\n'], b"protocol 1: this side speaks 2"),
+        ([b'{"lipstream":2,"width":320,"height":181,"fps":25}\n'], b"height is 181"),
         ([b"x" * MAX_HELLO_BYTES, b"x"], b"the greeting exceeds 4096 bytes"),
         ([b"x" * 3000, b"x" * 3000], b"the greeting exceeds 4096 bytes"),
     ],

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from rawmedia import (
     MAX_HELLO_BYTES,
+    PROTOCOL,
     Disconnected,
     FormatError,
     Frame,
@@ -42,7 +43,7 @@ MEDIA = MediaFormat(32, 16, 25)
 )
 def test_a_format_survives_its_wire_form(width: int, height: int, fps: int, channels: int) -> None:
     media = MediaFormat(width, height, fps, 48_000, channels)
-    assert parse_hello(encode_line({"lipstream": 1} | asdict(media))) == media
+    assert parse_hello(encode_line({"lipstream": PROTOCOL} | asdict(media))) == media
     assert media.samples_per_unit * fps == 48_000
     assert media.slot_bytes >= media.frame_bytes + media.samples_bytes
     assert media.slot_bytes % os.sysconf("SC_PAGESIZE") == 0
@@ -78,11 +79,12 @@ GREETINGS = (
     b'"lipstream"\n',
     b"{}\n",
     b'{"lipstream":2,"width":320}\n',
-    b'{"lipstream":1}\n',
-    b'{"lipstream":1,"width":320,"height":180,"fps":25,"colour":"green"}\n',
-    b'{"lipstream":1,"width":[],"height":180,"fps":25}\n',
+    b'{"lipstream":1,"width":320,"height":180,"fps":25}\n',
+    b'{"lipstream":2}\n',
+    b'{"lipstream":2,"width":320,"height":180,"fps":25,"colour":"green"}\n',
+    b'{"lipstream":2,"width":[],"height":180,"fps":25}\n',
     b'{"lipstream":' + b"[" * 4000 + b"\n",
-    b'{"lipstream":1,"width":' + b"9" * 4000 + b',"height":180,"fps":25}\n',
+    b'{"lipstream":2,"width":' + b"9" * 4000 + b',"height":180,"fps":25}\n',
 )
 
 
