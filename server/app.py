@@ -8,7 +8,7 @@ from flask import Flask, Response, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from config import Settings
-from server import api, hls, speech
+from server import api, events, hls, speech
 from server.problems import problem
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -33,6 +33,7 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg))
     app.register_blueprint(api.blueprint(settings, media_root))
     app.register_blueprint(speech.blueprint(settings, media_root))
+    app.register_blueprint(events.blueprint(settings, media_root))
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)
     app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -37,6 +38,7 @@ from server.asgi import (
     refusal,
 )
 from server.bridge import Bridge
+from server.events_asgi import EventStreams
 from server.kept import CONDITIONS, KeptAnswers, Target, fitted
 from server.tokens import Guarded, Refused, admitted, forbidden
 
@@ -49,6 +51,7 @@ _MSN, _PART, _SKIP = "_HLS_msn", "_HLS_part", "_HLS_skip"
 _SKIPS = ("YES", "v2")
 _PLAYLIST = ".m3u8"
 _PATH = re.compile(r"/live(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+_EVENTS = re.compile(r"/api/streams/[^/]+/events")
 # Where a body may be long; so many are received at once, for each has a file.
 _LONG_BODY = re.compile(r"/api/streams/[^/]+/speech")
 LONG_BODIES_AT_ONCE, LONG_BODY_SECONDS = 8, 120.0
@@ -88,6 +91,7 @@ class Coalescer:
         threads: distinct requests held at once; more of them are answered 503 at once.
         body_bytes: longest request body that ``wsgi`` accepts.
         long_body_bytes: the same for speech.
+        media_root: whose streams' events are followed; None: ``wsgi`` does that too.
         viewer_key: what below ``/live/`` needs a token signed with it; empty: nothing does.
         kept_bytes: bound of the kept answers.
         clock: seconds, rising.
@@ -100,6 +104,7 @@ class Coalescer:
         threads: int,
         body_bytes: int,
         long_body_bytes: int = 0,
+        media_root: Path | None = None,
         viewer_key: str = "",
         kept_bytes: int = KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
@@ -113,6 +118,7 @@ class Coalescer:
         self._bridge = Bridge(passed_on, body_bytes)
         self._long_bridge = Bridge(passed_on, long_body_bytes)
         self._long_bodies = 0
+        self._events = EventStreams(passed_on, media_root) if media_root else None
         self._in_flight: dict[Target, _Call] = {}
         self._closing = False
         # One kind of request cannot take the threads of another. A reload may be held, and there
@@ -139,6 +145,8 @@ class Coalescer:
         self._closing = True
         for under_way in self._in_flight.values():
             under_way.answer_all(GOODBYE)
+        if self._events:
+            self._events.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -150,6 +158,9 @@ class Coalescer:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET" and self._events and _EVENTS.fullmatch(scope["path"]):
+            await self._events.respond(self._other, scope, receive, send)
+            return
         if scope["method"] == "POST" and _LONG_BODY.fullmatch(scope["path"]):
             await self._long_body(scope, receive, send)
             return

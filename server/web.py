@@ -179,12 +179,12 @@ def main() -> int:
     _allow_many_connections()
     logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
     flask = create_app(settings, Path(spec.media_root))
-    load = partial(_application, flask.wsgi_app, settings)
+    load = partial(_application, flask.wsgi_app, settings, Path(spec.media_root))
     _Gunicorn(load, gunicorn_options(settings, spec)).run()
     return 0
 
 
-def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
+def _application(wsgi: Wsgi, settings: Settings, media_root: Path) -> Wsgi | Coalescer:
     """What a worker serves; called in each worker process."""
     key = settings.viewer_key
     if settings.web_worker == "gthread":
@@ -195,6 +195,7 @@ def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
         threads=threads,
         body_bytes=MAX_BODY_BYTES,
         long_body_bytes=settings.max_speech_bytes + FORM_BYTES,
+        media_root=media_root,
         viewer_key=key,
     )
 
