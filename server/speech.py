@@ -14,11 +14,14 @@ from server.listing import list_streams
 from server.problems import problem
 from server.speech_intake import Received, received
 from server.speech_link import SpeechLink
+from server.speech_voice import speak
 
 # How the worker names what it refuses.
 _STATUS = {"full": 429, "long": 413, "file": 422, "mute": 409}
 _OVER = ("ending", "ended", "failed")
 _INFERENCE = "inference"
+# Characters of a text that its event repeats.
+TOLD_TEXT = 200
 
 
 def blueprint(settings: Settings, media_root: Path) -> Blueprint:
@@ -74,10 +77,11 @@ class _Speech:
             return _later(problem(503, str(error)), 1)
 
     def _spoken(self, speech: Received) -> dict[str, Any]:
-        """Make a sound of a text."""
-        if speech.text:
-            raise SpeechRefused(415, "this service speaks no text; send a sound file")
-        return {}
+        """Make a sound of a text; what its event tells of it."""
+        if not speech.text:
+            return {}
+        speak(speech.text, speech.voice or self._settings.voice, speech.path)
+        return {"facts": {"text": speech.text[:TOLD_TEXT]}}
 
     def _answered(self, reply: dict[str, Any], status: int) -> Response:
         if reply.pop("ok", False):

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -33,9 +33,9 @@ _PARSER_BYTES = 4 * _PIECE_BYTES
 class Received:
     """Something to say: a sound file, or a text."""
 
-    path: Path
+    path: Path  # of the sound; where there is a text, its sound can be written there
     text: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
+    voice: str = ""
 
 
 @contextmanager
@@ -66,11 +66,11 @@ def _receive(asked: Request, path: Path, most_bytes: int) -> Received:
         raise _too_large(most_bytes)
     kind = asked.mimetype
     if kind == "application/json":
-        return Received(path, _text_in(asked.get_json(silent=True)))
+        return _text_in(path, asked.get_json(silent=True))
     if kind == "multipart/form-data":
         return _receive_form(asked, path, most_bytes)
     if kind == "application/x-www-form-urlencoded":
-        return Received(path, _text_in(asked.form))
+        return _text_in(path, asked.form)
     if not (kind.startswith("audio/") or kind in ("application/ogg", "application/octet-stream")):
         raise SpeechRefused(
             415,
@@ -104,7 +104,7 @@ def _receive_form(asked: Request, path: Path, most_bytes: int) -> Received:
         for sink in sinks:
             sink.close()
     if not sinks:
-        return Received(path, _text_in(form))
+        return _text_in(path, form)
     if FIELD not in files:
         found = next(iter(files))[:80]
         raise SpeechRefused(400, f"the form's file is called {found!r}; call it {FIELD!r}")
@@ -117,11 +117,11 @@ def _with_sound(path: Path) -> Received:
     return Received(path)
 
 
-def _text_in(body: Any) -> str:
-    text = body.get("text") if hasattr(body, "get") else None
-    if not isinstance(text, str) or not text.strip():
+def _text_in(path: Path, body: Any) -> Received:
+    text, voice = (body.get(key, "") if hasattr(body, "get") else "" for key in ("text", "voice"))
+    if not (isinstance(text, str) and isinstance(voice, str) and text.strip()):
         raise SpeechRefused(400, f"there is nothing to say: send {KINDS}, or a 'text'")
-    return text.strip()
+    return Received(path, text.strip(), voice)
 
 
 def _sweep(folder: Path) -> None:
