@@ -123,7 +123,7 @@ class Espeak:
         self._library.espeak_SetSynthCallback(callback)
         data = text.encode()
         arguments = (data, ctypes.c_size_t(len(data) + 1), 0, _AT_CHARACTER, 0, _UTF8, None, None)
-        if self._library.espeak_Synth(*arguments) != _OK or not pieces:
+        if self._library.espeak_Synth(*arguments) != _OK or not words:
             raise VoiceFailed("espeak-ng finds nothing to say in this text; write words")
         return Spoken(np.concatenate(pieces), self._rate_hz, tuple(words))
 

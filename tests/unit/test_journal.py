@@ -85,8 +85,8 @@ def test_writers_in_many_processes_lose_nothing(journal: Journal) -> None:
     events = journal.after(0)
     assert len(events) == 100
     assert [event.id for event in events] == sorted({event.id for event in events})
-    for writer in range(4):
-        told = [event.facts["number"] for event in events if event.facts["writer"] == writer]
+    for number in range(4):
+        told = [event.facts["number"] for event in events if event.facts["writer"] == number]
         assert told == list(range(25))
 
 
