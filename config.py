@@ -62,6 +62,32 @@ class Settings:
         "empty: whoever can connect can watch",
         secret=True,
     )
+    trusted_proxies: str = _setting(
+        "",
+        "addresses or networks of proxies whose X-Forwarded-For is believed, commas between",
+    )
+    api_requests_per_minute: int = _setting(
+        1200, "control API: requests of one address; a quarter of it at once", low=4, high=1_000_000
+    )
+    wrong_tokens_per_minute: int = _setting(
+        10, "control API: wrong tokens of one address, then none is looked at", low=1, high=10_000
+    )
+    uploads_per_minute: int = _setting(
+        30, "control API: uploads of one address", low=1, high=10_000
+    )
+    max_upload_bytes: int = _setting(
+        20_000_000, "largest file that can be uploaded", low=1_000, high=1_000_000_000
+    )
+    max_uploads: int = _setting(64, "uploads that are kept at once", low=1, high=10_000)
+    max_uploads_bytes: int = _setting(
+        256_000_000,
+        "room for all uploads together, as they are kept",
+        low=1_000_000,
+        high=100_000_000_000,
+    )
+    upload_seconds: int = _setting(
+        3600, "an upload that no stream was started with for so long goes", low=10, high=604_800
+    )
     tls_cert: str = _setting(
         "", "PEM file with the certificate and its chain: HTTPS with HTTP/2; empty: plain HTTP"
     )

@@ -9,7 +9,8 @@ from werkzeug.exceptions import HTTPException
 
 from config import Settings
 from encoder.plan import plan_stream
-from server import api, hls
+from server import api, hls, uploads
+from server.gate import Gate
 from server.problems import problem
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -18,7 +19,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; connect-src 'self'; "
     "img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-# The service takes no bodies yet; a request that brings one is refused while it is read.
+# Of every request but an upload; a longer one is refused while it is read.
 MAX_BODY_BYTES = 64 * 1024
 
 
@@ -33,6 +34,8 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg))
     app.register_blueprint(api.blueprint(settings, plan_stream(settings).timing, media_root))
+    app.register_blueprint(uploads.blueprint(settings, media_root))
+    app.before_request(Gate(settings).check)
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)
     app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
@@ -42,6 +42,8 @@ from server.tokens import Guarded, Refused, admitted, forbidden
 # Answers that are kept, in bytes of memory of one web process.
 KEPT_BYTES = 64 * 1024 * 1024
 SHARED = "/live/"
+# Bodies that are read as they come; each has a thread meanwhile.
+STREAMED_AT_ONCE = 8
 # What a playlist's answer depends on. Any other parameter is dropped, else everybody could have a
 # thread of his own held by asking for the next part with one more parameter.
 _MSN, _PART, _SKIP = "_HLS_msn", "_HLS_part", "_HLS_skip"
@@ -83,6 +85,7 @@ class Coalescer:
         wsgi: answers everything.
         threads: distinct requests held at once; more of them are answered 503 at once.
         body_bytes: longest request body that ``wsgi`` accepts.
+        streamed: paths at which POST brings a body that is read as it comes.
         viewer_key: what below ``/live/`` needs a token signed with it; empty: nothing does.
         kept_bytes: bound of the kept answers.
         clock: seconds, rising.
@@ -94,6 +97,7 @@ class Coalescer:
         *,
         threads: int,
         body_bytes: int,
+        streamed: Collection[str] = (),
         viewer_key: str = "",
         kept_bytes: int = KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
@@ -101,6 +105,7 @@ class Coalescer:
         self.kept = KeptAnswers(kept_bytes, clock)
         self.calls = 0  # of the application, for shared answers
         self._wsgi = wsgi
+        self._streamed = streamed
         self._viewer_key = viewer_key
         # Tokens of what is passed on are checked where the application's own path is known.
         passed_on: Wsgi = Guarded(wsgi, viewer_key) if viewer_key else wsgi
@@ -115,6 +120,7 @@ class Coalescer:
         self._media = Lane("media", threads, queued=1024)
         self._own = Lane("own", max(4, threads // 4))
         self._other = Lane("other", max(8, threads // 4), queued=4096)
+        self._streaming = Lane("body", STREAMED_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
@@ -142,6 +148,9 @@ class Coalescer:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST" and scope["path"] in self._streamed:
+            await self._bridge.stream(self._streaming, scope, receive, send)
+            return
         if scope["method"] != "GET" or SHARED not in scope["path"]:
             await self._bridge.respond(self._other, scope, receive, send)
             return

@@ -6,6 +6,7 @@
     ├── PortTaken       the address to listen on is not free
     ├── Unprotected     a public address without a token
     ├── SupervisorAway  a web process cannot reach the supervisor
+    ├── UploadRefused   a file that is not taken
     └── ProcessGaveUp   a child that does not come up
 """
 
@@ -44,6 +45,14 @@ class SupervisorAway(ServerError):
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(f"the supervisor does not answer ({reason}); it may be restarting")
+
+
+class UploadRefused(ServerError):
+    """A file that is not taken, or an upload that is not there: ``status`` is the answer's."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        super().__init__(detail)
 
 
 class ProcessGaveUp(ServerError):

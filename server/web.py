@@ -36,6 +36,7 @@ from server.coalescer import Coalescer
 from server.specs import WebSpec
 from server.tls import check_certificate, gunicorn_tls
 from server.tokens import Guarded
+from server.uploads import PATHS as UPLOAD_PATHS
 
 # Requests that are still held then are cut: the clients ask the next process again.
 GRACEFUL_SECONDS = 1
@@ -189,7 +190,13 @@ def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
     if settings.web_worker == "gthread":
         return Guarded(wsgi, key) if key else wsgi
     threads = settings.web_threads
-    return Coalescer(wsgi, threads=threads, body_bytes=MAX_BODY_BYTES, viewer_key=key)
+    return Coalescer(
+        wsgi,
+        threads=threads,
+        body_bytes=MAX_BODY_BYTES,
+        streamed=UPLOAD_PATHS,
+        viewer_key=key,
+    )
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
