@@ -39,7 +39,7 @@ def picture(kind: str = ".png", source: MatLike | None = None) -> bytes:
 def animation(kind: str) -> bytes:
     moving = cv2.Animation()
     moving.frames = [np.full((100, 100, 3), 60 * n, np.uint8) for n in range(3)]
-    moving.durations = np.full(3, 100)
+    moving.durations = [100, 100, 100]
     return np.asarray(cv2.imencodeanimation(kind, moving)[1]).tobytes()
 
 
@@ -68,9 +68,20 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
+def png(width: int, height: int, kind: int, rows: bytes) -> bytes:
+    """A picture of given rows, true or not.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        kind: 2 RGB, 6 RGB with transparency.
+        rows: a filter byte and the pixels, row by row.
+    """
+    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, body) for kind, body in chunks)
+
+
 def png_bomb(width: int, height: int) -> bytes:
     """A picture that would be gigabytes."""
-    rows = zlib.compress(bytes(1 << 20), 9)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, body) for kind, body in chunks)
+    return png(width, height, 2, bytes(1 << 20))

@@ -1,0 +1,113 @@
+"""Uploads over real sockets, at both kinds of workers: large, slow, broken, refused."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+
+from tests.security import files
+from tests.security.web import Web, status_of
+
+PNG = files.picture()
+NOISE = files.picture(
+    ".png", np.random.default_rng(3).integers(0, 255, (1000, 1100, 3), dtype=np.uint8)
+)  # 3.3 MB
+
+
+def post(web: Web, body: bytes, headers: bytes) -> bytes:
+    head = b"POST /api/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+    return web.raw(head + headers + b"\r\n" + body)
+
+
+def resident_kb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def received(web: Web) -> list[str]:
+    folder = web.media_root / "run/uploads"
+    return [p.name for p in folder.glob("*.partial")] if folder.exists() else []
+
+
+def test_a_file_far_beyond_usual_bodies_is_streamed(web: Web) -> None:
+    """Also without a length. What a worker holds does not grow with it."""
+    url = f"{web.url}/api/uploads"
+    requests.post(url, data=PNG, timeout=30)
+    (worker,) = web.workers()
+    before = resident_kb(worker)
+    for _ in range(3):
+        answer = requests.post(url, data=NOISE, timeout=60)
+        assert (answer.status_code, answer.json()["width"]) == (201, 1100)
+        requests.delete(f"{url}/{answer.json()['id']}", timeout=5)
+    pieces = (NOISE[at : at + 50_000] for at in range(0, len(NOISE), 50_000))
+    answer = requests.post(url, data=pieces, timeout=60)
+    assert (answer.status_code, answer.json()["height"]) == (201, 1000)
+    answer = requests.post(url, files={"image": ("x", NOISE)}, timeout=60)
+    assert answer.status_code == 201
+    assert resident_kb(worker) - before < 2500
+    assert received(web) == []
+
+
+def test_more_than_the_limit_is_refused_while_it_comes(web: Web) -> None:
+    big = bytes(5_000_000)
+    assert status_of(post(web, b"", b"Content-Length: 5000000\r\nExpect: 100-continue\r\n")) == 413
+    chunked = b"".join(b"%x\r\n%b\r\n" % (100_000, big[:100_000]) for _ in range(50)) + b"0\r\n\r\n"
+    answer = post(web, chunked, b"Transfer-Encoding: chunked\r\n")
+    assert status_of(answer) in (0, 413)  # 0: it would not even hear the rest
+    assert received(web) == []
+    assert requests.post(f"{web.url}/upload", data=PNG, timeout=30).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (b"Content-Length: 100000\r\n", PNG[:1000]),
+        (b"Transfer-Encoding: chunked\r\n", b"ffff\r\n" + PNG[:1000]),
+        (b"Transfer-Encoding: chunked\r\n", b"zz\r\n"),
+        (b"Content-Length: 2000\r\nContent-Type: multipart/form-data; boundary=x\r\n", b"--x\r\n"),
+        (b"Content-Length: 3\r\nContent-Type: multipart/form-data; boundary=x\r\n", b"abc"),
+        (b"Content-Length: 3\r\nContent-Type: multipart/form-data\r\n", b"abc"),
+        (b"", b""),
+    ],
+    ids=["short", "chunk", "no-chunk", "form", "no-form", "no-boundary", "nothing"],
+)
+def test_broken_bodies(web: Web, headers: bytes, body: bytes) -> None:
+    assert status_of(post(web, body, headers)) in (0, 400, 408, 413)
+    deadline = time.monotonic() + 5
+    while received(web) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert received(web) == []
+
+
+def test_slow_uploads_hold_up_nobody(web: Web) -> None:
+    """Four come byte by byte; a fifth is told to wait, and everything else goes on."""
+    links = []
+    for _ in range(4):
+        link = socket.create_connection(("127.0.0.1", web.port), 10)
+        head = b"POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n"
+        link.sendall(head % len(PNG) + PNG[:10])
+        links.append(link)
+    deadline = time.monotonic() + 10
+    while len(received(web)) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    busy = requests.post(f"{web.url}/upload", data=PNG, timeout=10)
+    assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")
+    assert requests.get(f"{web.url}/api/streams", timeout=5).ok
+    for link in links[:3]:
+        link.sendall(PNG[10:])
+    assert [status_of(link.recv(4096)) for link in links[:3]] == [201] * 3
+    links[3].close()  # it goes away: its place is free
+    for link in links:
+        link.close()
+    with ThreadPoolExecutor() as pool:
+        asked = pool.map(
+            lambda _: requests.post(f"{web.url}/upload", data=PNG, timeout=30).status_code, range(3)
+        )
+        assert list(asked) == [201] * 3
+    assert received(web) == []
