@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from flask import Flask, Response, request, send_from_directory
+from gunicorn.http.errors import (
+    ChunkMissingTerminator,
+    InvalidChunkExtension,
+    InvalidChunkSize,
+    NoMoreData,
+)
 from werkzeug.exceptions import HTTPException
 
 from config import Settings
-from encoder.plan import plan_stream
 from server import api, hls, uploads
 from server.gate import Gate
 from server.problems import problem
@@ -33,7 +38,7 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg))
-    app.register_blueprint(api.blueprint(settings, plan_stream(settings).timing, media_root))
+    app.register_blueprint(api.blueprint(settings, media_root))
     app.register_blueprint(uploads.blueprint(settings, media_root))
     app.before_request(Gate(settings).check)
     app.add_url_rule("/", "page", _page)
@@ -41,6 +46,8 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))
     app.add_url_rule("/static/<path:name>", "asset", _asset)
     app.register_error_handler(HTTPException, _as_problem)
+    for broken in (NoMoreData, InvalidChunkSize, InvalidChunkExtension, ChunkMissingTerminator):
+        app.register_error_handler(broken, _broken_body)
     app.after_request(_finish)
     return app
 
@@ -60,6 +67,13 @@ def _as_problem(error: HTTPException) -> Response:
     for name, value in error.get_headers():  # such as Content-Range of a 416, Allow of a 405
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
+    return response
+
+
+def _broken_body(_error: Exception) -> Response:
+    """gunicorn's threaded worker finds out while the application reads."""
+    response = problem(400, "the body is not as its headers say")
+    response.headers["Connection"] = "close"
     return response
 
 

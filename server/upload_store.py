@@ -28,8 +28,9 @@ from encoder.media_root import RUN
 from server.bodies import BODY_SECONDS
 from server.errors import UploadRefused
 from server.inspection import WALL_SECONDS, Order, inspect
+from server.lending import UPLOADS
 
-FOLDER, PREFIX = "uploads", "uploads/"
+PREFIX = f"{UPLOADS}/"
 _ID = re.compile(r"[0-9a-f]{32}")
 _REFERENCE = re.compile(rf"{PREFIX}({_ID.pattern})")
 _PARTIAL, _FACTS = ".partial", ".json"
@@ -68,7 +69,7 @@ class UploadStore:
         self, settings: Settings, media_root: Path, clock: Callable[[], float] = time.time
     ) -> None:
         self._settings = settings
-        self._folder = media_root / RUN / FOLDER
+        self._folder = media_root / RUN / UPLOADS
         self._clock = clock
 
     def resolve(self, reference: str, kind: str) -> Path:

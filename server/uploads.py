@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from flask import Blueprint, Request, Response, jsonify, request
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, ClientDisconnected
 from werkzeug.formparser import FormDataParser
 
 from config import Settings
@@ -106,6 +106,8 @@ def receive(asked: Request, sink: Sink) -> str:
     else:
         shutil.copyfileobj(asked.stream, sink, _PIECE_BYTES)
         wanted = ""
+        if sink.written < (asked.content_length or 0):  # gthread ends such a body silently
+            raise ClientDisconnected("the body ended early")
     if not sink.written:
         raise UploadRefused(
             400, "the body holds no file: send its bytes, or a form with the field `file`"

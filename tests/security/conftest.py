@@ -20,7 +20,7 @@ def web(request: pytest.FixtureRequest) -> Iterator[Web]:
         web_processes=1,
         api_requests_per_minute=1_000_000,
         uploads_per_minute=10_000,
-        max_upload_bytes=4_000_000,
+        max_upload_bytes=20_000_000,
     )
     with temporary_media_root() as folder, Web(Path(folder) / "media", settings) as running:
         yield running

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -107,8 +106,7 @@ def test_urls_of_10_kb_are_refused(web: Web, path: bytes) -> None:
         b"X-\xff: \x00\r\n",
         b" folded: x\r\n",
     ],
-    ids=["many", "long", "cookies", "ranges", "lengths", "smuggled"]
-    + ["negative", "endless", "encoding", "binary", "folded"],
+    ids=lambda headers: headers[:24].decode("latin-1").strip(),
 )
 def test_floods_and_smuggled_headers_are_refused(web: Web, headers: bytes) -> None:
     assert status_of(web.get(b"/live/demo/v0/" + MEDIA.encode(), headers)) in (
@@ -142,7 +140,7 @@ def test_links_in_the_media_root_are_not_followed(web: Web, tmp_path: Path) -> N
     made[live / "folder/index.m3u8"] = tmp_path / "index.m3u8"
     made[live / "folder/a0/media.m3u8"] = outside / "media.m3u8"
     for link, target in made.items():
-        os.symlink(target, link)
+        link.symlink_to(target)
     for path in (
         "linked/index.m3u8",
         "linked/v0/media.m3u8",

@@ -88,19 +88,26 @@ class Web:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
-    def raw(self, request: bytes, seconds: float = 10.0) -> bytes:
-        """Send bytes as they are; returns all that comes back."""
+    def raw(self, request: bytes, seconds: float = 10.0, *, half_close: bool = False) -> bytes:
+        """Send bytes as they are; returns all that comes back.
+
+        Args:
+            request: as it is sent.
+            seconds: to wait for an answer.
+            half_close: say that nothing more will come.
+        """
         with socket.create_connection(("127.0.0.1", self.port), seconds) as link:
             try:
                 link.sendall(request)
-                link.shutdown(socket.SHUT_WR)
+                if half_close:
+                    link.shutdown(socket.SHUT_WR)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # it has heard enough; what it said can still be read
             answer = b""
             try:
                 while data := link.recv(65536):
                     answer += data
-            except ConnectionResetError:
+            except (ConnectionResetError, TimeoutError):
                 pass  # it was not interested in the rest
             return answer
 
@@ -128,6 +135,7 @@ class Web:
 
 def status_of(answer: bytes) -> int:
     """The status of a raw answer; 0 where the connection was just closed."""
+    answer = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.") else 0
 
 
