@@ -10,7 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ def _setting(
 ) -> Any:
     """One setting; ``per_stream``: `POST /api/streams` may give another value for one stream."""
     metadata = {"help": text, "low": low, "high": high, "choices": choices, "secret": secret}
-    return field(default=default, metadata=metadata | {"per_stream": per_stream})
+    # Not in repr(): a traceback or a log line may hold the settings.
+    return field(default=default, metadata=metadata | {"per_stream": per_stream}, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,11 @@ class Settings:
         names = ("width", "height", "fps", "audio_rate_hz", "audio_channels")
         return {name: getattr(self, name) for name in names}
 
+    def without_secrets(self) -> Settings:
+        """For processes that need none: who reads their memory or environment finds none."""
+        empty: dict[str, Any] = {f.name: f.default for f in fields(self) if f.metadata["secret"]}
+        return replace(self, **empty)
+
     def to_environment(self) -> dict[str, str]:
         """The settings as environment variables: how child processes get the same ones."""
         return {ENVIRONMENT_PREFIX + k.upper(): _to_text(v) for k, v in asdict(self).items()}
@@ -291,7 +297,8 @@ def typed(item: Field[Any], value: Any, where: str) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise ConfigError(f"{where}: {item.name} is {value!r}: it must be {_KIND_NAMES[kind]}")
+        shown = "not shown" if item.metadata["secret"] else repr(value)
+        raise ConfigError(f"{where}: {item.name} is {shown}: it must be {_KIND_NAMES[kind]}")
     return value
 
 

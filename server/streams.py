@@ -29,7 +29,7 @@ def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], 
 
     def make(order: StreamOrder) -> Stream:
         """Raises EncoderError, RawMediaError, OSError: settings that no stream can have."""
-        wished = replace(service, stream=order.id, **order.settings)
+        wished = replace(service, stream=order.id, **order.settings).without_secrets()
         bound_bytes = plan_stream(wished).bound_bytes
         settings, lent = lend(wished, root.run)
         spec = StreamSpec(

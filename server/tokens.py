@@ -109,6 +109,11 @@ def admitted(key: str, path: str, now: float) -> str:
     return prefix + rest
 
 
+def without_tokens(text: str) -> str:
+    """A text for logs: whatever stands where a path has its token is left out."""
+    return re.sub(r"(/t/)[^/\s]{8,}", r"\1...", text)
+
+
 def forbidden(reason: Refused) -> Answer:
     """403, in the form of all errors; not to be stored, as the same path may be good tomorrow."""
     return refusal(403, str(reason), _NO_STORE)

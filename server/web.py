@@ -35,7 +35,7 @@ from server.asgi import Wsgi
 from server.coalescer import Coalescer
 from server.specs import WebSpec
 from server.tls import check_certificate, gunicorn_tls
-from server.tokens import Guarded
+from server.tokens import Guarded, without_tokens
 from server.uploads import PATHS as UPLOAD_PATHS
 
 # Requests that are still held then are cut: the clients ask the next process again.
@@ -178,6 +178,7 @@ def main() -> int:
         return 1
     _allow_many_connections()
     logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
+    logging.getLogger("gunicorn.error").addFilter(hide_tokens)
     flask = create_app(settings, Path(spec.media_root))
     load = partial(_application, flask.wsgi_app, settings)
     _Gunicorn(load, gunicorn_options(settings, spec)).run()
@@ -202,6 +203,12 @@ def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
     """Not that a client left in the middle of HTTP/2: anybody could fill the log with that."""
     return not (record.exc_info and isinstance(record.exc_info[1], HTTP2ConnectionError))
+
+
+def hide_tokens(record: logging.LogRecord) -> bool:
+    """gunicorn tells the path of a request that fails; whoever has a viewer's link can watch."""
+    record.msg, record.args = without_tokens(record.getMessage()), ()
+    return True
 
 
 def _allow_many_connections() -> None:
