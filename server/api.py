@@ -129,7 +129,7 @@ class _Control:
         try:
             results = trials(find_ffmpeg(s.ffmpeg), s.width, s.height, s.fps)
         except EncoderError as error:
-            return problem(500, str(error))
+            return problem(503, str(error))
         wanted = first_working(results) if s.encoder == "auto" else s.encoder
         return jsonify(encoder_json(results, wanted))
 

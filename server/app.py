@@ -14,7 +14,7 @@ from gunicorn.http.errors import (
 from werkzeug.exceptions import HTTPException
 
 from config import Settings
-from server import api, hls, uploads
+from server import api, hls, openapi, uploads
 from server.gate import Gate
 from server.problems import problem
 
@@ -40,6 +40,7 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg))
     app.register_blueprint(api.blueprint(settings, media_root))
     app.register_blueprint(uploads.blueprint(settings, media_root))
+    app.register_blueprint(openapi.blueprint(settings))
     app.before_request(Gate(settings).check)
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)
