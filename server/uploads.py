@@ -137,8 +137,9 @@ def _receive_form(asked: Request, sink: Sink) -> str:
         raise BadRequest(f"this is no form that can be read: {error}") from error
     names = list(files)
     if names and names[0] not in FIELDS:
+        called = str(names[0])[:80]  # it may have no name
         raise UploadRefused(
-            400, f"the form's file is called {names[0][:80]!r}; call it {', '.join(FIELDS)}"
+            400, f"the form's file is called {called!r}; call it {', '.join(FIELDS)}"
         )
     return names[0] if names and names[0] != FIELDS[0] else ""
 
