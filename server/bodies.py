@@ -21,6 +21,8 @@ from server.asgi import Environ, Receive
 
 # 20 MB in two minutes are 1.3 Mbit/s: less than any phone has that can play a stream.
 BODY_SECONDS = 120.0
+# A client that is refused has so long to stop sending.
+LINGER_SECONDS = 5.0
 # Key in the environment: the loop receives this body, and sees to the time itself.
 TIMED = "lipstream.timed_body"
 
@@ -41,6 +43,11 @@ class ReceivedBody(io.RawIOBase):
         self._deadline = time.monotonic() + seconds
         self._rest = memoryview(b"")
         self._more = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of it was received."""
+        return not self._more
 
     def readable(self) -> bool:
         """It is."""
@@ -77,6 +84,18 @@ class ReceivedBody(io.RawIOBase):
         if message["type"] != "http.request":
             raise ClientDisconnected("the body ended early")
         return message.get("body", b""), message.get("more_body", False)
+
+
+async def linger(receive: Receive, seconds: float = LINGER_SECONDS) -> None:
+    """Hear for a moment what a client still sends after its answer, and forget it.
+
+    Who answers early and then does not listen is not heard: over HTTP/1 the closed connection
+    takes the answer with it, over HTTP/2 the client waits for room to go on sending.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await receive()).get("more_body", False):
+                pass
 
 
 @contextmanager

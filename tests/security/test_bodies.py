@@ -7,14 +7,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import requests
 
+from config import Settings
+from tests.certificates import make_pair
 from tests.security import files
-from tests.security.web import Web, status_of
+from tests.security.web import WORKERS, Web, status_of
 
 PNG = files.picture()
+JSON = {"Content-Type": "application/json"}
 NOISE = files.picture(
     ".png", np.random.default_rng(3).integers(0, 255, (1000, 1100, 3), dtype=np.uint8)
 )  # 3.3 MB
@@ -119,3 +123,28 @@ def test_slow_uploads_hold_up_nobody(web: Web) -> None:
         )
         assert list(asked) == [201] * 3
     assert received(web) == []
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_uploads_over_tls(media_root: Path, tmp_path: Path, worker: str) -> None:
+    """With HTTP/2, which has no chunks and its own way to hold a client back."""
+    pair = make_pair(tmp_path)
+    settings = Settings(
+        web_processes=1, web_worker=worker, tls_cert=str(pair.cert), tls_key=str(pair.key)
+    )
+    with (
+        Web(media_root, settings, pair.authority) as web,
+        httpx.Client(verify=pair.trusting(), http2=True, timeout=30) as client,
+    ):
+        url = f"{web.url}/api/uploads"
+        whole = client.post(url, content=NOISE)
+        in_pieces = client.post(
+            url, content=(NOISE[at : at + 9999] for at in range(0, len(NOISE), 9999))
+        )
+        form = client.post(url, files={"image": NOISE})
+        assert [a.status_code for a in (whole, in_pieces, form)] == [201] * 3
+        assert whole.http_version == ("HTTP/2" if worker == "asgi" else "HTTP/1.1")
+        assert client.post(url, content=bytes(21_000_000)).status_code == 413
+        streams = client.post(f"{web.url}/api/streams", content=bytes(1_000_000), headers=JSON)
+        assert streams.status_code == 413
+        assert client.get(f"{web.url}/healthz").status_code == 200

@@ -27,12 +27,14 @@ class Web:
     Args:
         media_root: where nothing is yet.
         settings: of the service.
+        authority: PEM file with who is trusted, for HTTPS.
     """
 
-    def __init__(self, media_root: Path, settings: Settings) -> None:
+    def __init__(self, media_root: Path, settings: Settings, authority: Path | None = None) -> None:
         self.media_root = media_root
         self.log: list[str] = []
         self._settings = settings
+        self._verify = str(authority) if authority else True
 
     def __enter__(self) -> Web:
         for name in ("live/demo/v0", "run"):
@@ -76,7 +78,8 @@ class Web:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if self._settings.tls_cert else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -120,7 +123,7 @@ class Web:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._child.poll() is None:
             try:
-                if requests.get(f"{self.url}/healthz", timeout=5).ok:
+                if requests.get(f"{self.url}/healthz", timeout=5, verify=self._verify).ok:
                     return
             except requests.ConnectionError:
                 pass
