@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
@@ -85,7 +85,7 @@ class Coalescer:
         wsgi: answers everything.
         threads: distinct requests held at once; more of them are answered 503 at once.
         body_bytes: longest request body that ``wsgi`` accepts.
-        streamed: paths at which POST brings a body that is read as it comes.
+        is_streamed: whether POST to a path brings a body that is read as it comes.
         viewer_key: what below ``/live/`` needs a token signed with it; empty: nothing does.
         kept_bytes: bound of the kept answers.
         clock: seconds, rising.
@@ -97,7 +97,7 @@ class Coalescer:
         *,
         threads: int,
         body_bytes: int,
-        streamed: Collection[str] = (),
+        is_streamed: Callable[[str], bool] = lambda _path: False,
         viewer_key: str = "",
         kept_bytes: int = KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
@@ -105,7 +105,7 @@ class Coalescer:
         self.kept = KeptAnswers(kept_bytes, clock)
         self.calls = 0  # of the application, for shared answers
         self._wsgi = wsgi
-        self._streamed = streamed
+        self._is_streamed = is_streamed
         self._viewer_key = viewer_key
         # Tokens of what is passed on are checked where the application's own path is known.
         passed_on: Wsgi = Guarded(wsgi, viewer_key) if viewer_key else wsgi
@@ -148,7 +148,7 @@ class Coalescer:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "POST" and scope["path"] in self._streamed:
+        if scope["method"] == "POST" and self._is_streamed(scope["path"]):
             await self._bridge.stream(self._streaming, scope, receive, send)
             return
         if scope["method"] != "GET" or SHARED not in scope["path"]:

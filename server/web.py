@@ -195,7 +195,7 @@ def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
         wsgi,
         threads=threads,
         body_bytes=MAX_BODY_BYTES,
-        streamed=UPLOAD_PATHS,
+        is_streamed=UPLOAD_PATHS.__contains__,
         viewer_key=key,
     )
 
