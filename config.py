@@ -57,7 +57,9 @@ class Settings:
         "asgi: equal requests share one answer and cost one thread; gthread: one thread each",
         choices=("asgi", "gthread"),
     )
-    api_token: str = _setting("", "Bearer token of the control API", secret=True)
+    api_token: str = _setting(
+        "", "Bearer token of the control API, 16 characters or more", secret=True
+    )
     insecure: bool = _setting(False, "listen beyond loopback without a token")
     viewer_key: str = _setting(
         "",

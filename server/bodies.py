@@ -22,7 +22,7 @@ from server.asgi import Environ, Receive
 # 20 MB in two minutes are 1.3 Mbit/s: less than any phone has that can play a stream.
 BODY_SECONDS = 120.0
 # A client that is refused has so long to stop sending.
-LINGER_SECONDS = 5.0
+LINGER_SECONDS = 3.0
 # Key in the environment: the loop receives this body, and sees to the time itself.
 TIMED = "lipstream.timed_body"
 

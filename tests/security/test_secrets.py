@@ -34,7 +34,7 @@ def provoke(port: int, ask: Callable[[bytes], bytes]) -> None:
     """Everything that could put a secret into a log line."""
     url = f"http://127.0.0.1:{port}"
     for headers in (HEADERS, {"Authorization": f"Bearer {GUESS}"}, {"Authorization": GUESS}):
-        for asked in ("streams", "encoders", "streams/nobody", "uploads/x"):
+        for asked in ("streams", "streams/nobody", "uploads/x"):
             requests.get(f"{url}/api/{asked}", headers=headers, timeout=60)
         requests.post(f"{url}/upload", data=b"x", headers=headers, timeout=10)
         requests.post(f"{url}/api/streams", data="[[[", headers=headers, timeout=10)
