@@ -10,7 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ def _setting(
 ) -> Any:
     """One setting; ``per_stream``: `POST /api/streams` may give another value for one stream."""
     metadata = {"help": text, "low": low, "high": high, "choices": choices, "secret": secret}
-    return field(default=default, metadata=metadata | {"per_stream": per_stream})
+    # Not in repr(): a traceback or a log line may hold the settings.
+    return field(default=default, metadata=metadata | {"per_stream": per_stream}, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,41 @@ class Settings:
         "asgi: equal requests share one answer and cost one thread; gthread: one thread each",
         choices=("asgi", "gthread"),
     )
-    api_token: str = _setting("", "Bearer token of the control API", secret=True)
+    api_token: str = _setting(
+        "", "Bearer token of the control API, 16 characters or more", secret=True
+    )
     insecure: bool = _setting(False, "listen beyond loopback without a token")
     viewer_key: str = _setting(
         "",
         "key that signs viewers' links (`lipstream token`), 16 characters or more; "
         "empty: whoever can connect can watch",
         secret=True,
+    )
+    trusted_proxies: str = _setting(
+        "",
+        "addresses or networks of proxies whose X-Forwarded-For is believed, commas between",
+    )
+    api_requests_per_minute: int = _setting(
+        1200, "control API: requests of one address; a quarter of it at once", low=4, high=1_000_000
+    )
+    wrong_tokens_per_minute: int = _setting(
+        10, "control API: wrong tokens of one address, then none is looked at", low=1, high=10_000
+    )
+    uploads_per_minute: int = _setting(
+        30, "control API: uploads of one address", low=1, high=10_000
+    )
+    max_upload_bytes: int = _setting(
+        20_000_000, "largest file that can be uploaded", low=1_000, high=1_000_000_000
+    )
+    max_uploads: int = _setting(64, "uploads that are kept at once", low=1, high=10_000)
+    max_uploads_bytes: int = _setting(
+        256_000_000,
+        "room for all uploads together, as they are kept",
+        low=1_000_000,
+        high=100_000_000_000,
+    )
+    upload_seconds: int = _setting(
+        3600, "an upload that no stream was started with for so long goes", low=10, high=604_800
     )
     tls_cert: str = _setting(
         "", "PEM file with the certificate and its chain: HTTPS with HTTP/2; empty: plain HTTP"
@@ -184,6 +213,11 @@ class Settings:
         names = ("width", "height", "fps", "audio_rate_hz", "audio_channels")
         return {name: getattr(self, name) for name in names}
 
+    def without_secrets(self) -> Settings:
+        """For processes that need none: who reads their memory or environment finds none."""
+        empty: dict[str, Any] = {f.name: f.default for f in fields(self) if f.metadata["secret"]}
+        return replace(self, **empty)
+
     def to_environment(self) -> dict[str, str]:
         """The settings as environment variables: how child processes get the same ones."""
         return {ENVIRONMENT_PREFIX + k.upper(): _to_text(v) for k, v in asdict(self).items()}
@@ -278,7 +312,8 @@ def typed(item: Field[Any], value: Any, where: str) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise ConfigError(f"{where}: {item.name} is {value!r}: it must be {_KIND_NAMES[kind]}")
+        shown = "not shown" if item.metadata["secret"] else repr(value)
+        raise ConfigError(f"{where}: {item.name} is {shown}: it must be {_KIND_NAMES[kind]}")
     return value
 
 

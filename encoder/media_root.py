@@ -20,6 +20,7 @@ import fcntl
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -124,6 +125,7 @@ class MediaRoot:
         try:
             self._made_by_us = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
+            self._check_owner()
             self._take_lock()
             self._empty()
             self.live.mkdir()
@@ -146,6 +148,16 @@ class MediaRoot:
                 self.path.rmdir()
         os.close(self._lock)
         self._lock = None
+
+    def _check_owner(self) -> None:
+        """Where anybody may make folders, somebody else's could have been waiting for us."""
+        owner = self.path.lstat().st_uid
+        if self.path.parent.stat().st_mode & stat.S_IWOTH and owner not in (0, os.geteuid()):
+            raise StoreUnwritable(
+                self.path,
+                f"it belongs to user {owner}, who could change what lies in it; remove it or give "
+                "another folder",
+            )
 
     def _take_lock(self) -> None:
         """One service at a time: a second one would remove the media of the first."""

@@ -19,6 +19,7 @@ MIN_SIDE = 64  # a face in less has no lips to move
 # A file much larger than its largest allowed picture, uncompressed, is not a photo.
 BYTES_PER_PIXEL = 8
 SPARE_BYTES = 1 << 20
+ROWS_AT_ONCE = 64
 BACKDROP = 232.0  # what shows through transparent pixels: light grey, like a studio wall
 
 JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -199,5 +200,16 @@ def _flattened(picture: object) -> Frame:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
     if pixels.shape[2] != 4:
         return np.ascontiguousarray(pixels[..., :3], np.uint8)
-    alpha = pixels[..., 3:].astype(np.float32) / 255
-    return np.asarray(np.rint(pixels[..., :3] * alpha + BACKDROP * (1 - alpha)), np.uint8)
+    return _over_backdrop(pixels)
+
+
+def _over_backdrop(pixels: Frame) -> Frame:
+    """Some rows at a time: floats of a whole large photo would be 16 times its size."""
+    import numpy as np
+
+    flat = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for top in range(0, len(pixels), ROWS_AT_ONCE):
+        rows = pixels[top : top + ROWS_AT_ONCE]
+        alpha = rows[..., 3:].astype(np.float32) / 255
+        flat[top : top + ROWS_AT_ONCE] = np.rint(rows[..., :3] * alpha + BACKDROP * (1 - alpha))
+    return flat

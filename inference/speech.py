@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,60 @@ class Clip:
         return self.samples[index * size : (index + 1) * size]
 
 
-def check_clip(path: Path, max_seconds: int) -> None:
-    """Read the header only.
+@dataclass(frozen=True, slots=True)
+class SpeechFile:
+    """An open sound file whose header is within the limits; use :func:`open_speech`."""
+
+    path: Path
+    file: Any
+    max_seconds: int
+
+    @property
+    def rate_hz(self) -> int:
+        """As its header says."""
+        return int(self.file.samplerate)
+
+    @property
+    def channels(self) -> int:
+        """As its header says."""
+        return int(self.file.channels)
+
+    @property
+    def frames(self) -> int:
+        """Samples per channel, as its header says; it may be wrong."""
+        return int(self.file.frames)
+
+    def samples(self, media: MediaFormat) -> Iterator[Samples]:
+        """All of it, in pieces, with the rate and the channels of a stream.
+
+        Raises:
+            AudioRejected: it is longer than its header said, damaged, or has samples that are NaN
+                or infinite.
+        """
+        blocks = _checked_blocks(self.path, self.file, self.max_seconds)
+        return _converted(blocks, self.rate_hz, media)
+
+
+@contextmanager
+def open_speech(path: Path, max_seconds: int) -> Iterator[SpeechFile]:
+    """Lend a sound file.
 
     Raises:
         AudioRejected: not a sound file, empty, or longer than allowed, as far as the header says.
     """
     with regular_file(path, AudioRejected) as fd, _open(path, fd) as file:
         _check_header(path, file, max_seconds)
+        yield SpeechFile(path, file, max_seconds)
+
+
+def check_clip(path: Path, max_seconds: int) -> None:
+    """Read the header only.
+
+    Raises:
+        AudioRejected: not a sound file, empty, or longer than allowed, as far as the header says.
+    """
+    with open_speech(path, max_seconds):
+        pass
 
 
 def load_clip(path: Path, media: MediaFormat, max_seconds: int) -> Clip:
@@ -54,10 +101,8 @@ def load_clip(path: Path, media: MediaFormat, max_seconds: int) -> Clip:
     Raises:
         AudioRejected: not a sound file, empty, too long, or with NaN or infinite samples.
     """
-    with regular_file(path, AudioRejected) as fd, _open(path, fd) as file:
-        _check_header(path, file, max_seconds)
-        blocks = _checked_blocks(path, file, max_seconds)
-        parts = list(_converted(blocks, file.samplerate, media))
+    with open_speech(path, max_seconds) as speech:
+        parts = list(speech.samples(media))
     return _as_clip(path, parts, media)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -22,11 +21,12 @@ from inference.errors import InferenceError
 from inference.source import check_source
 from rawmedia import RawMediaError
 from server.control import Command, send
-from server.errors import SupervisorAway
+from server.errors import SupervisorAway, UploadRefused
 from server.listing import list_streams, live_edge_age, oldest_ready_seconds
 from server.problems import problem
 from server.specs import StreamOrder
 from server.tokens import token_path
+from server.upload_store import UploadStore
 from server.wishes import Wish, read_wish
 
 # A link to a stream with tokens is valid for a day; `lipstream token` makes others.
@@ -42,7 +42,6 @@ def blueprint(settings: Settings, media_root: Path) -> Blueprint:
     """
     routes = Blueprint("api", __name__)
     control = _Control(settings, media_root)
-    routes.before_app_request(control.authorise)
     for method, rule, view in (
         ("GET", "/api/streams", control.streams),
         ("POST", "/api/streams", control.start),
@@ -60,18 +59,7 @@ class _Control:
     def __init__(self, settings: Settings, media_root: Path) -> None:
         self._settings = settings
         self._root = media_root
-
-    def authorise(self) -> Response | None:
-        """Where a token is set, ``/api`` asks for it; compared in constant time."""
-        token = self._settings.api_token
-        if not token or not request.path.startswith("/api/"):
-            return None
-        given = request.headers.get("Authorization", "")
-        if hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            return None
-        response = problem(401, "the control API needs the header Authorization: Bearer <token>")
-        response.headers["WWW-Authenticate"] = "Bearer"
-        return response
+        self._uploads = UploadStore(settings, media_root)
 
     def streams(self) -> Response:
         """All streams."""
@@ -85,10 +73,12 @@ class _Control:
     def start(self) -> Response:
         """Start a stream. Whoever asks for its playlist from now on is held until it is there."""
         try:
-            wish = read_wish(request.get_json(silent=True), _no_uploads)
+            wish = read_wish(_json_body(), self._upload)
             order = self._order(wish)
         except EncoderUnavailable as error:
             return problem(503, str(error))
+        except UploadRefused as error:
+            return problem(error.status, str(error))
         except (ConfigError, EncoderError, InferenceError, RawMediaError) as error:
             return problem(400, str(error))
         refused = self._tell({"start_stream": asdict(order)})
@@ -109,6 +99,10 @@ class _Control:
         ffmpeg = find_ffmpeg(settings.ffmpeg)
         chosen = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
         return StreamOrder(wish.id, chosen.name, wish.changes)
+
+    def _upload(self, name: str, kind: str) -> str:
+        """Only uploads may be named here: a path would be one of this machine's files."""
+        return str(self._uploads.resolve(name, kind))
 
     def end(self, stream: str) -> Response:
         """End a stream: its playlists get ENDLIST and stay for a while; again: it goes at once."""
@@ -135,7 +129,7 @@ class _Control:
         try:
             results = trials(find_ffmpeg(s.ffmpeg), s.width, s.height, s.fps)
         except EncoderError as error:
-            return problem(500, str(error))
+            return problem(503, str(error))
         wanted = first_working(results) if s.encoder == "auto" else s.encoder
         return jsonify(encoder_json(results, wanted))
 
@@ -175,8 +169,12 @@ class _Control:
         return figures | {"live_edge_age_seconds": age, "playback": self._playback(name)}
 
 
-def _no_uploads(name: str, kind: str) -> NoReturn:
-    raise ConfigError(f"source.{kind} is {name[:80]!r}: this service takes no uploads")
+def _json_body() -> object:
+    """What the body holds; None if that is no JSON, or JSON too deep to be read."""
+    try:
+        return request.get_json(silent=True)
+    except RecursionError:
+        return None
 
 
 def _no_stream(stream: str) -> Response:

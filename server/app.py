@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from flask import Flask, Response, request, send_from_directory
+from gunicorn.http.errors import (
+    ChunkMissingTerminator,
+    InvalidChunkExtension,
+    InvalidChunkSize,
+    NoMoreData,
+)
 from werkzeug.exceptions import HTTPException
 
 from config import Settings
-from server import api, events, hls, speech
+from server import api, events, hls, openapi, speech, uploads
+from server.gate import Gate
 from server.problems import problem
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -17,7 +24,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; connect-src 'self'; "
     "img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-# The service takes no bodies yet; a request that brings one is refused while it is read.
+# Of every request but an upload; a longer one is refused while it is read.
 MAX_BODY_BYTES = 64 * 1024
 
 
@@ -34,11 +41,16 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     app.register_blueprint(api.blueprint(settings, media_root))
     app.register_blueprint(speech.blueprint(settings, media_root))
     app.register_blueprint(events.blueprint(settings, media_root))
+    app.register_blueprint(uploads.blueprint(settings, media_root))
+    app.register_blueprint(openapi.blueprint(settings))
+    app.before_request(Gate(settings).check)
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)
     app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))
     app.add_url_rule("/static/<path:name>", "asset", _asset)
     app.register_error_handler(HTTPException, _as_problem)
+    for broken in (NoMoreData, InvalidChunkSize, InvalidChunkExtension, ChunkMissingTerminator):
+        app.register_error_handler(broken, _broken_body)
     app.after_request(_finish)
     return app
 
@@ -58,6 +70,13 @@ def _as_problem(error: HTTPException) -> Response:
     for name, value in error.get_headers():  # such as Content-Range of a 416, Allow of a 405
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
+    return response
+
+
+def _broken_body(_error: Exception) -> Response:
+    """gunicorn's threaded worker finds out while the application reads."""
+    response = problem(400, "the body is not as its headers say")
+    response.headers["Connection"] = "close"
     return response
 
 

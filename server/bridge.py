@@ -28,6 +28,7 @@ from server.asgi import (
     head_of,
     new_environ,
 )
+from server.bodies import TIMED, ReceivedBody, linger
 
 # Request bodies up to this stay in memory, bigger ones go to a temporary file.
 SPOOL_BYTES = 1024 * 1024
@@ -63,6 +64,26 @@ class Bridge:
                 await exchange.run_in(lane)
             except Busy:
                 await BUSY.send_to(send)
+        if length > self._body_bytes:
+            await linger(receive)
+
+    async def stream(self, lane: Lane, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request whose body the application reads as it comes, in its thread.
+
+        So nothing is received for who is refused, and nothing is held that the application does
+        not want; but each such request has a thread for as long as its body takes.
+        """
+        body = ReceivedBody(receive, asyncio.get_running_loop())
+        environ = request_environ(scope, body, _declared_length(scope))
+        if not _has(scope, b"content-length"):
+            del environ["CONTENT_LENGTH"]
+            environ["wsgi.input_terminated"] = True
+        try:
+            await _Exchange(self._wsgi, environ | {TIMED: True}, send).run_in(lane)
+        except Busy:
+            await BUSY.send_to(send)
+        if not body.is_over:
+            await linger(receive)
 
     async def _read(self, scope: Scope, receive: Receive, body: IO[bytes]) -> int | None:
         """Read the body; returns its length (the declared one if it is too long), None: no body."""

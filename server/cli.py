@@ -103,6 +103,9 @@ def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None
 def _add_flag(parser: argparse.ArgumentParser, item: Field[Any]) -> None:
     flag = "--" + item.name.replace("_", "-")
     text = item.metadata["help"]
+    if item.metadata["secret"]:
+        variable = config.ENVIRONMENT_PREFIX + item.name.upper()
+        text += f"; flags can be seen by every user of this machine: better in {variable}"
     if isinstance(item.default, bool):
         action = argparse.BooleanOptionalAction
         parser.add_argument(flag, action=action, default=None, help=text)

@@ -24,7 +24,6 @@ from werkzeug.http import parse_accept_header
 from server.asgi import (
     BUSY,
     FAILED,
-    TOO_SLOW,
     Answer,
     Busy,
     Environ,
@@ -45,6 +44,8 @@ from server.tokens import Guarded, Refused, admitted, forbidden
 # Answers that are kept, in bytes of memory of one web process.
 KEPT_BYTES = 64 * 1024 * 1024
 SHARED = "/live/"
+# Bodies that are read as they come; each has a thread meanwhile.
+STREAMED_AT_ONCE = 8
 # What a playlist's answer depends on. Any other parameter is dropped, else everybody could have a
 # thread of his own held by asking for the next part with one more parameter.
 _MSN, _PART, _SKIP = "_HLS_msn", "_HLS_part", "_HLS_skip"
@@ -52,9 +53,6 @@ _SKIPS = ("YES", "v2")
 _PLAYLIST = ".m3u8"
 _PATH = re.compile(r"/live(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 _EVENTS = re.compile(r"/api/streams/[^/]+/events")
-# Where a body may be long; so many are received at once, for each has a file.
-_LONG_BODY = re.compile(r"/api/streams/[^/]+/speech")
-LONG_BODIES_AT_ONCE, LONG_BODY_SECONDS = 8, 120.0
 _NOTED = frozenset((b"authorization", b"accept-encoding"))
 
 _RETRY = (b"retry-after", b"1")
@@ -90,7 +88,7 @@ class Coalescer:
         wsgi: answers everything.
         threads: distinct requests held at once; more of them are answered 503 at once.
         body_bytes: longest request body that ``wsgi`` accepts.
-        long_body_bytes: the same for speech.
+        is_streamed: whether POST to a path brings a body that is read as it comes.
         media_root: whose streams' events are followed; None: ``wsgi`` does that too.
         viewer_key: what below ``/live/`` needs a token signed with it; empty: nothing does.
         kept_bytes: bound of the kept answers.
@@ -103,7 +101,7 @@ class Coalescer:
         *,
         threads: int,
         body_bytes: int,
-        long_body_bytes: int = 0,
+        is_streamed: Callable[[str], bool] = lambda _path: False,
         media_root: Path | None = None,
         viewer_key: str = "",
         kept_bytes: int = KEPT_BYTES,
@@ -112,12 +110,11 @@ class Coalescer:
         self.kept = KeptAnswers(kept_bytes, clock)
         self.calls = 0  # of the application, for shared answers
         self._wsgi = wsgi
+        self._is_streamed = is_streamed
         self._viewer_key = viewer_key
         # Tokens of what is passed on are checked where the application's own path is known.
         passed_on: Wsgi = Guarded(wsgi, viewer_key) if viewer_key else wsgi
         self._bridge = Bridge(passed_on, body_bytes)
-        self._long_bridge = Bridge(passed_on, long_body_bytes)
-        self._long_bodies = 0
         self._events = EventStreams(passed_on, media_root) if media_root else None
         self._in_flight: dict[Target, _Call] = {}
         self._closing = False
@@ -129,6 +126,7 @@ class Coalescer:
         self._media = Lane("media", threads, queued=1024)
         self._own = Lane("own", max(4, threads // 4))
         self._other = Lane("other", max(8, threads // 4), queued=4096)
+        self._streaming = Lane("body", STREAMED_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
@@ -161,8 +159,8 @@ class Coalescer:
         if scope["method"] == "GET" and self._events and _EVENTS.fullmatch(scope["path"]):
             await self._events.respond(self._other, scope, receive, send)
             return
-        if scope["method"] == "POST" and _LONG_BODY.fullmatch(scope["path"]):
-            await self._long_body(scope, receive, send)
+        if scope["method"] == "POST" and self._is_streamed(scope["path"]):
+            await self._bridge.stream(self._streaming, scope, receive, send)
             return
         if scope["method"] != "GET" or SHARED not in scope["path"]:
             await self._bridge.respond(self._other, scope, receive, send)
@@ -180,19 +178,6 @@ class Coalescer:
         if conditional:
             answer = fitted(answer, scope["headers"])
         await answer.send_to(send)
-
-    async def _long_body(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._long_bodies >= LONG_BODIES_AT_ONCE:
-            await BUSY.send_to(send)
-            return
-        self._long_bodies += 1
-        try:
-            async with asyncio.timeout(LONG_BODY_SECONDS):
-                await self._long_bridge.respond(self._other, scope, receive, send)
-        except TimeoutError:
-            await TOO_SLOW.send_to(send)
-        finally:
-            self._long_bodies -= 1
 
     def _admitted(self, path: str) -> str:
         key = self._viewer_key

@@ -7,6 +7,7 @@
     ├── Unprotected     a public address without a token
     ├── SupervisorAway  a web process cannot reach the supervisor
     ├── WorkerAway      a web process cannot reach the face of a stream
+    ├── UploadRefused   a file that is not taken
     ├── SpeechRefused   a request that brings nothing that can be said
     └── ProcessGaveUp   a child that does not come up
 """
@@ -57,6 +58,14 @@ class WorkerAway(ServerError):
 
 class SpeechRefused(ServerError):
     """A request that brings nothing that can be said; ``status`` is HTTP's."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        super().__init__(detail)
+
+
+class UploadRefused(ServerError):
+    """A file that is not taken, or an upload that is not there: ``status`` is the answer's."""
 
     def __init__(self, status: int, detail: str) -> None:
         self.status = status

@@ -5,13 +5,17 @@ A web process holds no stream state: the playlist file itself says how far the s
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from flask import Blueprint, Response, request, send_file
 
+from encoder.ladder import BEST_RUNG
 from encoder.packager import DELTA_NAME, GZIP_SUFFIX, PLAYLIST_NAME
 from encoder.playlist import Position, read_position
 from encoder.stream import MULTIVARIANT_NAME
@@ -87,7 +91,7 @@ class _Origin:
     def snapshot(self, stream: str) -> Response:
         """The newest picture as a JPEG."""
         folder = self._folder(stream)
-        if folder is None:
+        if folder is None or not _is_folder(folder / BEST_RUNG):
             return _unknown()
         if request.method == "OPTIONS":
             return _preflight()
@@ -136,9 +140,9 @@ class _Origin:
         if request.method == "OPTIONS":
             return _preflight()
         path, began = folder / name, time.monotonic()
-        if not path.is_file():
+        if not _is_file(path):
             self._await_hinted(folder, name)
-        if not path.is_file():
+        if not _is_file(path):
             return _unknown()
         # A name never gets other bytes: it is its own strong ETag, on every host of a fleet.
         response = send_file(path, MEDIA_TYPES[rendition[0]], conditional=True, etag=name)
@@ -153,15 +157,32 @@ class _Origin:
             return
         self._watcher.wait_for(
             folder,
-            lambda: (folder / name).is_file() or None,
+            lambda: _is_file(folder / name) or None,
             3 * position.target_duration,
         )
 
     def _folder(self, stream: str, rendition: str = "") -> Path | None:
         if not _ID.fullmatch(stream) or (rendition and not _RENDITION.fullmatch(rendition)):
             return None
-        folder = self._live / stream / rendition
-        return folder if folder.is_dir() else None
+        folder = self._live / stream
+        if rendition and not _is_folder(folder):
+            return None
+        return folder / rendition if _is_folder(folder / rendition) else None
+
+
+# Nothing of ours is a symbolic link: one that stands below the media root leads out of it.
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _when(path: Path, satisfied: Callable[[Position], bool]) -> Callable[[], str | None]:
@@ -173,16 +194,32 @@ def _when(path: Path, satisfied: Callable[[Position], bool]) -> Callable[[], str
 
 
 def _read(path: Path) -> str | None:
+    data = _read_bytes(path)
+    return None if data is None else data.decode()
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    """The content of a file; None if there is none, or a symbolic link."""
     try:
-        return path.read_text("utf-8")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
 
 
 def _playlist(path: Path, text: str, max_age_seconds: float) -> Response:
     """A playlist, as gzip where the client takes it: compressed once per part, for all (62)."""
     response = Response(mimetype=PLAYLIST_TYPE)
-    packed = _read_packed(path) if request.accept_encodings.quality("gzip") > 0 else None
+    packed = (
+        _read_bytes(path.with_name(path.name + GZIP_SUFFIX))
+        if request.accept_encodings.quality("gzip") > 0
+        else None
+    )
     if packed is not None:
         response.data = packed
         response.headers["Content-Encoding"] = "gzip"
@@ -190,13 +227,6 @@ def _playlist(path: Path, text: str, max_age_seconds: float) -> Response:
         response.data = text.encode()
     response.headers["Vary"] = "Accept-Encoding"
     return _cached(response, max_age_seconds)
-
-
-def _read_packed(path: Path) -> bytes | None:
-    try:
-        return path.with_name(path.name + GZIP_SUFFIX).read_bytes()
-    except FileNotFoundError:
-        return None
 
 
 def _timed(response: Response, began: float, path: Path) -> Response:

@@ -67,6 +67,8 @@ def _check(settings: Settings) -> None:
         )
     if not (_is_loopback(settings.host) or settings.api_token or settings.insecure):
         raise Unprotected(settings.host)
+    if settings.api_token:
+        check_key(settings.api_token, "api_token")
     if settings.viewer_key:
         check_key(settings.viewer_key)
     check_certificate(settings)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from config import Settings
-from server.errors import SpeechRefused, WorkerAway
+from server.errors import SpeechRefused, UploadRefused, WorkerAway
 from server.listing import list_streams
 from server.problems import problem
 from server.speech_intake import Received, received
@@ -20,6 +21,7 @@ from server.speech_voice import speak
 _STATUS = {"full": 429, "long": 413, "file": 422, "mute": 409}
 _OVER = ("ending", "ended", "failed")
 _INFERENCE = "inference"
+PATH = re.compile(r"/api/streams/[^/]+/speech")
 # Characters of a text that its event repeats.
 TOLD_TEXT = 200
 
@@ -51,10 +53,10 @@ class _Speech:
         link = SpeechLink(self._root, stream)
         interrupt = request.args.get("interrupt", "0") not in ("", "0", "no", "false")
         try:
-            with received(request, link.folder, self._settings.max_speech_bytes) as speech:
+            with received(request, link.folder, self._settings) as speech:
                 wish = {"say": str(speech.path), "interrupt": interrupt}
                 return self._answered(link.ask(wish | self._spoken(speech)), 202)
-        except SpeechRefused as error:
+        except (SpeechRefused, UploadRefused) as error:
             return problem(error.status, str(error))
         except WorkerAway as error:
             return _later(problem(503, str(error)), 1)

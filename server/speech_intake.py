@@ -1,9 +1,14 @@
-"""What a request brings to be said: a sound, in a form or as its body, or a text."""
+"""What a request brings to be said: a sound, in a form or as its body, or a text.
+
+A sound is decoded and written anew by :mod:`server.inspection`, as an upload is: the worker that
+feeds a stream never opens a stranger's bytes.
+"""
 
 from __future__ import annotations
 
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +17,14 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from flask import Request
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, ClientDisconnected
 from werkzeug.formparser import FormDataParser
 
-from server.errors import SpeechRefused
+from config import Settings
+from server.bodies import timed
+from server.errors import SpeechRefused, UploadRefused
+from server.inspection import Order, inspect
+from server.upload_store import Sink
 
 PARTIAL = ".partial"
 # Left behind by a web process that was killed: nothing takes so long to receive.
@@ -24,9 +33,11 @@ FIELD = "audio"
 KINDS = "a WAV, FLAC, OGG, Opus or MP3 file"
 _PIECE_BYTES = 64 * 1024
 # What stands around the file in a form.
-FORM_BYTES, _FORM_PARTS = 16 * 1024, 8
+_FORM_BYTES, _FORM_PARTS = 16 * 1024, 8
 # The parser of forms holds a piece, the rest of the one before, and the small fields.
 _PARSER_BYTES = 4 * _PIECE_BYTES
+# Each may need the memory of the longest sound.
+_INSPECTING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,56 +50,73 @@ class Received:
 
 
 @contextmanager
-def received(asked: Request, folder: Path, most_bytes: int) -> Iterator[Received]:
+def received(asked: Request, folder: Path, settings: Settings) -> Iterator[Received]:
     """Lend what a request brings; a file that nobody has taken by the end of the block goes.
 
     Args:
         asked: its body has not been read.
         folder: where files are received; made if it is not there.
-        most_bytes: of a sound file.
+        settings: the limits.
 
     Raises:
-        SpeechRefused: there is nothing to say in it, or too much.
+        SpeechRefused, UploadRefused: there is nothing to say in it, or too much.
         HTTPException: it is no request that can be read.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     _sweep(folder)
-    path = folder / (secrets.token_hex(16) + PARTIAL)
+    raw, path = (folder / (secrets.token_hex(16) + PARTIAL) for _ in range(2))
     try:
-        yield _receive(asked, path, most_bytes)
+        with timed(asked.environ):
+            text = _receive(asked, raw, settings.max_speech_bytes)
+        if not text:
+            _rewrite(raw, path, settings)
+        yield Received(path, *text)
     finally:
-        path.unlink(missing_ok=True)
+        for each in (raw, path):
+            each.unlink(missing_ok=True)
 
 
-def _receive(asked: Request, path: Path, most_bytes: int) -> Received:
-    asked.max_content_length = most_bytes + FORM_BYTES
-    if (asked.content_length or 0) > most_bytes + FORM_BYTES:
+def _rewrite(raw: Path, path: Path, settings: Settings) -> None:
+    order = Order(str(raw), str(path), settings.max_image_pixels, settings.max_audio_seconds)
+    with _INSPECTING:
+        found = inspect(order)["type"]
+    if found != "audio":
+        raise SpeechRefused(415, f"it is a picture; send {KINDS}")
+
+
+def _receive(asked: Request, raw: Path, most_bytes: int) -> tuple[str, str] | tuple[()]:
+    """Write the sound into a file; where there is none: the text and its voice."""
+    asked.max_content_length = most_bytes + _FORM_BYTES
+    if (asked.content_length or 0) > most_bytes + _FORM_BYTES:
         raise _too_large(most_bytes)
     kind = asked.mimetype
     if kind == "application/json":
-        return _text_in(path, asked.get_json(silent=True))
+        return _text_in(asked.get_json(silent=True))
     if kind == "multipart/form-data":
-        return _receive_form(asked, path, most_bytes)
+        return _receive_form(asked, raw, most_bytes)
     if kind == "application/x-www-form-urlencoded":
-        return _text_in(path, asked.form)
+        return _text_in(asked.form)
     if not (kind.startswith("audio/") or kind in ("application/ogg", "application/octet-stream")):
         raise SpeechRefused(
             415,
             f"the body is {kind[:80] or 'of no type'}: send {KINDS} as audio/*, a form with the "
             f"field {FIELD!r}, or a text",
         )
-    with _Sink(path, most_bytes) as sink:
+    with _sink(raw, most_bytes) as sink:
         shutil.copyfileobj(asked.stream, sink, _PIECE_BYTES)
-    return _with_sound(path)
+        if sink.written < (asked.content_length or 0):  # gthread ends such a body silently
+            raise ClientDisconnected("the body ended early")
+    _require_sound(raw)
+    return ()
 
 
-def _receive_form(asked: Request, path: Path, most_bytes: int) -> Received:
-    sinks: list[_Sink] = []
+def _receive_form(asked: Request, raw: Path, most_bytes: int) -> tuple[str, str] | tuple[()]:
+    sinks: list[Sink] = []
 
     def one_file(*_: object, **__: object) -> IO[bytes]:
         if sinks:
             raise SpeechRefused(400, "the form holds several files; send one after the other")
-        sinks.append(_Sink(path, most_bytes))
+        sinks.append(Sink(raw, most_bytes))
         return cast("IO[bytes]", sinks[0])
 
     parser = FormDataParser(
@@ -104,24 +132,33 @@ def _receive_form(asked: Request, path: Path, most_bytes: int) -> Received:
         for sink in sinks:
             sink.close()
     if not sinks:
-        return _text_in(path, form)
+        return _text_in(form)
     if FIELD not in files:
-        found = next(iter(files))[:80]
-        raise SpeechRefused(400, f"the form's file is called {found!r}; call it {FIELD!r}")
-    return _with_sound(path)
+        called = str(next(iter(files), ""))[:80]  # it may have no name
+        raise SpeechRefused(400, f"the form's file is called {called!r}; call it {FIELD!r}")
+    _require_sound(raw)
+    return ()
 
 
-def _with_sound(path: Path) -> Received:
+@contextmanager
+def _sink(path: Path, most_bytes: int) -> Iterator[Sink]:
+    sink = Sink(path, most_bytes)
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+def _require_sound(path: Path) -> None:
     if not path.stat().st_size:
         raise SpeechRefused(400, f"the sound is empty: send {KINDS}")
-    return Received(path)
 
 
-def _text_in(path: Path, body: Any) -> Received:
+def _text_in(body: Any) -> tuple[str, str]:
     text, voice = (body.get(key, "") if hasattr(body, "get") else "" for key in ("text", "voice"))
     if not (isinstance(text, str) and isinstance(voice, str) and text.strip()):
         raise SpeechRefused(400, f"there is nothing to say: send {KINDS}, or a 'text'")
-    return Received(path, text.strip(), voice)
+    return text.strip(), voice
 
 
 def _sweep(folder: Path) -> None:
@@ -133,38 +170,7 @@ def _sweep(folder: Path) -> None:
             continue  # another process was faster
 
 
-def _too_large(most_bytes: int) -> SpeechRefused:
-    return SpeechRefused(
+def _too_large(most_bytes: int) -> UploadRefused:
+    return UploadRefused(
         413, f"{most_bytes} bytes are the most (setting max_speech_bytes); send it in pieces"
     )
-
-
-class _Sink:
-    """A file that is being received; it never grows beyond its limit."""
-
-    def __init__(self, path: Path, most_bytes: int) -> None:
-        self._file = path.open("xb")
-        self._most_bytes = most_bytes
-        self._written = 0
-
-    def write(self, data: bytes) -> int:
-        self._written += len(data)
-        if self._written > self._most_bytes:
-            raise _too_large(self._most_bytes)
-        try:
-            return self._file.write(data)
-        except OSError as error:
-            raise SpeechRefused(507, f"there is no room for it: {error.strerror}") from error
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """As the parser of forms wants it."""
-        return self._file.seek(offset, whence)
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> _Sink:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -12,6 +12,7 @@ from encoder.plan import plan_stream
 from encoder.process import END_WORD, StreamSpec
 from encoder.stream import MULTIVARIANT_NAME
 from server.child import Child
+from server.lending import lend
 from server.roster import Stream
 from server.specs import StreamOrder, WebSpec
 
@@ -27,8 +28,10 @@ def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], 
     """
 
     def make(order: StreamOrder) -> Stream:
-        """Raises EncoderError, RawMediaError: settings that no stream can have."""
-        settings = replace(service, stream=order.id, **order.settings)
+        """Raises EncoderError, RawMediaError, OSError: settings that no stream can have."""
+        wished = replace(service, stream=order.id, **order.settings).without_secrets()
+        bound_bytes = plan_stream(wished).bound_bytes
+        settings, lent = lend(wished, root.run)
         spec = StreamSpec(
             id=order.id,
             socket=str(root.socket(order.id)),
@@ -40,7 +43,7 @@ def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], 
         if settings.source != INGEST:
             children.insert(0, _inference(spec, settings))
         playlist = root.live / order.id / MULTIVARIANT_NAME
-        return Stream(order.id, children, playlist, plan_stream(settings).bound_bytes)
+        return Stream(order.id, children, playlist, bound_bytes, lent=lent)
 
     return make
 

@@ -17,6 +17,7 @@ from rawmedia import RawMediaError
 from server.child import BAD_INPUT, START_ATTEMPTS, Child
 from server.control import Command, listen
 from server.errors import ProcessGaveUp
+from server.lending import give_back
 from server.roster import Stream, StreamState, write_roster
 from server.specs import StreamOrder
 
@@ -189,6 +190,7 @@ class Supervisor:
         """All its processes have ended; one that was killed has left its media."""
         shutil.rmtree(stream.playlist.parent, ignore_errors=True)
         self._root.forget(stream.id)
+        give_back(stream.lent)
         del self.streams[stream.id]
 
     async def _keep_web(self, child: Child) -> None:

@@ -42,15 +42,15 @@ class Refused(Exception):
     """This token does not open this stream; the words are for the viewer."""
 
 
-def check_key(key: str) -> None:
-    """Refuse a key that can be guessed.
+def check_key(key: str, setting: str = "viewer_key") -> None:
+    """Refuse a key or a token that can be guessed.
 
     Raises:
         ConfigError: it is too short.
     """
     if len(key) < SHORTEST_KEY:
         raise ConfigError(
-            f"viewer_key has {len(key)} characters: use {SHORTEST_KEY} or more that nobody can "
+            f"{setting} has {len(key)} characters: use {SHORTEST_KEY} or more that nobody can "
             "guess, such as `openssl rand -hex 32` prints"
         )
 
@@ -107,6 +107,11 @@ def admitted(key: str, path: str, now: float) -> str:
     prefix, stream, token, rest = found.groups()
     check_token(key, stream, token, now)
     return prefix + rest
+
+
+def without_tokens(text: str) -> str:
+    """A text for logs: whatever stands where a path has its token is left out."""
+    return re.sub(r"(/t/)[^/\s]{8,}", r"\1...", text)
 
 
 def forbidden(reason: Refused) -> Answer:

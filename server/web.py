@@ -34,9 +34,10 @@ from server.app import MAX_BODY_BYTES, create_app
 from server.asgi import Wsgi
 from server.coalescer import Coalescer
 from server.specs import WebSpec
-from server.speech_intake import FORM_BYTES
+from server.speech import PATH as SPEECH_PATH
 from server.tls import check_certificate, gunicorn_tls
-from server.tokens import Guarded
+from server.tokens import Guarded, without_tokens
+from server.uploads import PATHS as UPLOAD_PATHS
 
 # Requests that are still held then are cut: the clients ask the next process again.
 GRACEFUL_SECONDS = 1
@@ -202,6 +203,7 @@ def main() -> int:
         return 1
     _allow_many_connections()
     logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
+    logging.getLogger("gunicorn.error").addFilter(hide_tokens)
     flask = create_app(settings, Path(spec.media_root))
     load = partial(_application, flask.wsgi_app, settings, Path(spec.media_root))
     _Gunicorn(load, gunicorn_options(settings, spec)).run()
@@ -218,15 +220,26 @@ def _application(wsgi: Wsgi, settings: Settings, media_root: Path) -> Wsgi | Coa
         wsgi,
         threads=threads,
         body_bytes=MAX_BODY_BYTES,
-        long_body_bytes=settings.max_speech_bytes + FORM_BYTES,
+        is_streamed=_is_streamed,
         media_root=media_root,
         viewer_key=key,
     )
 
 
+def _is_streamed(path: str) -> bool:
+    """Whether a body may be long there."""
+    return path in UPLOAD_PATHS or SPEECH_PATH.fullmatch(path) is not None
+
+
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
     """Not that a client left in the middle of HTTP/2: anybody could fill the log with that."""
     return not (record.exc_info and isinstance(record.exc_info[1], HTTP2ConnectionError))
+
+
+def hide_tokens(record: logging.LogRecord) -> bool:
+    """gunicorn tells the path of a request that fails; whoever has a viewer's link can watch."""
+    record.msg, record.args = without_tokens(record.getMessage()), ()
+    return True
 
 
 def _allow_many_connections() -> None:

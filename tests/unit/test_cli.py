@@ -41,6 +41,7 @@ def test_help_teaches_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         (["--ffmpeg", "/no/such/ffmpeg"], ("/no/such/ffmpeg", "leave it empty")),
         (["--encoder", "h265_magic"], ("h265_magic", "libx264")),
         (["--host", "0.0.0.0"], ("0.0.0.0", "LIPSTREAM_API_TOKEN", "--insecure")),
+        (["--api-token", "secret"], ("api_token has 6 characters", "16", "openssl")),
         (["--stream", "../etc"], ("../etc", "small letters")),
         (["--source", "telepathy"], ("telepathy",)),
         (["--image", "/no/such/photo.jpg"], ("/no/such/photo.jpg",)),

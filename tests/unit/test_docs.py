@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
 import config
 from encoder.plan import plan_stream
+from server.specs import WebSpec
+from server.web import gunicorn_options
 from tools import configuration
 
 
@@ -26,3 +29,21 @@ def test_the_bounds_in_the_media_page_are_what_the_arithmetic_gives() -> None:
         )
         bound = plan_stream(config.load(environ={}, flags=flags)).bound_bytes
         assert f"{bound / 1e6:.1f}" == megabytes, settings
+
+
+def test_the_limits_in_the_security_page_are_those_of_the_code() -> None:
+    page = (configuration.PAGE.parent / "security.md").read_text("utf-8")
+    rows = re.findall(r"^\| .+? \| (\d+) \| `([\w. ]+)` \|$", page, re.MULTILINE)
+    assert len(rows) >= 15
+    for told, where in rows:
+        assert int(told) == _limit(where), where
+
+
+def _limit(where: str) -> object:
+    if where.startswith("gunicorn "):
+        options = gunicorn_options(config.Settings(), WebSpec(0, ""))
+        return options[where.removeprefix("gunicorn ")]
+    module, _, name = where.rpartition(".")
+    if not module:
+        return getattr(config.Settings(), name)
+    return getattr(importlib.import_module(module), name)

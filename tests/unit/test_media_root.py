@@ -187,3 +187,27 @@ def test_a_path_too_long_for_a_socket_is_said_before_it_is_used(tmp_path: Path) 
     assert len(os.fsencode(root.socket("x" * room))) == LONGEST_SOCKET_PATH
     with pytest.raises(StoreUnwritable, match=f"{LONGEST_SOCKET_PATH} are the limit"):
         root.socket("x" * (room + 1))
+
+
+def test_a_folder_that_somebody_else_put_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In /dev/shm anybody can make a folder of the name that we would take."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/root").mkdir()
+    owner = tmp_path.stat().st_uid
+    monkeypatch.setattr("encoder.media_root.os.geteuid", lambda: owner + 1)
+    real = os.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        found = list(real(path))
+        found[4] = owner or 12345  # root's own folders are trusted; tests may run as root
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    (tmp_path / "shared").chmod(0o1777)
+    with pytest.raises(StoreUnwritable, match=r"it belongs to user \d+, who could change"):
+        MediaRoot(tmp_path / "shared/root").__enter__()
+    (tmp_path / "shared").chmod(0o755)  # where only its owner makes folders, it was meant for us
+    with MediaRoot(tmp_path / "shared/root"):
+        pass

@@ -19,7 +19,9 @@ from inference.utterances import Utterances
 from journal import Journal
 from rawmedia import MediaFormat
 from server.app import create_app
+from server.inspection import rewrite
 from server.speech_voice import LONGEST_TEXT
+from tests.security import files
 
 SPEECH = "/api/streams/face/speech"
 LIMIT_SECONDS, MAX_SECONDS, MAX_BYTES = 30, 40, 2_000_000
@@ -67,7 +69,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    # As the child does it, without the time that a process takes to start.
+    monkeypatch.setattr("server.speech_intake.inspect", rewrite)
     made = Stage(tmp_path)
     made.show()
     made.listen()
@@ -160,13 +164,16 @@ def nan() -> bytes:
 
 REFUSED: list[tuple[Callable[[], bytes], str, int, str]] = [
     (lambda: b"", "audio/wav", 400, "is empty"),
-    (lambda: b"\0" * 5000, "audio/wav", 422, "no sound file that can be read"),
-    (lambda: b"<svg/>", "audio/mpeg", 422, "no sound file that can be read"),
+    (lambda: b"\0" * 5000, "audio/wav", 415, "no picture and no sound"),
+    (lambda: b"<svg/>", "audio/mpeg", 415, "SVG"),
+    (files.picture, "audio/wav", 415, "it is a picture"),
+    (lambda: sound()[:-5000], "audio/wav", 422, "cut off"),
     (lambda: sound(0.0), "audio/wav", 422, "no samples"),
     (nan, "audio/wav", 422, "NaN or infinite"),
     (lambda: sound(31.0), "audio/wav", 413, "30 s of speech are the most"),
     (lambda: sound(41.0), "audio/wav", 422, "the limit is 40 s"),
-    (lambda: b"x" * (MAX_BYTES + 1), "audio/wav", 413, f"{MAX_BYTES} bytes are the most"),
+    (lambda: b"x" * (MAX_BYTES + 1), "audio/wav", 413, f"limit of {MAX_BYTES} bytes"),
+    (lambda: b"x" * (MAX_BYTES + 99_999), "audio/wav", 413, f"{MAX_BYTES} bytes are the most"),
     (lambda: sound(), "video/mp4", 415, "the body is video/mp4: send a WAV"),
     (lambda: b"[]", "application/json", 400, "nothing to say"),
     (lambda: b'{"text": 5}', "application/json", 400, "nothing to say"),
