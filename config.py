@@ -121,6 +121,21 @@ class Settings:
     ended_seconds: float = _setting(
         60.0, "how long an ended stream can still be watched", low=0.0, high=86_400.0
     )
+    dvr_seconds: float = _setting(
+        0.0,
+        "how far back viewers can go; 0: the window of window_segments",
+        low=0.0,
+        high=43_200.0,
+    )
+    disk_folder: str = _setting(
+        "", "folder for the older segments of a long dvr_seconds; empty: they stay in memory"
+    )
+    record: str = _setting(
+        "",
+        "mp4: one file with the best picture; hls: a folder with all renditions; empty: nothing",
+        choices=("", "mp4", "hls"),
+    )
+    record_folder: str = _setting("", "folder for recordings; needed where record is given")
     slate_after_seconds: float = _setting(
         1.5, "a stream whose source is silent that long starts with a slate", low=0.1, high=60.0
     )

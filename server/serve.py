@@ -10,10 +10,12 @@ import sys
 
 import logs
 from config import INGEST, ConfigError, Settings
+from encoder.disk_folder import DiskFolder
 from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import MediaRoot, choose
 from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
+from encoder.takes import check_record_folder
 from inference.source import check_source, make_source
 from server.errors import PortTaken, Unprotected
 from server.supervisor import Supervisor, playlist_path, service_children
@@ -41,7 +43,10 @@ def serve(settings: Settings) -> None:
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
-        with MediaRoot(choose(settings.media_root, port), plan.bound_bytes) as root:
+        with (
+            MediaRoot(choose(settings.media_root, port), plan.bound_bytes) as root,
+            DiskFolder(settings.disk_folder, plan.archive_bound_bytes),
+        ):
             children = service_children(settings, root, encoder.name, listener.fileno())
             environment = settings.to_environment()
             supervisor = Supervisor(settings, children, environment, root.control)
@@ -60,6 +65,7 @@ def _check(settings: Settings) -> None:
     if settings.viewer_key:
         check_key(settings.viewer_key)
     check_certificate(settings)
+    check_record_folder(settings)
 
 
 def _is_loopback(host: str) -> bool:
