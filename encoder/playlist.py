@@ -364,27 +364,29 @@ def read_position(text: str) -> Position:
     Raises:
         ValueError: the text is not a media playlist of ours.
     """
+    # A long window is large: its tags are looked for only where they can be.
+    first = text.find("\n#EXTINF:")
+    head = text if first < 0 else text[:first]
     numbers = {}
     for name, pattern in _NUMBER_TAGS.items():
-        match = pattern.search(text)
+        match = pattern.search(head)
         if match is None:
             raise ValueError(f"no {name} in the playlist")
         numbers[name] = int(match[1])
-    skipped = _SKIPPED.search(text)
+    skipped = _SKIPPED.search(head)
     complete = text.count("\n#EXTINF:") + (int(skipped[1]) if skipped else 0)
-    before, _extinf, tail = text.rpartition("\n#EXTINF:")
-    tail = tail if complete else text
-    last = before.rpartition("\n#EXTINF:")[2]
-    part_target, hint = _PART_TARGET.search(text), _HINT.search(text)
-    slid_out = _DISCONTINUITY_SEQUENCE.search(text)
+    last = max(0, text.rfind("\n#EXTINF:"))
+    tail, before = text[last:], text[max(0, text.rfind("\n#EXTINF:", 0, last)) : last]
+    part_target, hint = _PART_TARGET.search(head), _HINT.search(tail)
+    slid_out = _DISCONTINUITY_SEQUENCE.search(head)
     return Position(
         last_msn=numbers["MEDIA-SEQUENCE"] + complete - 1,
-        last_parts=last.count("\n#EXT-X-PART:") if complete else 0,
+        last_parts=before.count("\n#EXT-X-PART:"),
         parts=tail.count("\n#EXT-X-PART:"),
         target_duration=numbers["TARGETDURATION"],
         part_target=Fraction(part_target[1]) if part_target else None,
         hint_uri=hint[1] if hint else "",
-        ended=text.rstrip().endswith("#EXT-X-ENDLIST"),
+        ended=tail.rstrip().endswith("#EXT-X-ENDLIST"),
         discontinuity_sequence=(int(slid_out[1]) if slid_out else 0)
         + text.count("\n#EXT-X-DISCONTINUITY\n"),
     )
