@@ -230,7 +230,8 @@ class Archive:
         with self._changed:
             wanted = name in self._pending
             self._pending.pop(name, None)
-            self._refusal = ""
+            if not self._pending:
+                self._refusal = ""
             if size:
                 self._sizes[name] = size
                 self._bytes += size
