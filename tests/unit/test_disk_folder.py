@@ -1,0 +1,67 @@
+"""The folders on disk are checked before anything starts, and left as they were found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config import Settings
+from encoder.disk_folder import DiskFolder, archive_folder, require_writable
+from encoder.errors import FolderUnusable
+from encoder.takes import check_record_folder
+from tests.unit.mounts import make_read_only, small_tmpfs
+
+
+def test_nothing_is_done_without_a_setting() -> None:
+    with DiskFolder("", 10**18):
+        pass
+
+
+def test_it_is_made_used_and_emptied(tmp_path: Path) -> None:
+    disk = tmp_path / "a" / "disk"
+    old = archive_folder(str(disk), "killed")
+    old.mkdir(parents=True)
+    (disk / "mine.txt").write_text("not lipstream's")
+    with DiskFolder(str(disk), 1):
+        assert not old.exists()
+        folder = archive_folder(str(disk), "demo")
+        folder.mkdir(parents=True)
+    assert [path.name for path in disk.iterdir()] == ["mine.txt"]
+
+
+def test_one_service_at_a_time(tmp_path: Path) -> None:
+    with DiskFolder(str(tmp_path), 1):
+        archive_folder(str(tmp_path), "demo").mkdir(parents=True)
+        with pytest.raises(FolderUnusable, match="another lipstream"), DiskFolder(str(tmp_path), 1):
+            pass
+        assert archive_folder(str(tmp_path), "demo").is_dir()
+
+
+def test_the_bound_must_fit(tmp_path: Path) -> None:
+    with (
+        small_tmpfs(tmp_path / "mount") as disk,
+        pytest.raises(FolderUnusable, match="65537 are needed; lower dvr_seconds"),
+        DiskFolder(str(disk), 65_537),
+    ):
+        pass
+    with DiskFolder(str(tmp_path), 1):  # the lock is free again
+        pass
+
+
+def test_a_folder_that_takes_nothing(tmp_path: Path) -> None:
+    with small_tmpfs(tmp_path / "mount") as disk:
+        make_read_only(disk)
+        with pytest.raises(FolderUnusable, match="Read-only file system; check the setting disk_"):
+            DiskFolder(str(disk), 1).__enter__()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FolderUnusable, match="check the setting record_folder"):
+        require_writable("record_folder", tmp_path / "file")
+
+
+def test_a_recording_needs_a_folder(tmp_path: Path) -> None:
+    check_record_folder(Settings())
+    check_record_folder(Settings(record="hls", record_folder=str(tmp_path / "new")))
+    assert (tmp_path / "new").is_dir()
+    with pytest.raises(FolderUnusable, match="record is mp4, it is empty; check the setting"):
+        check_record_folder(Settings(record="mp4"))
