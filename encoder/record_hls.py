@@ -51,12 +51,10 @@ class HlsWriter:
         self._made = self.path.is_dir()
         found = {}
         for path in self.path.glob(f"*/{MEDIA}"):
-            text = path.read_text("utf-8")
-            try:
-                found[path.parent.name] = read_position(text).last_msn
-            except ValueError:
-                continue
-            self._playlists[path.parent.name] = _reopened(path, text)
+            whole = _whole(path.read_text("utf-8"))
+            if whole:
+                found[path.parent.name] = read_position(whole).last_msn
+                self._playlists[path.parent.name] = _reopened(path, whole)
         return found
 
     def init(self, name: str, uri: str, data: bytes) -> int:
@@ -111,8 +109,16 @@ class HlsWriter:
         return len(data)
 
 
-def _reopened(path: Path, text: str) -> _Playlist:
-    """Behind the last whole segment; a line that was cut off is written over."""
-    *_, last = [match.end() for match in _COMPLETE.finditer(text)] or [text.find(_END.decode())]
-    *_, map_uri = _MAP.findall(text) or [""]
-    return _Playlist(os.open(path, os.O_WRONLY | os.O_CLOEXEC), len(text[:last].encode()), map_uri)
+def _whole(text: str) -> str:
+    """A playlist up to its last whole segment; a line that was cut off is none."""
+    *_, end = (0, *(match.end() for match in _COMPLETE.finditer(text)))
+    return text[:end]
+
+
+def _reopened(path: Path, whole: str) -> _Playlist:
+    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    end = len(whole.encode())
+    write_at(handle, _END, end)
+    os.ftruncate(handle, end + len(_END))
+    *_, map_uri = ("", *_MAP.findall(whole))
+    return _Playlist(handle, end, map_uri)

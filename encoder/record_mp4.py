@@ -72,8 +72,9 @@ class Mp4Writer:
         """Append a segment; returns the bytes written."""
         if name not in _TRACKS or not data or len(self._inits) < len(_TRACKS):
             return 0
+        sequence = self._file.fragments + 1 if self._file else 1
+        fragments, times = renumbered(data, _TRACKS[name], sequence)
         file = self._file = self._file or self._begin()
-        fragments, times = renumbered(data, _TRACKS[name], file.fragments + 1)
         cover = struct.pack(">I4s", HEADER_BYTES + len(fragments), b"free")
         write_at(file.handle, cover + fragments, file.size)
         write_at(file.handle, struct.pack(">I", HEADER_BYTES), file.size)
@@ -96,7 +97,7 @@ class Mp4Writer:
         try:
             index = movie_index(file.index)
             write_at(file.handle, index, file.size)
-            duration = round(max(file.seconds.values()) * file.timescale_hz)
+            duration = round(max(file.seconds.values(), default=Fraction()) * file.timescale_hz)
             write_at(file.handle, _mehd(duration), file.mehd_at)
         finally:
             os.close(file.handle)

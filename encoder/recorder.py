@@ -140,7 +140,7 @@ class Recorder:
             self._stop("the disk is slower than the stream")
 
     def _stop(self, reason: str) -> None:
-        self._reason = reason
+        self._reason = self._reason or reason
         path = self._writer.path
         event(log, "recording_stopped", level=logging.WARNING, path=path, reason=reason)
 

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from flask import send_file
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-import server.hls
 from config import Settings
 from encoder.disk_folder import archive_folder
 from server.app import create_app
@@ -72,15 +72,14 @@ def test_a_file_that_moves_between_the_look_and_the_opening(
     client: FlaskClient, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory, disk = folders
-    send = server.hls.send_file
 
     def moved_just_now(path: Path, *arguments: object, **named: object) -> object:
         if path.parent == memory:
             shutil.copy2(memory / NAME, disk / NAME)
             (memory / NAME).unlink()
-        return send(path, *arguments, **named)  # type: ignore[arg-type]
+        return send_file(path, *arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(server.hls, "send_file", moved_just_now)
+    monkeypatch.setattr("server.hls.send_file", moved_just_now)
     answer = get(client)
     assert (answer.status_code, answer.data) == (200, DATA)
 

@@ -76,7 +76,7 @@ def test_it_says_what_all_lines_rendered_anew_say(
     text, packed = pack_media_playlist(kept, delta=delta)
     assert text.decode() == expected
     assert gzip.decompress(packed).decode() == expected
-    assert (len(window), window.seconds) == (length, 2 * length)
+    assert (len(window), window.seconds) == (length, Fraction(2 * length))
     assert window.first == (every[slid] if length else None)
     assert window.last == (every[-1] if length else None)
 
@@ -100,9 +100,8 @@ def test_work_per_part_and_per_segment_does_not_grow_with_the_window() -> None:
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=60))
 def test_30_the_longest_playlist_that_held_a_segment(steps: list[tuple[int, int]]) -> None:
     """Each step: a segment comes, so many leave; against the history of whole playlists."""
-    window, history, msn, retired = Window(LOW), [], 0, []
-    for seconds, leave in steps:
-        msn += 1
+    window, history, retired = Window(LOW), [], []
+    for msn, (seconds, leave) in enumerate(steps, 1):
         window.append(replace(entry(msn), duration=Fraction(seconds)))
         leaving = [window.popleft().msn for _ in range(min(leave, len(window) - 1))]
         retired += [(old, window.longest_with(old)) for old in leaving]
