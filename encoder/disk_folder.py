@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,30 +36,53 @@ class DiskFolder:
 
     Args:
         setting: ``disk_folder``; empty: nothing is done.
-        needed_bytes: the sum of the bounds of what will be there.
     """
 
-    def __init__(self, setting: str, needed_bytes: int) -> None:
+    def __init__(self, setting: str) -> None:
         self._path = Path(setting).resolve() if setting else None
-        self._needed_bytes = needed_bytes
         self._lock: int | None = None
 
     def __enter__(self) -> DiskFolder:
         if self._path is not None:
             require_writable("disk_folder", self._path)
             self._take_lock(self._path)
-            shutil.rmtree(self._path / _DVR, ignore_errors=True)  # of a service that was killed
-            self._require_room(self._path)
+            self._empty(self._path)  # of a service that was killed
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._path is None or self._lock is None:
             return
-        shutil.rmtree(self._path / _DVR, ignore_errors=True)
+        self._empty(self._path)
         with suppress(OSError):
             (self._path / _LOCK).unlink(missing_ok=True)
         os.close(self._lock)
         self._lock = None
+
+    def check_room(self, bounds_bytes: Sequence[int]) -> None:
+        """See that streams fit, each grown to its bound.
+
+        Args:
+            bounds_bytes: of all streams that run, and of one that shall.
+
+        Raises:
+            FolderUnusable: they do not, or the disk does not answer.
+        """
+        if self._path is None or not any(bounds_bytes):
+            return
+        try:
+            room = os.statvfs(self._path)
+            used = sum(_bytes_on_disk(path) for path in (self._path / _DVR).rglob("*.m4s"))
+        except OSError as error:
+            raise FolderUnusable.of("disk_folder", self._path, error) from error
+        free_bytes, needed = room.f_bavail * room.f_frsize, sum(bounds_bytes)
+        if free_bytes + used < needed:
+            reason = f"{free_bytes + used} bytes are free or used already, {needed} are needed"
+            raise FolderUnusable("disk_folder", self._path, f"{reason}; lower dvr_seconds")
+
+    def remove(self, stream: str) -> None:
+        """Remove the media of a stream whose process was killed."""
+        if self._path is not None:
+            shutil.rmtree(self._path / _DVR / stream, ignore_errors=True)
 
     def _take_lock(self, path: Path) -> None:
         try:
@@ -68,13 +92,15 @@ class DiskFolder:
         if self._lock is None:
             raise FolderUnusable("disk_folder", path, "another lipstream is using it")
 
-    def _require_room(self, path: Path) -> None:
-        room = os.statvfs(path)
-        free_bytes = room.f_bavail * room.f_frsize
-        if free_bytes < self._needed_bytes:
-            self.__exit__()
-            reason = f"{free_bytes} bytes are free, {self._needed_bytes} are needed"
-            raise FolderUnusable("disk_folder", path, f"{reason}; lower dvr_seconds")
+    def _empty(self, path: Path) -> None:
+        shutil.rmtree(path / _DVR, ignore_errors=True)
+
+
+def _bytes_on_disk(path: Path) -> int:
+    try:
+        return path.stat().st_blocks * 512
+    except FileNotFoundError:  # it left the window just now
+        return 0
 
 
 def require_writable(setting: str, path: Path) -> None:

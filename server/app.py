@@ -9,7 +9,6 @@ from werkzeug.exceptions import HTTPException
 
 from config import Settings
 from encoder.disk_folder import archive_root
-from encoder.plan import plan_stream
 from server import api, hls
 from server.problems import problem
 
@@ -34,7 +33,7 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     older = archive_root(settings.disk_folder) if settings.disk_folder else None
     app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg, older))
-    app.register_blueprint(api.blueprint(settings, plan_stream(settings).timing, media_root))
+    app.register_blueprint(api.blueprint(settings, media_root))
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)
     app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))

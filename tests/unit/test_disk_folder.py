@@ -14,8 +14,9 @@ from tests.unit.mounts import make_read_only, small_tmpfs
 
 
 def test_nothing_is_done_without_a_setting() -> None:
-    with DiskFolder("", 10**18):
-        pass
+    with DiskFolder("") as nothing:
+        nothing.check_room([10**18])
+        nothing.remove("demo")
 
 
 def test_it_is_made_used_and_emptied(tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ def test_it_is_made_used_and_emptied(tmp_path: Path) -> None:
     old = archive_folder(str(disk), "killed")
     old.mkdir(parents=True)
     (disk / "mine.txt").write_text("not lipstream's")
-    with DiskFolder(str(disk), 1):
+    with DiskFolder(str(disk)):
         assert not old.exists()
         folder = archive_folder(str(disk), "demo")
         folder.mkdir(parents=True)
@@ -31,29 +32,32 @@ def test_it_is_made_used_and_emptied(tmp_path: Path) -> None:
 
 
 def test_one_service_at_a_time(tmp_path: Path) -> None:
-    with DiskFolder(str(tmp_path), 1):
+    with DiskFolder(str(tmp_path)):
         archive_folder(str(tmp_path), "demo").mkdir(parents=True)
-        with pytest.raises(FolderUnusable, match="another lipstream"), DiskFolder(str(tmp_path), 1):
+        with pytest.raises(FolderUnusable, match="another lipstream"), DiskFolder(str(tmp_path)):
             pass
         assert archive_folder(str(tmp_path), "demo").is_dir()
 
 
-def test_the_bound_must_fit(tmp_path: Path) -> None:
-    with (
-        small_tmpfs(tmp_path / "mount") as disk,
-        pytest.raises(FolderUnusable, match="65537 are needed; lower dvr_seconds"),
-        DiskFolder(str(disk), 65_537),
-    ):
-        pass
-    with DiskFolder(str(tmp_path), 1):  # the lock is free again
-        pass
+def test_the_bounds_must_fit(tmp_path: Path) -> None:
+    with small_tmpfs(tmp_path / "mount") as disk, DiskFolder(str(disk)) as folder:
+        folder.check_room([0, 65_536])
+        with pytest.raises(FolderUnusable, match="65537 are needed; lower dvr_seconds"):
+            folder.check_room([1, 65_536])
+        media = archive_folder(str(disk), "demo") / "v0"
+        media.mkdir(parents=True)
+        (media / "1.m4s").write_bytes(b"a" * 32_768)
+        folder.check_room([40_000, 20_000])  # what is used counts for its stream
+        folder.remove("demo")
+        assert not media.exists()
+        folder.check_room([0, 65_536])
 
 
 def test_a_folder_that_takes_nothing(tmp_path: Path) -> None:
     with small_tmpfs(tmp_path / "mount") as disk:
         make_read_only(disk)
         with pytest.raises(FolderUnusable, match="Read-only file system; check the setting disk_"):
-            DiskFolder(str(disk), 1).__enter__()
+            DiskFolder(str(disk)).__enter__()
     (tmp_path / "file").write_text("")
     with pytest.raises(FolderUnusable, match="check the setting record_folder"):
         require_writable("record_folder", tmp_path / "file")
