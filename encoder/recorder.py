@@ -98,6 +98,8 @@ class Recorder:
         except OSError as error:
             self._stop(error.strerror or str(error))
             return
+        if known:
+            self._bytes = sum(path.stat().st_size for path in self._writer.path.rglob("*.*"))
         for name, last in known.items():
             for entry in past.get(name, ()):
                 if entry.msn > last:
