@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from encoder.errors import FolderUnusable
 from encoder.store import PARTIAL_PREFIX
 from encoder.timing import Timing
 from logs import event
@@ -96,24 +95,26 @@ class Archive:
         self._thread = threading.Thread(target=self._work, name="archive", daemon=True)
 
     def open(self, renditions: Sequence[str]) -> None:
-        """Make the folders, and find what a crashed process left.
+        """Find what a crashed process left, and start.
 
-        Raises:
-            FolderUnusable: the disk folder cannot be written.
+        A disk that refuses is no error here: it is told, and asked again.
         """
         try:
             for name in renditions:
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
-            for path in self.folder.rglob("*"):
-                if path.name.startswith(PARTIAL_PREFIX):
-                    path.unlink()
-                elif path.is_file():
-                    self._sizes[str(path.relative_to(self.folder))] = path.stat().st_size
+                self._find(self.folder / name)
         except OSError as error:
-            raise FolderUnusable.of("disk_folder", self.folder, error) from error
+            self._told(error)
         self._bytes = sum(self._sizes.values())
         self._leftovers = set(self._sizes)
         self._thread.start()
+
+    def _find(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path.name.startswith(PARTIAL_PREFIX):
+                path.unlink()
+            else:
+                self._sizes[str(path.relative_to(self.folder))] = path.stat().st_size
 
     def adopt(self, name: str) -> None:
         """A file that a crashed process has brought here is in use again."""
@@ -173,7 +174,8 @@ class Archive:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     def delete(self) -> None:
         """Remove the folder too; call :meth:`close` before."""
@@ -216,6 +218,7 @@ class Archive:
         target = self.folder / name
         partial = target.with_name(PARTIAL_PREFIX + target.name)
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(data)
             # Last-Modified is part of what is served under the name.
             os.utime(partial, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -241,14 +244,17 @@ class Archive:
             self._unlink(name)
 
     def _refuse(self, error: OSError) -> None:
-        reason = error.strerror or str(error)
-        if not self._refusal:
-            event(log, "dvr_refused", level=logging.WARNING, folder=self.folder, reason=reason)
-        self._refusal = reason
+        self._told(error)
         deadline = time.monotonic() + RETRY_SECONDS
         with self._changed:
             while not self._closed and not self._removals and time.monotonic() < deadline:
                 self._changed.wait(deadline - time.monotonic())
+
+    def _told(self, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        if not self._refusal:
+            event(log, "dvr_refused", level=logging.WARNING, folder=self.folder, reason=reason)
+        self._refusal = reason
 
     def _unlink(self, name: str) -> None:
         size = self._sizes.pop(name, None)

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from encoder.archive import Archive, Limits, archive_bound_bytes
-from encoder.errors import FolderUnusable
 from encoder.packager import (
     PLAYLIST_NAME,
     Calendar,
@@ -282,11 +281,22 @@ def test_a_next_process_goes_on_with_what_is_on_the_disk(dvr: Dvr) -> None:
     until(lambda: min(whole_segments(dvr.disk)) >= began)
 
 
-def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "disk").write_text("")
-    archive = Archive(tmp_path, tmp_path / "disk", Limits(LIVE, 1))
-    with pytest.raises(FolderUnusable, match="check the setting disk_folder"):
-        archive.open(("v0",))
+def test_a_disk_that_is_not_there_yet(tmp_path: Path) -> None:
+    """A next process may find the disk gone: the stream goes on, and so does the window later."""
+    (tmp_path / "live/v0").mkdir(parents=True)
+    (tmp_path / "live/v0/1.m4s").write_bytes(b"media")
+    (tmp_path / "disk").write_text("something else")
+    archive = Archive(tmp_path / "live", tmp_path / "disk", Limits(LIVE, 1000))
+    archive.close()
+    archive.open(("v0",))
+    assert archive.figures()["reason"]
+    archive = Archive(tmp_path / "live", tmp_path / "disk", Limits(LIVE, 1000))
+    archive.open(("v0",))
+    archive.take("v0/1.m4s")
+    (tmp_path / "disk").unlink()
+    until(lambda: not archive.figures()["reason"])
+    assert (tmp_path / "disk/v0/1.m4s").read_bytes() == b"media"
+    archive.close()
 
 
 def test_closing_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from config import Settings
 from encoder.disk_folder import DiskFolder, archive_folder, require_writable
 from encoder.errors import FolderUnusable
 from encoder.takes import check_record_folder
+from server.app import create_app
 from tests.unit.mounts import make_read_only, small_tmpfs
 
 
@@ -69,3 +70,17 @@ def test_a_recording_needs_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "new").is_dir()
     with pytest.raises(FolderUnusable, match="record is mp4, it is empty; check the setting"):
         check_record_folder(Settings(record="mp4"))
+
+
+def test_a_wished_recording_without_a_folder_is_refused(tmp_path: Path) -> None:
+    """Before anything is started for it, and with the remedy."""
+    (tmp_path / "run").mkdir()
+    asking = create_app(Settings(), tmp_path).test_client()
+    answer = asking.post("/api/streams", json={"record": "mp4", "dvr_seconds": 600})
+    assert answer.status_code == 400
+    assert "record_folder" in answer.get_json()["detail"]
+    answer = asking.post("/api/streams", json={"record": "avi"})
+    assert answer.status_code == 400
+    assert "mp4, hls" in answer.get_json()["detail"]
+    answer = asking.post("/api/streams", json={"record_folder": "/tmp"})
+    assert answer.status_code == 400, "where files go is the operator's to say"
