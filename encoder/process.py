@@ -18,22 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from config import Settings
-from encoder.archive import Archive, Limits
 from encoder.candidates import CANDIDATES
-from encoder.disk_folder import archive_folder
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
+from encoder.keeping import Keeping, take_up
 from encoder.plan import plan_stream
-from encoder.recorder import Recorder
-from encoder.resume import Resume, take_over
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, LiveStream, Parts
-from encoder.takes import open_recorder
 from logs import event
 
 STATE_SECONDS = 0.5
-# What waits to be recorded when a stream ends has so long; the supervisor kills after 2 s.
-RECORDING_END_SECONDS = 1.0
 # What the supervisor writes to end a stream for its viewers.
 END_WORD = b"end"
 
@@ -82,40 +76,21 @@ class StreamProcess:
         """
         store = StreamStore(Path(self._spec.folder), self._plan.bound_bytes)
         intake = Intake(Path(self._spec.socket), self._plan.media)
-        archive, recorder = self._archive(), None
         renditions = (*(rung.name for rung in self._plan.rungs), AUDIO)
+        keeping = None
         try:
             store.open(renditions)
-            if archive:
-                archive.open(renditions)
-            resume = take_over(store, renditions, self._plan.timing.segment_seconds, archive)
-            recorder = open_recorder(self._settings, self._spec.id, self._plan, store, resume)
+            keeping = take_up(self._settings, self._spec.id, self._plan, store, renditions)
             intake.start()
             await self._first_unit(intake)
-            parts = self._parts(intake, store, resume, archive, recorder)
-            await self._play(LiveStream(parts), parts)
+            await self._play(LiveStream(self._parts(intake, keeping)), keeping)
         finally:
             intake.close()
-            if recorder:
-                recorder.close(RECORDING_END_SECONDS)
-            if archive:
-                archive.close()
+            if keeping:
+                keeping.close()
             Path(self._spec.state).unlink(missing_ok=True)
         if self._ending is not Ending.RESTART:
-            store.delete()
-            if archive:
-                archive.delete()
-
-    def _archive(self) -> Archive | None:
-        """Where older segments go; None where all are in tmpfs."""
-        plan = self._plan
-        if not plan.archived_segments:
-            return None
-        live_segments = plan.listed_segments - plan.archived_segments
-        folder = archive_folder(self._settings.disk_folder, self._spec.id)
-        return Archive(
-            Path(self._spec.folder), folder, Limits(live_segments, plan.archive_bound_bytes)
-        )
+            keeping.delete()
 
     async def _first_unit(self, intake: Intake) -> None:
         """Wait for the source's first picture, but not for ever: then a slate is shown."""
@@ -130,13 +105,13 @@ class StreamProcess:
         for wait in waits:
             wait.cancel()
 
-    async def _play(self, stream: LiveStream, parts: Parts) -> None:
+    async def _play(self, stream: LiveStream, keeping: Keeping) -> None:
         playing = asyncio.ensure_future(stream.run())
         telling = asyncio.ensure_future(self._tell_for_ever(stream))
         # Rule 30 for the media of a crashed process: it leaves the playlist now.
         segments = self._plan.listed_segments + 1
         kept_seconds = float(segments * self._plan.timing.segment_seconds)
-        forgetting = asyncio.get_running_loop().call_later(kept_seconds, _forget, parts)
+        forgetting = asyncio.get_running_loop().call_later(kept_seconds, keeping.remove_leftovers)
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -170,31 +145,18 @@ class StreamProcess:
             write_json(Path(self._spec.state), still | stream.figures() | {"at": time.time()})
             await asyncio.sleep(STATE_SECONDS)
 
-    def _parts(
-        self,
-        intake: Intake,
-        store: StreamStore,
-        resume: Resume,
-        archive: Archive | None,
-        recorder: Recorder | None,
-    ) -> Parts:
+    def _parts(self, intake: Intake, keeping: Keeping) -> Parts:
         return Parts(
             settings=self._settings,
             plan=self._plan,
             ffmpeg=find_ffmpeg(self._settings.ffmpeg),
             candidate=next(c for c in CANDIDATES if c.name == self._spec.encoder),
             intake=intake,
-            store=store,
-            resume=resume,
-            archive=archive,
-            recorder=recorder,
+            store=keeping.store,
+            resume=keeping.resume,
+            archive=keeping.archive,
+            recorder=keeping.recorder,
         )
-
-
-def _forget(parts: Parts) -> None:
-    parts.store.remove_leftovers()
-    if parts.archive:
-        parts.archive.remove_leftovers()
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

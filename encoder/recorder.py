@@ -127,6 +127,8 @@ class Recorder:
         if self._thread.is_alive():
             self.end()
             self._thread.join(seconds)
+            if self._thread.is_alive():  # what still waits is not written: another may go on here
+                self._stop("the disk is too slow")
 
     def figures(self) -> dict[str, Any]:
         """What the API tells."""

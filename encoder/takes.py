@@ -50,11 +50,11 @@ def open_recorder(
     take = Take(settings.record, str(_folder(settings)), f"{stream}-{started}")
     earlier = _read(store.folder / _NOTE) if resume.past else None
     take = earlier or take
+    store.publish(_NOTE, json.dumps(asdict(take)).encode())
     recorder = Recorder(take.writer(plan.timing.target_duration))
     if earlier:
         past = {name: each.segments for name, each in resume.past.items()}
         recorder.resume(past, store.folder)
-    store.publish(_NOTE, json.dumps(asdict(take)).encode())
     recorder.start()
     return recorder
 
