@@ -67,7 +67,11 @@ class HlsWriter:
         playlist = self._playlists.get(name) or self._begin(name, entry.msn)
         lines = segment_lines([entry], playlist.map_uri)
         text = "".join(f"{line}\n" for line in lines).encode()
-        write_at(playlist.handle, text + _END, playlist.end)
+        try:
+            write_at(playlist.handle, text + _END, playlist.end)
+        except OSError:  # some of it may stand where EXT-X-ENDLIST was
+            _close_list(playlist)
+            raise
         playlist.end += len(text)
         playlist.map_uri = entry.map_uri
         return written + len(text)
@@ -118,7 +122,13 @@ def _whole(text: str) -> str:
 def _reopened(path: Path, whole: str) -> _Playlist:
     handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     end = len(whole.encode())
-    write_at(handle, _END, end)
-    os.ftruncate(handle, end + len(_END))
     *_, map_uri = ("", *_MAP.findall(whole))
-    return _Playlist(handle, end, map_uri)
+    playlist = _Playlist(handle, end, map_uri)
+    _close_list(playlist)
+    return playlist
+
+
+def _close_list(playlist: _Playlist) -> None:
+    """The list ends behind its last whole segment."""
+    write_at(playlist.handle, _END, playlist.end)
+    os.ftruncate(playlist.handle, playlist.end + len(_END))

@@ -42,7 +42,7 @@ def write_at(handle: int, data: bytes, at: int) -> None:
         while done < len(data):
             done += os.pwrite(handle, data[done:], at + done)
     except OSError:
-        os.ftruncate(handle, max(size, at) if at >= size else size)
+        os.ftruncate(handle, size)
         raise
 
 

@@ -157,6 +157,29 @@ def test_a_full_disk_leaves_a_folder_that_plays(tmp_path: Path) -> None:
         writer.end()
 
 
+@pytest.mark.parametrize("cut", [0, 3, 40])
+def test_no_room_for_a_line_leaves_the_list_as_it_was(
+    tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = HlsWriter(tmp_path, STEM, 1)
+    fill(writer, 1, 3)
+    before = (writer.path / "v0/media.m3u8").read_bytes()
+    pwrite, left = os.pwrite, [cut]
+
+    def full(handle: int, data: bytes, at: int) -> int:
+        """Takes so many bytes behind the old end, then none."""
+        if at + len(data) <= len(before):
+            return pwrite(handle, data, at)
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(handle, data[: left.pop()], at)
+
+    monkeypatch.setattr("encoder.recording_files.os.pwrite", full)
+    with pytest.raises(OSError, match="No space"):
+        writer.segment("v0", entry(4), b"<4>")
+    assert (writer.path / "v0/media.m3u8").read_bytes() == before
+
+
 # --- mp4 ----------------------------------------------------------------------------------------
 
 
