@@ -137,7 +137,7 @@ def confine(order: Order) -> None:
             # Beyond the soft limit of processor time comes SIGXCPU, which says why; then SIGKILL.
             resource.setrlimit(what, (limit, limit + (what == resource.RLIMIT_CPU)))
     os.umask(0o077)
-    os.nice(10)  # the streams go first
+    os.nice(5)  # the streams go first, but not alone
     signal.alarm(int(WALL_SECONDS))  # also where nobody waits any more
 
 
