@@ -14,6 +14,7 @@ from gunicorn.http.errors import (
 from werkzeug.exceptions import HTTPException
 
 from config import Settings
+from encoder.disk_folder import archive_root
 from server import api, events, hls, openapi, speech, uploads
 from server.gate import Gate
 from server.problems import problem
@@ -37,7 +38,8 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg))
+    older = archive_root(settings.disk_folder) if settings.disk_folder else None
+    app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg, older))
     app.register_blueprint(api.blueprint(settings, media_root))
     app.register_blueprint(speech.blueprint(settings, media_root))
     app.register_blueprint(events.blueprint(settings, media_root))

@@ -5,17 +5,14 @@ A web process holds no stream state: the playlist file itself says how far the s
 
 from __future__ import annotations
 
-import errno
-import os
+import contextlib
 import re
-import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from flask import Blueprint, Response, request, send_file
 
-from encoder.ladder import BEST_RUNG
 from encoder.packager import DELTA_NAME, GZIP_SUFFIX, PLAYLIST_NAME
 from encoder.playlist import Position, read_position
 from encoder.stream import MULTIVARIANT_NAME
@@ -40,15 +37,16 @@ _MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.m4s)")
 _EXPOSED = "Age, Date, Content-Length, Content-Range"
 
 
-def blueprint(live: Path, ffmpeg: str) -> Blueprint:
+def blueprint(live: Path, ffmpeg: str, older: Path | None = None) -> Blueprint:
     """The routes below ``/live``.
 
     Args:
         live: folder with one folder per stream.
         ffmpeg: the setting, for snapshots.
+        older: folder with the same for segments that have left ``live``.
     """
     routes = Blueprint("hls", __name__, url_prefix="/live")
-    origin = _Origin(live, Snapshots(ffmpeg))
+    origin = _Origin(live, Snapshots(ffmpeg), older)
     methods = ["GET", "HEAD", "OPTIONS"]
     for rule, view in (
         (f"/<stream>/{MULTIVARIANT_NAME}", origin.multivariant),
@@ -69,8 +67,9 @@ def with_cors(response: Response) -> Response:
 
 
 class _Origin:
-    def __init__(self, live: Path, snapshots: Snapshots) -> None:
-        self._live = live
+    def __init__(self, live: Path, snapshots: Snapshots, older: Path | None) -> None:
+        self._live = live.resolve()
+        self._places = [self._live, *([older.resolve()] if older else [])]
         self._snapshots = snapshots
         self._watcher = FolderWatcher()
 
@@ -91,7 +90,7 @@ class _Origin:
     def snapshot(self, stream: str) -> Response:
         """The newest picture as a JPEG."""
         folder = self._folder(stream)
-        if folder is None or not _is_folder(folder / BEST_RUNG):
+        if folder is None:
             return _unknown()
         if request.method == "OPTIONS":
             return _preflight()
@@ -139,14 +138,27 @@ class _Origin:
             return _unknown()
         if request.method == "OPTIONS":
             return _preflight()
-        path, began = folder / name, time.monotonic()
-        if not _is_file(path):
+        began = time.monotonic()
+        found = self._find(stream, rendition, name)
+        if found is None:
             self._await_hinted(folder, name)
-        if not _is_file(path):
+            found = self._find(stream, rendition, name)
+        if found is None:
             return _unknown()
-        # A name never gets other bytes: it is its own strong ETag, on every host of a fleet.
-        response = send_file(path, MEDIA_TYPES[rendition[0]], conditional=True, etag=name)
+        path, response = found
         return _cached(_timed(response, began, path), FOUND_MEDIA_TD * USUAL_TARGET_DURATION)
+
+    def _find(self, stream: str, rendition: str, name: str) -> tuple[Path, Response] | None:
+        """A media file, first where it begins: it stands in the next place before it goes there."""
+        for place in self._places:
+            path = place / stream / rendition / name
+            if path.resolve() != path:  # a link leads out of the media
+                continue
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                # A name never gets other bytes: it is its own strong ETag, on every host.
+                kind = MEDIA_TYPES[rendition[0]]
+                return path, send_file(path, kind, conditional=True, etag=name)
+        return None
 
     def _await_hinted(self, folder: Path, name: str) -> None:
         if request.method != "GET":
@@ -157,32 +169,15 @@ class _Origin:
             return
         self._watcher.wait_for(
             folder,
-            lambda: _is_file(folder / name) or None,
+            lambda: (folder / name).is_file() or None,
             3 * position.target_duration,
         )
 
     def _folder(self, stream: str, rendition: str = "") -> Path | None:
         if not _ID.fullmatch(stream) or (rendition and not _RENDITION.fullmatch(rendition)):
             return None
-        folder = self._live / stream
-        if rendition and not _is_folder(folder):
-            return None
-        return folder / rendition if _is_folder(folder / rendition) else None
-
-
-# Nothing of ours is a symbolic link: one that stands below the media root leads out of it.
-def _is_folder(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except OSError:
-        return False
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
+        folder = self._live / stream / rendition
+        return folder if folder.is_dir() and folder.resolve() == folder else None
 
 
 def _when(path: Path, satisfied: Callable[[Position], bool]) -> Callable[[], str | None]:
@@ -194,32 +189,16 @@ def _when(path: Path, satisfied: Callable[[Position], bool]) -> Callable[[], str
 
 
 def _read(path: Path) -> str | None:
-    data = _read_bytes(path)
-    return None if data is None else data.decode()
-
-
-def _read_bytes(path: Path) -> bytes | None:
-    """The content of a file; None if there is none, or a symbolic link."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return None if path.is_symlink() else path.read_text("utf-8")
     except FileNotFoundError:
         return None
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return None
-        raise
-    with os.fdopen(fd, "rb") as file:
-        return file.read()
 
 
 def _playlist(path: Path, text: str, max_age_seconds: float) -> Response:
     """A playlist, as gzip where the client takes it: compressed once per part, for all (62)."""
     response = Response(mimetype=PLAYLIST_TYPE)
-    packed = (
-        _read_bytes(path.with_name(path.name + GZIP_SUFFIX))
-        if request.accept_encodings.quality("gzip") > 0
-        else None
-    )
+    packed = _read_packed(path) if request.accept_encodings.quality("gzip") > 0 else None
     if packed is not None:
         response.data = packed
         response.headers["Content-Encoding"] = "gzip"
@@ -227,6 +206,14 @@ def _playlist(path: Path, text: str, max_age_seconds: float) -> Response:
         response.data = text.encode()
     response.headers["Vary"] = "Accept-Encoding"
     return _cached(response, max_age_seconds)
+
+
+def _read_packed(path: Path) -> bytes | None:
+    packed = path.with_name(path.name + GZIP_SUFFIX)
+    try:
+        return None if packed.is_symlink() else packed.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _timed(response: Response, began: float, path: Path) -> Response:

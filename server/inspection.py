@@ -34,6 +34,7 @@ _BASE_BYTES, _BYTES_PER_PIXEL = 768 << 20, 20
 # Pictures are kept no larger than the largest stream; sound is kept as streams can use it.
 LONGEST_SIDE = 4096
 RATES_HZ, USUAL_RATE_HZ, MOST_CHANNELS = (8_000, 48_000), 48_000, 2
+TYPES = ("image", "audio")
 # Resampling and the coders' own delays change a length by less.
 MISSING_SECONDS = 0.25
 KINDS = "a PNG, JPEG or WebP photo, or a WAV, FLAC, OGG, Opus or MP3 sound"
@@ -84,16 +85,20 @@ def _environment() -> dict[str, str]:
 
 
 def _answer(status: int, text: str) -> dict[str, Any]:
-    if status == 0:
-        answer: dict[str, Any] = json.loads(text)
-        if "refused" in answer:
-            raise UploadRefused(answer["status"], answer["refused"])
-        return answer
+    """What the child said; a decoder that was taken over may say anything."""
     if status == -signal.SIGXCPU:
         raise UploadRefused(
             422, f"reading the file takes more than {CPU_SECONDS} s of processor time; simplify it"
         )
-    raise UploadRefused(422, "the file makes its decoder fail; export it again")
+    try:
+        answer: dict[str, Any] = json.loads(text) if status == 0 else {}
+    except ValueError:
+        answer = {}
+    if "refused" in answer:
+        raise UploadRefused(answer["status"], answer["refused"])
+    if answer.get("type") not in TYPES:
+        raise UploadRefused(422, "the file makes its decoder fail; export it again")
+    return answer
 
 
 # --- in the child --------------------------------------------------------------------------------
@@ -107,6 +112,8 @@ def main() -> int:
         told: dict[str, Any] = rewrite(order)
     except UploadRefused as error:
         told = {"refused": str(error), "status": error.status}
+    except OSError as error:
+        told = {"refused": f"the file system of uploads says: {error.strerror}", "status": 507}
     except MemoryError:
         told = {"refused": "reading the file takes too much memory; simplify it", "status": 422}
     sys.stdout.write(json.dumps(told))
@@ -130,7 +137,7 @@ def confine(order: Order) -> None:
             # Beyond the soft limit of processor time comes SIGXCPU, which says why; then SIGKILL.
             resource.setrlimit(what, (limit, limit + (what == resource.RLIMIT_CPU)))
     os.umask(0o077)
-    os.nice(10)  # the streams go first
+    os.nice(5)  # the streams go first, but not alone
     signal.alarm(int(WALL_SECONDS))  # also where nobody waits any more
 
 

@@ -33,6 +33,7 @@ class Stream:
     children: Sequence[Child]
     playlist: Path  # its multivariant playlist: there when it can be played
     bound_bytes: int  # the most it may hold in the media root
+    archive_bound_bytes: int = 0  # and in the disk folder
     lent: Sequence[Path] = ()  # its own names for uploads
     state: StreamState = StreamState.RUNNING
     was_live: bool = False

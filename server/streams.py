@@ -30,7 +30,7 @@ def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], 
     def make(order: StreamOrder) -> Stream:
         """Raises EncoderError, RawMediaError, OSError: settings that no stream can have."""
         wished = replace(service, stream=order.id, **order.settings).without_secrets()
-        bound_bytes = plan_stream(wished).bound_bytes
+        plan = plan_stream(wished)
         settings, lent = lend(wished, root.run)
         spec = StreamSpec(
             id=order.id,
@@ -43,7 +43,14 @@ def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], 
         if settings.source != INGEST:
             children.insert(0, _inference(spec, settings))
         playlist = root.live / order.id / MULTIVARIANT_NAME
-        return Stream(order.id, children, playlist, bound_bytes, lent=lent)
+        return Stream(
+            order.id,
+            children,
+            playlist,
+            plan.bound_bytes,
+            plan.archive_bound_bytes,
+            lent=lent,
+        )
 
     return make
 

@@ -18,7 +18,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ class UploadStore:
         """
         named = _REFERENCE.fullmatch(reference)
         upload = self.find(named[1]) if named else None
-        if upload is None:
+        if upload is None or not self._renew(upload.path):
             raise UploadRefused(
                 400,
                 f"{reference[:80]!r} is no upload that is there: give the path that "
@@ -93,7 +93,6 @@ class UploadStore:
         if upload.facts["type"] != kind:
             found, wanted = _KIND_NAMES[upload.facts["type"]], _KIND_NAMES[kind]
             raise UploadRefused(400, f"{reference} is {found}, wanted is {wanted}")
-        os.utime(upload.path, (self._clock(), self._clock()))
         return upload.path
 
     def find(self, upload_id: str) -> Upload | None:
@@ -146,12 +145,14 @@ class UploadStore:
         s = self._settings
         order = Order(str(sink.path), str(rewritten), s.max_image_pixels, s.max_audio_seconds)
         try:
-            with self._locked(".inspect"):  # one at a time on this machine: each may need memory
+            with self._locked(".inspect"):  # one at a time in a service: each may need memory
                 facts = inspect(order)
             if wanted and facts["type"] != wanted:
                 found = _KIND_NAMES[facts["type"]]
                 raise UploadRefused(422, f"the field is called {wanted!r}, and the file is {found}")
             return self._publish(rewritten, facts)
+        except OSError as error:
+            raise _no_room(error) from error
         finally:
             rewritten.unlink(missing_ok=True)
 
@@ -172,24 +173,40 @@ class UploadStore:
         path = self._folder / upload_id
         with self._locked(".count"):
             self._check_room(rewritten.stat().st_size)
+            self._renew(rewritten)
+            rewritten.rename(path)  # first: without its facts it goes in time, as all do
             path.with_suffix(_FACTS).write_text(json.dumps(facts), "utf-8")
-            os.utime(rewritten, (self._clock(), self._clock()))
-            rewritten.rename(path)
         return Upload(upload_id, path, facts, self._clock() + self._settings.upload_seconds)
 
     def _check_room(self, more_bytes: int) -> None:
         self.sweep()
         s = self._settings
-        kept = [path for path in self._folder.glob("*") if _ID.fullmatch(path.name)]
-        if len(kept) >= s.max_uploads:
-            raise _full(f"{len(kept)} uploads are kept, the limit is {s.max_uploads}")
-        held = sum(path.stat().st_size for path in kept)
+        sizes = self._sizes()
+        if len(sizes) >= s.max_uploads:
+            raise _full(f"{len(sizes)} uploads are kept, the limit is {s.max_uploads}")
+        held = sum(sizes)
         if held + more_bytes > s.max_uploads_bytes:
             raise _full(
                 f"uploads hold {held} bytes and this one needs {more_bytes}, the limit is "
                 f"{s.max_uploads_bytes}"
             )
         check_free(self._folder)
+
+    def _sizes(self) -> list[int]:
+        sizes = []
+        for path in self._folder.glob("*"):
+            with suppress(FileNotFoundError):  # it was just removed
+                if _ID.fullmatch(path.name):
+                    sizes.append(path.stat().st_size)
+        return sizes
+
+    def _renew(self, path: Path) -> bool:
+        """Its time begins anew; False if it is just gone."""
+        try:
+            os.utime(path, (self._clock(), self._clock()))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _partial(self) -> Path:
         return self._folder / (secrets.token_hex(16) + _PARTIAL)
@@ -236,7 +253,7 @@ class Sink:
         try:
             return self._file.write(data)
         except OSError as error:
-            raise _full(f"the file system of uploads says: {error.strerror}") from error
+            raise _no_room(error) from error
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """As the parser of forms wants it."""
@@ -247,7 +264,7 @@ class Sink:
         try:
             self._file.close()
         except OSError as error:
-            raise _full(f"the file system of uploads says: {error.strerror}") from error
+            raise _no_room(error) from error
 
 
 def check_free(folder: Path) -> None:
@@ -262,6 +279,10 @@ def check_free(folder: Path) -> None:
             f"{room.f_bavail * room.f_frsize} bytes are free in the memory that streams use too, "
             f"and a quarter of it ({room.f_blocks * room.f_frsize // _LEFT_FREE} bytes) stays free"
         )
+
+
+def _no_room(error: OSError) -> UploadRefused:
+    return _full(f"the file system of uploads says: {error.strerror or error}")
 
 
 def _full(why: str) -> UploadRefused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -21,6 +22,7 @@ PATHS = ("/api/uploads", "/upload")
 FIELDS = ("file", "image", "audio")
 # Of one web process; each has a thread, and a file in memory.
 AT_ONCE = 4
+SWEEP_SECONDS = 30.0
 # What stands around the file in a form: boundaries, headers, a few small fields.
 FORM_BYTES = 16 * 1024
 _PARTS = 8
@@ -50,6 +52,7 @@ class _Uploads:
         self._settings = settings
         self._store = store
         self._at_once = threading.BoundedSemaphore(AT_ONCE)
+        self._sweeping = threading.Lock()
 
     def take(self) -> Response:
         """Receive one file, find out what it is, keep it."""
@@ -63,10 +66,7 @@ class _Uploads:
             return problem(error.status, str(error))
         finally:
             self._at_once.release()
-        # Also if nobody asks any more: what has expired leaves the memory.
-        timer = threading.Timer(self._settings.upload_seconds + 1, self._store.sweep)
-        timer.daemon = True
-        timer.start()
+        self._sweep_from_now_on()
         response = jsonify(upload.told())
         response.status_code = 201
         response.headers["Location"] = f"{PATHS[0]}/{upload.id}"
@@ -80,6 +80,16 @@ class _Uploads:
             wanted = receive(request, sink)
             sink.close()
             return self._store.keep(sink, wanted)
+
+    def _sweep_from_now_on(self) -> None:
+        """Also if nobody asks any more: what has expired leaves the memory."""
+        if self._sweeping.acquire(blocking=False):  # held for ever
+            threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
+
+    def _sweep(self) -> None:
+        while True:
+            time.sleep(SWEEP_SECONDS)
+            self._store.sweep()
 
     def show(self, upload: str) -> Response:
         """What an upload is; never its content."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import random
 import sys
 import tempfile
@@ -97,7 +96,8 @@ def form(data: bytes) -> None:
     from server.upload_store import Sink
     from server.uploads import receive
 
-    path = Path(tempfile.gettempdir()) / f"lipstream-fuzz-{os.getpid()}.form"
+    path = _file(b"")
+    path.unlink()
     sink = Sink(path, 4096)
     try:
         with suppress(HTTPException, UploadRefused):
@@ -150,13 +150,15 @@ TARGETS = {
 
 
 @cache
-def _scratch() -> Path:
-    return Path(tempfile.mkdtemp(prefix="lipstream-fuzz-")) / "file"
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="lipstream-fuzz-")
 
 
 def _file(data: bytes) -> Path:
-    _scratch().write_bytes(data)
-    return _scratch()
+    path = Path(_scratch().name) / "file"
+    path.write_bytes(data)
+    return path
 
 
 def _request(data: bytes):  # type: ignore[no-untyped-def] # Flask's, loaded when it is needed

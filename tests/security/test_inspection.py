@@ -85,6 +85,12 @@ def test_a_decoder_that_crashes_costs_one_upload(
         inspection._answer(crash.returncode, crash.stdout)
 
 
+@pytest.mark.parametrize("said", ["", "{", "{}", '{"type": "program"}'])
+def test_a_child_that_talks_nonsense_is_not_believed(said: str) -> None:
+    with pytest.raises(UploadRefused, match="makes its decoder fail"):
+        inspection._answer(0, said)
+
+
 def test_a_child_that_takes_too_long_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import threading
 import time
@@ -313,6 +314,17 @@ def test_uploads_go_when_nobody_used_them_for_so_long(tmp_path: Path) -> None:
     uploads.sweep()
     assert kept(tmp_path) == [ids[0], f"{ids[0]}.json"]
     assert client.get(f"/api/uploads/{ids[1]}").status_code == 404
+
+
+def test_uploads_go_also_when_nobody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.uploads.SWEEP_SECONDS", 0.01)
+    client = service(tmp_path)
+    told = upload(client, PNG)
+    os.utime(tmp_path / "run" / told["path"], (1, 1))
+    deadline = time.monotonic() + 10
+    while kept(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

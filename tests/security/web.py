@@ -125,7 +125,7 @@ class Web:
             try:
                 if requests.get(f"{self.url}/healthz", timeout=5, verify=self._verify).ok:
                     return
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 pass
             time.sleep(0.02)
         raise AssertionError("\n".join(["the web processes did not start:", *self.log]))
