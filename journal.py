@@ -23,9 +23,11 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-KEPT_EVENTS = 200
-# An event beyond this is cut down to its kind: the file's bound is 200 times this.
-LONGEST_EVENT_BYTES = 2048
+# The newest, as many and as much as this.
+KEPT_EVENTS, KEPT_BYTES = 200, 256 * 1024
+# The cues of the longest text that is spoken fit; a longer event keeps its short facts only.
+LONGEST_EVENT_BYTES = 16 * 1024
+_SHORT_FACT = 200
 SUFFIX = ".events"
 
 
@@ -77,11 +79,8 @@ class Journal:
             lines = _lines(self.path)
             newest = json.loads(lines[-1])["id"] if lines else 0
             now_us = time.time_ns() // 1000
-            head = {"id": max(newest + 1, now_us), "event": kind}
-            line = json.dumps(head | {"at": now_us / 1e6} | facts)
-            if len(line) > LONGEST_EVENT_BYTES:
-                line = json.dumps(head | {"at": now_us / 1e6, "cut": len(line)})
-            self._replace([*lines, line][-KEPT_EVENTS:])
+            head = {"id": max(newest + 1, now_us), "event": kind, "at": now_us / 1e6}
+            self._replace(_newest([*lines, _line(head | facts)]))
 
     def after(self, event_id: int) -> list[Event]:
         """The events that are kept of those after that one, oldest first; 0: all."""
@@ -113,8 +112,27 @@ class Journal:
             os.close(fd)
 
 
+def _line(event: dict[str, Any]) -> str:
+    line = json.dumps(event, ensure_ascii=False)
+    size = len(line.encode())
+    if size <= LONGEST_EVENT_BYTES:
+        return line
+    short = {key: value for key, value in event.items() if len(str(value)) <= _SHORT_FACT}
+    return json.dumps(short | {"cut_bytes": size}, ensure_ascii=False)
+
+
+def _newest(lines: list[str]) -> list[str]:
+    room, kept = KEPT_BYTES, 0
+    for line in reversed(lines[-KEPT_EVENTS:]):
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        kept += 1
+    return lines[len(lines) - kept :]
+
+
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text("utf-8").splitlines()
+        return path.read_text("utf-8").split("\n")[:-1]  # splitlines() would also cut at U+2028
     except FileNotFoundError:
         return []

@@ -17,7 +17,7 @@ from flask import Blueprint, Response, request
 
 from config import Settings
 from encoder.media_root import RUN
-from journal import KEPT_EVENTS, SUFFIX, Event, Journal
+from journal import SUFFIX, Event, Journal
 from server.listing import list_streams
 from server.problems import problem
 from server.watcher import FolderWatcher
@@ -111,7 +111,7 @@ class Telling:
             return None
         self._seen = seen
         events = self._journal.after(0)
-        missed = len(events) >= KEPT_EVENTS and events[0].id > self._after > 0
+        missed = events and 0 < self._after < events[0].id  # that one is not kept any more
         new = [event for event in events if event.id > self._after]
         if not new:
             return None

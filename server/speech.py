@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ _STATUS = {"full": 429, "long": 413, "file": 422, "mute": 409}
 _OVER = ("ending", "ended", "failed")
 _INFERENCE = "inference"
 PATH = re.compile(r"/api/streams/[^/]+/speech")
-# Characters of a text that its event repeats.
-TOLD_TEXT = 200
 
 
 def blueprint(settings: Settings, media_root: Path) -> Blueprint:
@@ -82,8 +81,8 @@ class _Speech:
         """Make a sound of a text; what its event tells of it."""
         if not speech.text:
             return {}
-        speak(speech.text, speech.voice or self._settings.voice, speech.path)
-        return {"facts": {"text": speech.text[:TOLD_TEXT]}}
+        cues = speak(speech.text, speech.voice or self._settings.voice, speech.path)
+        return {"facts": {"cues": [asdict(cue) for cue in cues]}}
 
     def _answered(self, reply: dict[str, Any], status: int) -> Response:
         if reply.pop("ok", False):

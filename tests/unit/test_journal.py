@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journal import KEPT_EVENTS, LONGEST_EVENT_BYTES, Journal, Moment, mark_of, read_mark
+from journal import (
+    KEPT_BYTES,
+    KEPT_EVENTS,
+    LONGEST_EVENT_BYTES,
+    Journal,
+    Moment,
+    mark_of,
+    read_mark,
+)
 
 
 @pytest.fixture
@@ -42,15 +50,32 @@ def test_it_keeps_the_newest_and_stays_small(journal: Journal) -> None:
         journal.add("mark", mark=number)
     kept = journal.after(0)
     assert [event.facts["mark"] for event in kept] == list(range(5, KEPT_EVENTS + 5))
-    assert journal.path.stat().st_size < KEPT_EVENTS * LONGEST_EVENT_BYTES
+    assert journal.path.stat().st_size <= KEPT_BYTES
 
 
 def test_an_event_that_is_too_long_is_cut_and_says_so(journal: Journal) -> None:
-    journal.add("speech_queued", text="x" * 5000)
+    journal.add("speech_queued", utterance="u1", cues=["x" * LONGEST_EVENT_BYTES])
     (event,) = journal.after(0)
-    assert event.kind == "speech_queued"
-    assert event.facts["cut"] > 5000
-    assert journal.path.stat().st_size <= LONGEST_EVENT_BYTES
+    assert (event.kind, event.facts["utterance"]) == ("speech_queued", "u1")
+    assert event.facts["cut_bytes"] > LONGEST_EVENT_BYTES
+    assert "cues" not in event.facts
+    assert journal.path.stat().st_size <= 1000
+
+
+def test_long_events_drive_out_more_old_ones(journal: Journal) -> None:
+    for number in range(30):
+        journal.add("speech_queued", number=number, cues=["x" * 15_000])
+    kept = [event.facts["number"] for event in journal.after(0)]
+    assert kept == list(range(30 - len(kept), 30))
+    assert 10 < len(kept) < 20
+    assert journal.path.stat().st_size <= KEPT_BYTES
+
+
+def test_any_text_survives(journal: Journal) -> None:
+    text = 'line\nbreak\r\u2028\u0085 "quote" 😀'
+    journal.add("speech_queued", text=text)
+    journal.add("state")
+    assert [event.facts.get("text") for event in journal.after(0)] == [text, None]
 
 
 def test_ids_rise_when_a_stream_of_the_same_name_follows(journal: Journal) -> None:
