@@ -40,7 +40,9 @@ def main() -> int:
     try:
         settings = config.load()
         logs.configure(settings.log_format)
-        asyncio.run(_run(StreamSpec(**json.loads(sys.stdin.readline())), settings))
+        spec = StreamSpec(**json.loads(sys.stdin.readline()))
+        logs.bind(stream=spec.id)
+        asyncio.run(_run(spec, settings))
     except (EncoderError, RawMediaError, config.ConfigError) as error:
         print(f"lipstream: {error}", file=sys.stderr)  # noqa: T201
         return 1

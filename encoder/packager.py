@@ -174,11 +174,18 @@ class Rendition:
         self._kept: list[tuple[Fraction, str]] = []
         self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
+        # Whole parts so far, their bytes, and where the newest ends.
+        self.parts = self.media_bytes = self.end_frame = 0
 
     @property
     def complete_segments(self) -> int:
         """How many complete segments the playlist lists."""
         return len(self._window)
+
+    @property
+    def end_seconds(self) -> Fraction:
+        """Media time at which the newest part ends."""
+        return self.end_frame * self._timing.frame_seconds
 
     @property
     def report(self) -> RenditionReport | None:
@@ -211,6 +218,9 @@ class Rendition:
         for item in finished:
             if isinstance(item, Part):
                 self._take_part(item)
+                self.parts += 1
+                self.media_bytes += len(item.data)
+                self.end_frame = self.segmenter.next_frame
                 changed = self._layout.timing.low_latency
             else:
                 self._take_segment(item)
@@ -241,11 +251,12 @@ class Rendition:
         if not timing.low_latency:
             return
         if part.duration > timing.part_target:
-            raise StreamBroken(f"part of {part.duration} s exceeds {timing.part_target} s (22)")
+            problem = f"part of {part.duration} s exceeds {timing.part_target} s"
+            raise StreamBroken(problem, rule=22)
         before = self._current.parts[-1:] if self._current else ()
         for previous in before:
             if previous.duration < SHORTEST_PART * timing.part_target and not previous.independent:
-                raise StreamBroken(f"part of {previous.duration} s is too short (23)")
+                raise StreamBroken(f"part of {previous.duration} s is too short", rule=23)
 
     def _open_segment(self, part: Part) -> SegmentEntry:
         era = self._calendar.at(part.msn)
@@ -262,7 +273,8 @@ class Rendition:
     def _take_segment(self, segment: Segment) -> None:
         assert self._current is not None
         if math.floor(segment.duration + Fraction(1, 2)) > self._layout.timing.target_duration:
-            raise StreamBroken(f"segment of {segment.duration} s exceeds the target duration (4)")
+            problem = f"segment of {segment.duration} s exceeds the target duration"
+            raise StreamBroken(problem, rule=4)
         uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.m4s"
         self._store.publish(f"{self.name}/{uri}", segment.data)
         self._window.append(replace(self._current, uri=uri, duration=segment.duration))
