@@ -1,11 +1,11 @@
 #!/bin/sh
-# The browsers that the tests drive, from Debian's packages, where we may install them.
+# The browsers and other programs that the tests drive, from Debian's packages, where we may install them.
 # Without them `make test` still runs: it says what it skipped; CI forbids that.
 set -eu
 
 # One program of each package that is needed, and the package.
 wanted="chromium:chromium chromedriver:chromium-driver WebKitWebDriver:webkit2gtk-driver
-  Xvfb:xvfb xauth:xauth ffprobe:ffmpeg curl:curl"
+  Xvfb:xvfb xauth:xauth ffprobe:ffmpeg curl:curl systemd-analyze:systemd"
 # WebKitGTK finds its decoders only through these.
 decoders="gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
 
