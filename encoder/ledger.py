@@ -67,7 +67,7 @@ class Ledger:
         Args:
             last_unit: the newest unit in it.
             now_ns: monotonic.
-            skew_seconds: how much farther the published picture reaches than the sound.
+            skew_seconds: how much more of the picture has come than of the sound.
         """
         handed_ns = self.handed.when(last_unit)
         if handed_ns is not None:

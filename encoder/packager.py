@@ -174,7 +174,7 @@ class Rendition:
         self._kept: list[tuple[Fraction, str]] = []
         self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
-        # Whole parts so far, their bytes, and where the newest ends.
+        # Parts so far, their bytes, and the frame after the newest.
         self.parts = self.media_bytes = self.end_frame = 0
 
     @property
@@ -184,8 +184,8 @@ class Rendition:
 
     @property
     def end_seconds(self) -> Fraction:
-        """Media time at which the newest part ends."""
-        return self.end_frame * self._timing.frame_seconds
+        """Media time up to which frames have come, those of a part in progress too."""
+        return self._media_seconds()
 
     @property
     def report(self) -> RenditionReport | None:
