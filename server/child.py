@@ -145,7 +145,8 @@ class Child:
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except TimeoutError:
-            event(log, "process_killed", level=logging.WARNING, process=self.name)
+            facts = {"process": self.name, "stream": self.stream or None}
+            event(log, "process_killed", level=logging.WARNING, **facts)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
