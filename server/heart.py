@@ -1,8 +1,8 @@
 """Whether a service makes progress; only then is its service manager told that it lives.
 
-A process that ended is not looked for here: whoever supervises it is at work on it already, and a
-restart of everything would only cost the streams that are well. What counts is a process that is
-there and does nothing. Clocks are monotonic: a wall clock that jumps must not kill a service.
+A process that ended is not looked for here: the supervisor is at work on it already, and a restart
+of everything would only cost the streams that are well. What counts is a process that is there and
+does nothing. All clocks are monotonic: a wall clock that jumps must not kill a service.
 """
 
 from __future__ import annotations
@@ -10,45 +10,32 @@ from __future__ import annotations
 import asyncio
 import http.client
 import logging
+import signal
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Protocol
 
 from logs import event
+from server.child import Child
 from server.notify import Notifier
+from server.roster import Stream
 
 # An encoder process tells of itself twice a second; so long without a word, it is stuck.
 SILENT_SECONDS = 10.0
 # Before its first word it may wait for a source (`slate_after_seconds`) and load a driver.
 START_SECONDS = 90.0
-# A web process answers its health check in milliseconds.
-ANSWER_SECONDS = 3.0
+# A web process answers its health check in milliseconds, and is up in a few seconds.
+ANSWER_SECONDS, WEB_START_SECONDS = 3.0, 5.0
 # How often it is looked.
 LOOK_SECONDS = 5.0
+# Web processes are replaced within this, however many requests they hold.
+RELOAD_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
-
-
-class Runner(Protocol):
-    """What is asked of a child process."""
-
-    name: str
-    began: float  # monotonic
-
-    @property
-    def running(self) -> bool:
-        """Whether it lives."""
-
-
-class Worked(Protocol):
-    """What is asked of a stream."""
-
-    children: Sequence[Runner]
-    playlist: Path
 
 
 class Progress:
@@ -63,7 +50,7 @@ class Progress:
         self._seen: dict[Path, tuple[int, float]] = {}
 
     def last_change(self, path: Path) -> float:
-        """Since it was first asked after; 0.0 while there is no such file."""
+        """When a change was first seen; 0.0 while there is no such file."""
         try:
             changed_ns = path.stat().st_mtime_ns
         except OSError:
@@ -75,24 +62,24 @@ class Progress:
 
 
 def silent(
-    streams: Mapping[str, Worked], figures: Callable[[str], Path], progress: Progress
-) -> Iterator[str]:
-    """What is stuck, in words: an encoder process that runs and neither tells nor publishes.
+    streams: Iterable[Stream], figures: Callable[[str], Path], progress: Progress
+) -> dict[str, str]:
+    """Encoder processes that run and do nothing: which, and how long.
 
     Args:
-        streams: by id.
+        streams: of the service.
         figures: the file in which a stream's encoder process tells of itself.
         progress: remembers what was seen before.
     """
-    now = progress.clock()
-    for name, stream in streams.items():
-        moved = progress.last_change(figures(name))
+    found, now = {}, progress.clock()
+    for stream in streams:
         for child in stream.children:
             if child.name == "encoder" and child.running:
+                moved = max(child.moved, progress.last_change(figures(stream.id)))
                 limit = SILENT_SECONDS if moved > child.began else START_SECONDS
-                quiet = now - max(moved, child.began)
-                if quiet > limit:
-                    yield f"the encoder process of {name} has done nothing for {quiet:.0f} s"
+                if now - moved > limit:
+                    found[f"the encoder process of {stream.id}"] = f"silent for {now - moved:.0f} s"
+    return found
 
 
 def web_answers(address: tuple[str, int], *, tls: bool) -> bool:
@@ -124,6 +111,15 @@ def address_of(listener: socket.socket) -> tuple[str, int]:
     return str(host), int(port)
 
 
+def workers_of(pid: int) -> set[int]:
+    """Processes that a process has started."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return set()
+    return {int(word) for word in text.split()}
+
+
 class Pulse:
     """Tells the service manager at each look how things are.
 
@@ -133,60 +129,113 @@ class Pulse:
 
     def __init__(self, notifier: Notifier) -> None:
         self.notifier = notifier
+        # Two looks may fail before the third one is too late.
         self.seconds = min(LOOK_SECONDS, notifier.watchdog_seconds / 3 or LOOK_SECONDS)
-        self._told: tuple[str, ...] = ()
+        self._stuck: frozenset[str] = frozenset()
         self._status = ""
 
-    def beat(self, stuck: Iterable[str], status: str) -> None:
+    def beat(self, stuck: Mapping[str, str], status: str) -> None:
         """One look.
 
         Args:
-            stuck: what does not move; nothing: all is well.
+            stuck: what does not move, and how so; nothing: all is well.
             status: one line for people.
         """
-        told = tuple(stuck)
-        if not told:
+        told = "; ".join(f"{what}: {how}" for what, how in stuck.items())
+        if not stuck:
             self.notifier.alive()
-        elif [words.split(" for ")[0] for words in told] != [
-            words.split(" for ")[0] for words in self._told
-        ]:
-            event(log, "watchdog_unfed", level=logging.ERROR, reason="; ".join(told))
-        shown = "; ".join(told) or status
-        if shown != self._status:
-            self.notifier.status(shown)
-        self._told, self._status = told, shown
+        elif self._stuck != stuck.keys():
+            event(log, "watchdog_unfed", level=logging.ERROR, reason=told)
+        if (told or status) != self._status:
+            self._status = told or status
+            self.notifier.status(self._status)
+        self._stuck = frozenset(stuck)
 
 
-async def watch(
-    pulse: Pulse,
-    streams: Mapping[str, Worked],
-    figures: Callable[[str], Path],
-    web: Callable[[], bool],
-    stopping: asyncio.Event,
-) -> None:
-    """Look again and again until the service stops.
+class Heart:
+    """Looks after one service, for its service manager.
 
     Args:
-        pulse: tells the service manager.
-        streams: by id; changes as streams come and go.
-        figures: the file in which a stream's encoder process tells of itself.
-        web: whether the web processes answer, as far as they are ours.
-        stopping: set when the service ends.
+        notifier: speaks with that.
+        status: one line for people, on how things are.
+        web: the process that serves, where it is ours.
+        address: where that listens.
+        tls: whether it speaks HTTPS.
+        stuck: what else does not move.
     """
-    progress = Progress()
-    while not stopping.is_set():
-        stuck = list(silent(streams, figures, progress))
-        if not await asyncio.to_thread(web):
-            stuck.append("no web process answers")
-        pulse.beat(stuck, summary(streams))
-        try:
-            await asyncio.wait_for(stopping.wait(), pulse.seconds)
-        except TimeoutError:
-            continue
-    pulse.notifier.stopping()
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        status: Callable[[], str],
+        web: Sequence[Child],
+        address: tuple[str, int],
+        *,
+        tls: bool,
+        stuck: Callable[[], dict[str, str]] = dict,
+    ) -> None:
+        self._notifier = notifier
+        self._status = status
+        self._web = web
+        self._address, self._tls = address, tls
+        self._stuck = stuck
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, stopping: asyncio.Event) -> None:
+        """The service does what it is for: tell so, and look again and again until it stops."""
+        self._notifier.ready(self._status())
+        if not sys.stdin.isatty():  # there it means that the terminal was closed
+            asyncio.get_running_loop().add_signal_handler(
+                signal.SIGHUP, lambda: self._run(self._reload())
+            )
+        if self._notifier.is_there:
+            self._run(self._watch(stopping))
+
+    async def web_answers(self) -> bool:
+        """Whether the web processes answer."""
+        return await asyncio.to_thread(web_answers, self._address, tls=self._tls)
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watch(self, stopping: asyncio.Event) -> None:
+        pulse = Pulse(self._notifier)
+        while not stopping.is_set():
+            stuck = self._stuck()
+            if not await self._web_is_well():
+                stuck["the web processes"] = "no answer"
+            pulse.beat(stuck, self._status())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), pulse.seconds)
+        self._notifier.stopping()
+
+    async def _web_is_well(self) -> bool:
+        """Where one runs for a while it answers; one that does not run is being restarted."""
+        now = time.monotonic()
+        if not any(web.running and now - web.began > WEB_START_SECONDS for web in self._web):
+            return True
+        return await self.web_answers()
+
+    async def _reload(self) -> None:
+        """SIGHUP: new web processes, while the streams go on."""
+        self._notifier.reloading()
+        for web in self._web:
+            if web.process is not None and web.running:
+                await _replace_workers(web.process)
+        self._notifier.ready(self._status())
 
 
-def summary(streams: Mapping[str, Worked]) -> str:
-    """One line for people."""
-    live = sum(stream.playlist.exists() for stream in streams.values())
-    return f"{live} of {len(streams)} streams can be played"
+async def _replace_workers(master: asyncio.subprocess.Process) -> None:
+    old = workers_of(master.pid)
+    event(log, "web_reloading", workers=len(old))
+    master.send_signal(signal.SIGHUP)
+    await _until(lambda: not old & workers_of(master.pid), RELOAD_SECONDS)
+
+
+async def _until(done: Callable[[], bool], seconds: float) -> None:
+    """Wait for it, but not for ever."""
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from server.notify import Notifier, take_listener
+from tests.manager import HAND_OVER, ROOT
 
 
 @pytest.fixture(params=["file", "abstract"])
@@ -68,23 +69,20 @@ def test_without_a_manager_nothing_happens_and_a_dead_one_does_no_harm(tmp_path:
 
 
 _TAKE = """
-import os, sys
-sys.path.insert(0, {root!r})
+import os
 from server.notify import take_listener
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
 taken = take_listener(os.environ)
 print(taken.getsockname()[1], taken.fileno(), "LISTEN_FDS" in os.environ)
 """
 
 
-def test_a_socket_that_is_handed_over_is_taken(tmp_path: Path) -> None:
-    root = str(Path(__file__).resolve().parents[2])
+def test_a_socket_that_is_handed_over_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        code = _TAKE.format(root=root)
+        fd = listener.fileno()
         said = subprocess.run(
-            [sys.executable, "-c", code],
-            preexec_fn=lambda: os.dup2(listener.fileno(), 3),
-            close_fds=False,
+            [sys.executable, "-c", HAND_OVER, str(fd), sys.executable, "-c", _TAKE],
+            cwd=ROOT,
+            pass_fds=(fd,),
             capture_output=True,
             text=True,
             check=True,

@@ -28,8 +28,9 @@ def events(tree: ast.Module) -> Iterator[str]:
             called = node.func
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
             if name == "event":
-                assert isinstance(node.args[1], ast.Constant), ast.unparse(node)
-                yield node.args[1].value
+                said = node.args[1]
+                assert isinstance(said, ast.Constant), ast.unparse(node)
+                yield str(said.value)
 
 
 def test_the_table_of_events_is_what_the_code_says() -> None:
