@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -13,6 +14,8 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from encoder.boxes import BoxStream, find, unpack
+from encoder.ffmpeg import find_ffmpeg
 from encoder.playlist import read_position
 from tests.service import Service
 
@@ -133,3 +136,36 @@ def test_a_stream_tells_how_it_is_and_what_happened_to_it(media_root: Path) -> N
         os.kill(service.find("-m encoder"), signal.SIGKILL)
         ended = "process_restarts_total encoder SIGKILL demo"
         scraper.wait_for(lambda now: now.get(ended) == 1 and now.get("parts_total v0 demo", 0) > 0)
+
+
+# An encoder that makes key frames only when it starts: the next segment would begin without one.
+_NO_KEY_FRAMES = """#!/bin/bash
+for word in "$@"; do
+  if [[ " $* " == *" s16le "* ]]; then # not when it is tried out
+    [[ $word == expr:not* ]] && word='expr:eq(n,0)'
+    [[ $last == -g ]] && word=1000
+  fi
+  words+=("$word")
+  last=$word
+done
+exec {ffmpeg} "${{words[@]}}"
+"""
+
+
+def test_media_that_would_break_a_rule_is_refused_and_counted(
+    media_root: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "ffmpeg"
+    script.write_text(_NO_KEY_FRAMES.format(ffmpeg=find_ffmpeg("").path))
+    script.chmod(0o755)
+    with Service(media_root, (*SMALL, "--ffmpeg", str(script))) as service:
+        scraper = Scraper(service.url)
+        told = scraper.wait_for(lambda now: now["refused_total 55 demo"] >= 2)
+        assert told["encoder_restarts_total unlawful demo"] >= 2
+        for path in (service.media_root / "live/demo/v0").glob("*-[0-9].m4s"):
+            moof = next(box for box in BoxStream().feed(path.read_bytes()) if box.kind == "moof")
+            (flags,) = unpack("I", find(moof, "traf/trun"), 12)
+            assert flags >> 24 == 0x02, f"{path} does not begin with a key frame"
+        lines = [json.loads(line) for line in service.log if line.startswith("{")]
+        (first, *_) = [line for line in lines if line["event"] == "media_refused"]
+        assert (first["rule"], first["stream"], first["level"]) == (55, "demo", "error")

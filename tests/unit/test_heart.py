@@ -6,9 +6,13 @@ import asyncio
 import logging
 import os
 import signal
+import socket
+import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +20,10 @@ import pytest
 
 from server import heart
 from server.child import Child
-from server.heart import START_SECONDS, Progress, Pulse, silent
+from server.heart import START_SECONDS, Progress, Pulse, silent, web_answers
 from server.notify import Notifier
 from server.roster import Stream
+from tests.certificates import make_pair
 
 # Tells of itself as an encoder process does, only oftener.
 _TELLING = """
@@ -150,3 +155,47 @@ def test_food_only_while_nothing_is_stuck(caplog: pytest.LogCaptureFixture) -> N
 @pytest.mark.parametrize(("watchdog", "look"), [(0.0, 5.0), (30.0, 5.0), (6.0, 2.0)])
 def test_three_looks_fit_into_the_watchdogs_patience(watchdog: float, look: float) -> None:
     assert Pulse(Notifier("/x", watchdog)).seconds == look
+
+
+# --- web processes -------------------------------------------------------------------------------
+
+
+class Health(BaseHTTPRequestHandler):
+    """Answers as the path says that it is asked for, if that is the right one."""
+
+    def do_GET(self) -> None:
+        self.send_response(self.server.status if self.path == "/healthz" else 404)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(("status", "well"), [(200, True), (500, False)])
+def test_a_web_process_is_well_when_it_says_so(
+    tmp_path: Path, tls: bool, status: int, well: bool
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        server.status = status  # type: ignore[attr-defined]
+        if tls:
+            pair = make_pair(tmp_path)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(pair.cert, pair.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        try:
+            assert web_answers(("127.0.0.1", server.server_port), tls=tls) is well
+            assert web_answers(("0.0.0.0", server.server_port), tls=tls) is well
+        finally:
+            server.shutdown()
+
+
+def test_no_answer_is_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heart, "ANSWER_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silence:
+        port = silence.getsockname()[1]
+        assert not web_answers(("127.0.0.1", port), tls=False)
+        assert not web_answers(("127.0.0.1", port), tls=True)
+    assert not web_answers(("127.0.0.1", port), tls=False)
