@@ -161,6 +161,8 @@ class Heart:
         web: the process that serves, where it is ours.
         address: where that listens.
         tls: whether it speaks HTTPS.
+        asked: whether it is asked for signs of life. Where each viewer holds a thread, a full
+            house would look like a dead one.
         stuck: what else does not move.
     """
 
@@ -172,12 +174,13 @@ class Heart:
         address: tuple[str, int],
         *,
         tls: bool,
+        asked: bool = True,
         stuck: Callable[[], dict[str, str]] = dict,
     ) -> None:
         self._notifier = notifier
         self._status = status
         self._web = web
-        self._address, self._tls = address, tls
+        self._address, self._tls, self._asked = address, tls, asked
         self._stuck = stuck
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -214,7 +217,8 @@ class Heart:
     async def _web_is_well(self) -> bool:
         """Where one runs for a while it answers; one that does not run is being restarted."""
         now = time.monotonic()
-        if not any(web.running and now - web.began > WEB_START_SECONDS for web in self._web):
+        up = any(web.running and now - web.began > WEB_START_SECONDS for web in self._web)
+        if not (up and self._asked):
             return True
         return await self.web_answers()
 

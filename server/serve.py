@@ -136,7 +136,8 @@ def _heart(
     def stuck() -> dict[str, str]:
         return silent(streams.values(), root.figures, progress)
 
-    return Heart(notifier, status, web, address, tls=bool(settings.tls_cert), stuck=stuck)
+    tls, asked = bool(settings.tls_cert), settings.web_worker == "asgi"
+    return Heart(notifier, status, web, address, tls=tls, asked=asked, stuck=stuck)
 
 
 def _url(scheme: str, host: str, port: int) -> str:

@@ -43,9 +43,9 @@ def serve_web(settings: Settings) -> None:
         address = address_of(listener)
         check_exposure(settings, address[0])
         web = web_child(settings, root, listener.fileno())
-        asyncio.run(
-            _run(web, Heart(notifier, _status, [web], address, tls=bool(settings.tls_cert)))
-        )
+        tls, asked = bool(settings.tls_cert), settings.web_worker == "asgi"
+        heart = Heart(notifier, _status, [web], address, tls=tls, asked=asked)
+        asyncio.run(_run(web, heart))
 
 
 async def _run(web: Child, heart: Heart) -> None:

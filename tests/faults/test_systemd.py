@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +26,8 @@ pytestmark = pytest.mark.faults
 SMALL = ("--width", "320", "--height", "180", "--video-kbit", "150", "--ladder", "single")
 WATCHDOG_SECONDS = 3.0
 VIEWERS = 40
+# As long as tests.service waits for a start; who waits at the socket meanwhile waits as long.
+START_SECONDS = 20.0
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def playlist_of(url: str) -> str:
 
 
 def newest(url: str) -> int:
-    answer = requests.get(playlist_of(url), timeout=10)
+    answer = requests.get(playlist_of(url), timeout=START_SECONDS)
     answer.raise_for_status()
     return read_position(answer.text).last_msn
 
@@ -50,14 +52,14 @@ def held(url: str, msn: int) -> tuple[int, str, float]:
     return answer.status_code, answer.headers.get("Retry-After", ""), time.monotonic()
 
 
-def group(pids: set[int], sign: signal.Signals) -> None:
+def send(sign: signal.Signals, pids: Iterable[int]) -> None:
     for pid in pids:
         os.kill(pid, sign)
 
 
-def family(pid: int) -> set[int]:
-    """A process and all below it."""
-    return {pid}.union(*(family(child) for child in workers_of(pid)))
+def family(pid: int) -> list[int]:
+    """A process and all below it, parents first: none is left to replace one that was killed."""
+    return [pid, *(below for child in workers_of(pid) for below in family(child))]
 
 
 def test_one_service_tells_that_it_is_ready_lives_reloads_and_stops(
@@ -106,12 +108,12 @@ def _stand_still(manager: Manager, service: Service) -> None:
     pids = {master, *workers_of(master)}
     up_seconds = time.monotonic() - manager.heard[0][0]
     time.sleep(max(0.0, WEB_START_SECONDS - up_seconds))  # until then they may be starting
-    group(pids, signal.SIGSTOP)
+    send(signal.SIGSTOP, pids)
     try:
         manager.wait_for("STATUS=the web processes: no answer", 10)
         assert "WATCHDOG=1" not in manager.listen(WATCHDOG_SECONDS)
     finally:
-        group(pids, signal.SIGCONT)
+        send(signal.SIGCONT, pids)
     assert "WATCHDOG=1" in manager.wait_for("WATCHDOG=1", 10)
 
 
@@ -135,7 +137,7 @@ class Units:
 
     def _started(self, child: subprocess.Popen[str]) -> subprocess.Popen[str]:
         self._all.append(child)
-        self._manager.wait_for("READY=1", 20)
+        self._manager.wait_for("READY=1", START_SECONDS)
         return child
 
     def close(self) -> None:
@@ -164,7 +166,7 @@ def test_streams_and_web_restart_without_each_other(manager: Manager, units: Uni
     before = newest(units.url)
 
     # The web unit is killed; who comes meanwhile waits at the socket, and is served by the next.
-    group(family(web.pid), signal.SIGKILL)
+    send(signal.SIGKILL, family(web.pid))
     web.wait()
     came: list[int] = []
     waiting = threading.Thread(target=lambda: came.append(newest(units.url)))
@@ -172,7 +174,7 @@ def test_streams_and_web_restart_without_each_other(manager: Manager, units: Uni
     time.sleep(0.5)
     assert not came
     web = units.web()
-    waiting.join(10)
+    waiting.join(START_SECONDS)
     assert came
     assert came[0] >= before, "the stream went on"
     assert "DISCONTINUITY" not in requests.get(playlist_of(units.url), timeout=5).text
