@@ -12,10 +12,12 @@ from dataclasses import replace
 
 import logs
 from config import INGEST, ConfigError, Settings
+from encoder.disk_folder import DiskFolder
 from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import MediaRoot, choose
 from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
+from encoder.takes import check_record_folder
 from inference.source import check_source, make_source
 from server.child import Child
 from server.errors import PortTaken, Unprotected
@@ -50,9 +52,12 @@ def serve(settings: Settings) -> None:
         host, port = address_of(listener) if listener else (settings.host, settings.port)
         encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
         root = closing.enter_context(MediaRoot(choose(settings.media_root, port)))
+        disk = closing.enter_context(DiskFolder(settings.disk_folder))
         root.check_room([plan.bound_bytes])
+        disk.check_room([plan.archive_bound_bytes])
         web = [web_child(settings, root, listener.fileno())] if listener else []
-        supervisor = Supervisor(root, web, stream_maker(settings, root), settings.max_streams)
+        make_stream = stream_maker(settings, root)
+        supervisor = Supervisor(root, web, make_stream, settings.max_streams, disk)
         url = _url("https" if settings.tls_cert else "http", host, port)
         first = StreamOrder(settings.stream, encoder.name) if settings.stream else None
         heart = _heart(notifier, supervisor, root, web, (host, port), settings)
@@ -90,6 +95,7 @@ def check_exposure(settings: Settings, host: str) -> None:
     if settings.viewer_key:
         check_key(settings.viewer_key)
     check_certificate(settings)
+    check_record_folder(settings)
 
 
 def is_loopback(host: str) -> bool:
