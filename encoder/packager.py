@@ -6,17 +6,18 @@ viewer). What leaves the window stays fetchable as long as rules 29 and 30 ask, 
 
 from __future__ import annotations
 
-import gzip
 import heapq
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from encoder.boxes import Sample
 from encoder.codecs import Track
-from encoder.errors import StreamBroken
+from encoder.errors import EncoderError, StreamBroken
+from encoder.iframes import IDR_HEAD_BYTES, IFRAMES_NAME, IFrames
 from encoder.playlist import (
     MediaPlaylist,
     PartEntry,
@@ -25,15 +26,15 @@ from encoder.playlist import (
     ServerControl,
     render_media_playlist,
 )
+from encoder.publish import publish_text
+from encoder.rates import RateMeter, Weight
 from encoder.segmenter import Part, Segment, Segmenter
 from encoder.store import StreamStore
 from encoder.timing import SHORTEST_PART, Timing, TrackTiming
 
 # One playlist in four forms, rendered once per part for all viewers: whole or delta (42), plain
 # or gzip (62). The first is written last: who waits for it finds the others as new.
-PLAYLIST_NAME, DELTA_NAME, GZIP_SUFFIX = "media.m3u8", "delta.m3u8", ".gz"
-# Level 9 saves 1 % over 6 and costs twice the time; 0: the same bytes for the same text.
-_GZIP_LEVEL, _GZIP_TIME = 6, 0
+PLAYLIST_NAME, DELTA_NAME = "media.m3u8", "delta.m3u8"
 # moof, its table and the playlist line of a part: measured well below this.
 _PART_OVERHEAD_BYTES = 400
 # Lines of a segment in a playlist, and of all parts, hints and headers: measured below these.
@@ -63,9 +64,11 @@ def disk_bound_bytes(
     video_parts = len(video_kbit) * seconds / timing.video.part_seconds
     parts = math.ceil(video_parts + seconds / timing.audio.part_seconds)
     media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * _RATE_HEADROOM)
-    # Each playlist stands in four forms at most, none larger than the plain whole one.
+    # Each playlist stands in four forms at most, none larger than the plain whole one, and the
+    # one of key frames in two.
     playlist = window_segments * _SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
     playlists = 4 * (len(video_kbit) + 1) * playlist
+    playlists += 2 * len(video_kbit) * window_segments * _SEGMENT_LINES_BYTES
     return media + parts * _PART_OVERHEAD_BYTES + playlists
 
 
@@ -166,7 +169,10 @@ class Rendition:
         self._calendar = calendar
         self._store = store
         first_msn = calendar.newest.first_msn
-        self.segmenter = Segmenter(track_timing, first_msn, is_video=name.startswith("v"))
+        is_video = name.startswith("v")
+        self.segmenter = Segmenter(track_timing, first_msn, is_video=is_video)
+        self.meter = RateMeter(layout.timing.target_duration, layout.window_segments)
+        self.iframes = IFrames(layout.timing, layout.window_segments) if is_video else None
         self._timing = track_timing
         self._window: deque[SegmentEntry] = deque(past.segments)
         self._current: SegmentEntry | None = None
@@ -174,6 +180,9 @@ class Rendition:
         self._kept: list[tuple[Fraction, str]] = []
         self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
+        for segment in past.segments:
+            with suppress(EncoderError):  # what cannot be read is not worth a stream
+                self._weigh(segment, *store.look(f"{name}/{segment.uri}", IDR_HEAD_BYTES))
 
     @property
     def complete_segments(self) -> int:
@@ -266,11 +275,17 @@ class Rendition:
         uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.m4s"
         self._store.publish(f"{self.name}/{uri}", segment.data)
         self._window.append(replace(self._current, uri=uri, duration=segment.duration))
+        self._weigh(self._window[-1], segment.data[:IDR_HEAD_BYTES], len(segment.data))
         for part in self._current.parts:
             self._keep(part.uri, _parts_stay(self._layout.timing))
         self._current = None
         while len(self._window) > self._layout.window_segments:
             self._retire(self._window.popleft())
+
+    def _weigh(self, entry: SegmentEntry, head: bytes, size: int) -> None:
+        self.meter.add(Weight(8 * size, entry.duration))
+        if self.iframes is not None:
+            self.iframes.take(entry.uri, head, size, entry.duration)
 
     def _retire(self, old: SegmentEntry) -> None:
         """A segment leaves the playlist; its file stays for rule 30."""
@@ -300,6 +315,9 @@ class Rendition:
         if self._layout.control.can_skip_until is not None:
             delta = render_media_playlist(snapshot, delta=True)
             publish_text(self._store, f"{self.name}/{DELTA_NAME}", delta)
+        if self.iframes is not None and (self._current is None or self._ended):
+            text = self.iframes.render(snapshot)
+            publish_text(self._store, f"{self.name}/{IFRAMES_NAME}", text)
         publish_text(self._store, f"{self.name}/{PLAYLIST_NAME}", render_media_playlist(snapshot))
 
     def _snapshot(self) -> MediaPlaylist:
@@ -317,10 +335,3 @@ class Rendition:
 
     def _part_uri(self, msn: int, index: int) -> str:
         return f"{self._calendar.at(msn).run}-{msn}.{index}.m4s"
-
-
-def publish_text(store: StreamStore, name: str, text: str) -> None:
-    """Publish a playlist, gzip first."""
-    data = text.encode()
-    store.publish(name + GZIP_SUFFIX, gzip.compress(data, _GZIP_LEVEL, mtime=_GZIP_TIME))
-    store.publish(name, data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -95,8 +96,16 @@ class Variant:
     average_bandwidth: int
 
 
-def render_multivariant(audio: AudioMedia, variants: tuple[Variant, ...]) -> str:
-    """The multivariant playlist (rules 11, 47, 49)."""
+def render_multivariant(
+    audio: AudioMedia, variants: tuple[Variant, ...], iframes: tuple[Variant, ...] = ()
+) -> str:
+    """The multivariant playlist (rules 11, 47, 49, 50).
+
+    Args:
+        audio: the sound.
+        variants: the pictures; their rates include the sound.
+        iframes: key frames alone; their rates do not.
+    """
     lines = [
         "#EXTM3U",
         f"#EXT-X-VERSION:{VERSION}",
@@ -114,6 +123,12 @@ def render_multivariant(audio: AudioMedia, variants: tuple[Variant, ...]) -> str
             f'FRAME-RATE={variant.fps:.3f},AUDIO="audio"',
             variant.uri,
         ]
+    lines += [
+        f"#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={iframe.bandwidth},"
+        f"AVERAGE-BANDWIDTH={iframe.average_bandwidth},"
+        f'CODECS="{iframe.codecs}",RESOLUTION={iframe.width}x{iframe.height},URI="{iframe.uri}"'
+        for iframe in iframes
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -148,6 +163,32 @@ def render_media_playlist(playlist: MediaPlaylist, *, delta: bool = False) -> st
     elif control.part_target is not None:
         lines.append(f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{playlist.hint_uri}"')
         lines += [_report(report) for report in playlist.reports]
+    return "\n".join(lines) + "\n"
+
+
+def render_iframes_playlist(
+    host: MediaPlaylist, control: ServerControl, lengths: Mapping[str, int]
+) -> str:
+    """The key frames of a media playlist's segments (§4.4.3.6).
+
+    Args:
+        host: the media playlist.
+        control: constant tags: those of ``host`` without parts.
+        lengths: by segment URI, how many of its first bytes are its key frame; where that is not
+            known the key frame is missing (19).
+    """
+    playlist = replace(host, control=control, current=None)
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-I-FRAMES-ONLY"]
+    lines += _header(playlist, host.segments)
+    map_uri = ""
+    for segment in host.segments:
+        lines += _before_segment(segment, map_uri)
+        map_uri = segment.map_uri
+        lines.append(f"#EXTINF:{_seconds(segment.duration)},")
+        length = None if segment.gap else lengths.get(segment.uri)
+        lines += ["#EXT-X-GAP" if length is None else f"#EXT-X-BYTERANGE:{length}@0", segment.uri]
+    if host.ended:
+        lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
 
 

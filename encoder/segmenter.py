@@ -14,7 +14,7 @@ from encoder.timing import TrackTiming
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One CMAF chunk: a moof and its mdat."""
+    """One CMAF chunk; the first of a video segment is two, its IDR apart (I-frame playlists)."""
 
     msn: int
     index: int
@@ -103,7 +103,6 @@ class Segmenter:
 
     def _cut_part(self) -> Part:
         samples, self._samples = self._samples, []
-        self._sequence += 1
         part = Part(
             msn=self.msn,
             index=len(self._parts),
@@ -111,10 +110,18 @@ class Segmenter:
             frames=len(samples),
             duration=len(samples) * self._timing.frame_seconds,
             independent=samples[0].is_sync,
-            data=write_fragment(self._sequence, samples, self._timing.frame_ticks),
+            data=self._write(samples),
         )
         self._parts.append(part)
         return part
+
+    def _write(self, samples: list[Sample]) -> bytes:
+        apart = 1 if self._is_video and not self._parts else 0
+        chunks = []
+        for run in filter(None, (samples[:apart], samples[apart:])):
+            self._sequence += 1
+            chunks.append(write_fragment(self._sequence, run, self._timing.frame_ticks))
+        return b"".join(chunks)
 
     def _cut_segment(self) -> Segment:
         parts, self._parts = self._parts, []

@@ -7,13 +7,13 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from config import Settings
 from encoder.arguments import Pipes, compile_argv
-from encoder.candidates import Candidate, RateControl
+from encoder.candidates import Candidate
 from encoder.child import EncoderChild
 from encoder.clock import NANOSECONDS, MediaClock
 from encoder.errors import EncoderError, EncoderExited, StoreUnwritable, StreamBroken
@@ -21,24 +21,14 @@ from encoder.feeder import Feeder, slate
 from encoder.ffmpeg import Ffmpeg
 from encoder.fragments import FragmentReader, Init
 from encoder.intake import Intake
-from encoder.ladder import Rung
-from encoder.packager import (
-    PLAYLIST_NAME,
-    Calendar,
-    Era,
-    Layout,
-    Past,
-    Rendition,
-    publish_text,
-)
+from encoder.multivariant import Multivariant
+from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
-from encoder.playlist import AudioMedia, Variant, render_multivariant
 from encoder.resume import Resume
 from encoder.store import StreamStore
-from encoder.timing import AAC_FRAME_SAMPLES, Timing
+from encoder.timing import AAC_FRAME_SAMPLES
 from logs import event
 
-MULTIVARIANT_NAME = "index.m3u8"
 AUDIO = "a0"
 # An encoder that gives nothing for so long while frames go in is stuck, and is replaced.
 STUCK_NS = 2 * NANOSECONDS
@@ -52,8 +42,6 @@ HEALTHY_NS = 60 * NANOSECONDS
 BARREN_RUNS = 3
 # What an encoder that has ended left in its pipes is read within this.
 OUTPUTS_END_SECONDS = 2.0
-# Boxes, and AAC's own swing around its rate.
-VIDEO_OVERHEAD, AUDIO_OVERHEAD = 1.05, 1.15
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +88,9 @@ class LiveStream:
         self._renditions = [*self._videos, self._audio]
         for rendition in self._renditions:
             rendition.peers = [peer for peer in self._renditions if peer is not rendition]
+        self._multivariant = Multivariant(
+            parts.store, parts.settings, parts.plan, self._videos, self._audio
+        )
         self._init: dict[str, bytes] = {}
         clock = MediaClock(self._media.fps, epoch)
         self._feeder = Feeder(self._media, clock, parts.intake, _first_picture(parts.intake))
@@ -144,6 +135,7 @@ class LiveStream:
                 await asyncio.wait_for(self._outputs_ended.wait(), OUTPUTS_END_SECONDS)
         for rendition in self._renditions:
             rendition.end()
+        self._multivariant.conclude()
         self._state = "ended"
         event(log, "stream_ended", folder=self._parts.store.folder)
 
@@ -154,7 +146,11 @@ class LiveStream:
             "state": self._state,
             "encoder": self._parts.candidate.name,
             "source": "connected" if self._parts.intake.connected else "waiting",
-            "renditions": [asdict(rung) for rung in self._parts.plan.rungs],
+            "renditions": [
+                asdict(rung) | _rates(rendition)
+                for rung, rendition in zip(self._parts.plan.rungs, self._videos, strict=True)
+            ],
+            "sound": {"name": AUDIO} | _rates(self._audio),
             "msn": self._videos[0].segmenter.msn,
             "media_seconds": float(self._videos[0].segmenter.next_frame * frame_seconds),
             "units_fed": self._feeder.counters.fed,
@@ -296,10 +292,10 @@ class LiveStream:
         if self._state == "starting" and all(
             rendition.complete_segments and rendition.track for rendition in self._renditions
         ):
-            text = multivariant(self._parts, self._videos, self._audio)
-            publish_text(self._parts.store, MULTIVARIANT_NAME, text)
             self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)
+        if self._state == "live":
+            self._multivariant.refresh()
         self._show_slip()
 
     def _show_slip(self) -> None:
@@ -325,6 +321,12 @@ class LiveStream:
             await child.stop(drain=self._error is None)
 
 
+def _rates(rendition: Rendition) -> dict[str, int]:
+    """What its listed segments weigh, in bits a second."""
+    rates = rendition.meter.window
+    return {"peak_bit_s": rates.peak, "average_bit_s": rates.average}
+
+
 def _wall_ms(monotonic_ns: int) -> int:
     return (time.time_ns() - (time.monotonic_ns() - monotonic_ns)) // 1_000_000
 
@@ -336,32 +338,3 @@ def _first_picture(intake: Intake) -> Any:
     if first is not None:
         picture[:] = first.frame
     return picture
-
-
-def multivariant(parts: Parts, videos: Sequence[Rendition], audio: Rendition) -> str:
-    """The multivariant playlist, its codecs and sizes read from the real init segments (47)."""
-    assert audio.track is not None
-    settings = parts.settings
-    sound_kbit = settings.audio_kbit * AUDIO_OVERHEAD
-    variants = tuple(
-        _variant(rung, rendition, parts.plan.timing, sound_kbit)
-        for rung, rendition in zip(parts.plan.rungs, videos, strict=True)
-    )
-    media = AudioMedia(f"{AUDIO}/{PLAYLIST_NAME}", audio.track.codecs, settings.audio_channels)
-    return render_multivariant(media, variants)
-
-
-def _variant(rung: Rung, rendition: Rendition, timing: Timing, sound_kbit: float) -> Variant:
-    assert rendition.track is not None
-    rate = RateControl.constant(rung.kbit)
-    # 48: a segment holds at most what the rate and a full buffer give.
-    peak = rate.max_kbit + rate.buffer_kbit / float(timing.segment_seconds)
-    return Variant(
-        uri=f"{rung.name}/{PLAYLIST_NAME}",
-        codecs=rendition.track.codecs,
-        width=rendition.track.width,
-        height=rendition.track.height,
-        fps=timing.fps,
-        bandwidth=round((peak * VIDEO_OVERHEAD + sound_kbit) * 1000),
-        average_bandwidth=round((rate.video_kbit * VIDEO_OVERHEAD + sound_kbit) * 1000),
-    )

@@ -15,10 +15,10 @@ from encoder.errors import EncoderError
 from encoder.ffmpeg import find_ffmpeg
 from encoder.ladder import BEST_RUNG
 from encoder.media_root import CONTROL, LIVE, RUN
+from encoder.multivariant import MULTIVARIANT_NAME
 from encoder.packager import PLAYLIST_NAME
 from encoder.probe import trials
 from encoder.report import encoder_json, first_working
-from encoder.stream import MULTIVARIANT_NAME
 from encoder.timing import Timing
 from server.control import send
 from server.errors import SupervisorAway

@@ -18,8 +18,8 @@ from typing import Any
 
 from config import INGEST, Settings
 from encoder.media_root import MediaRoot
+from encoder.multivariant import MULTIVARIANT_NAME
 from encoder.process import END_WORD, StreamSpec
-from encoder.stream import MULTIVARIANT_NAME
 from logs import event
 from server.control import Command, listen
 from server.errors import ProcessGaveUp

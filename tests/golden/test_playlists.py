@@ -19,6 +19,7 @@ from encoder.playlist import (
     SegmentEntry,
     ServerControl,
     Variant,
+    render_iframes_playlist,
     render_media_playlist,
     render_multivariant,
 )
@@ -110,12 +111,21 @@ SAMPLES = {
 MULTIVARIANT = render_multivariant(
     AudioMedia("a0/media.m3u8", "mp4a.40.2", 1),
     (Variant("v0/media.m3u8", "avc1.64001f", 1280, 720, 25, 955_600, 808_600),),
+    (Variant("v0/iframes.m3u8", "avc1.64001f", 1280, 720, 25, 140_500, 140_500),),
 )
+
+
+def iframes() -> str:
+    """Beside a playlist with a discontinuity, of which one segment is missing."""
+    host = with_discontinuity()
+    gap = tuple(replace(s, gap=s.msn == 6) for s in host.segments)
+    lengths = {s.uri: 20_000 + s.msn for s in gap}
+    return render_iframes_playlist(replace(host, segments=gap), PLAIN, lengths)
 
 
 def rendered() -> dict[str, str]:
     texts = {name: render_media_playlist(playlist) for name, playlist in SAMPLES.items()}
-    return texts | {"multivariant": MULTIVARIANT}
+    return texts | {"multivariant": MULTIVARIANT, "iframes": iframes()}
 
 
 @pytest.mark.parametrize("name", rendered())

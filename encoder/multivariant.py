@@ -1,0 +1,135 @@
+"""The multivariant playlist: written when the stream is live, raised if need be, true at its end.
+
+Codecs and sizes are those of the real init segments (47), bit rates those of :mod:`encoder.rates`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config import Settings
+from encoder.iframes import IFRAMES_NAME
+from encoder.packager import PLAYLIST_NAME, Rendition
+from encoder.plan import StreamPlan
+from encoder.playlist import AudioMedia, Variant, render_multivariant
+from encoder.publish import publish_text
+from encoder.rates import RateMeter, Rates, audio_bound, iframes_bound, video_bound
+from encoder.store import StreamStore
+from logs import event
+
+MULTIVARIANT_NAME = "index.m3u8"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Promise:
+    """What is announced of one media playlist."""
+
+    meter: RateMeter
+    rates: Rates  # at first what the rate control allows
+
+    def revise(self) -> bool:
+        """Raise it if the media weighs more; whether that was needed."""
+        revised = self.rates.raised_to(self.meter.worst)
+        changed, self.rates = revised != self.rates, revised
+        return changed
+
+    def tell_truth(self) -> None:
+        """Nothing more will come: what is listed is all there is."""
+        self.rates = self.meter.window
+
+
+class Multivariant:
+    """Publishes the multivariant playlist of a stream.
+
+    Args:
+        store: of the stream.
+        settings: for the sound.
+        plan: of the stream.
+        videos: one rendition for each rung.
+        audio: the sound.
+    """
+
+    def __init__(
+        self,
+        store: StreamStore,
+        settings: Settings,
+        plan: StreamPlan,
+        videos: Sequence[Rendition],
+        audio: Rendition,
+    ) -> None:
+        self._store, self._settings, self._plan = store, settings, plan
+        self._videos, self._audio = videos, audio
+        timing = plan.timing
+        self._sound = Promise(
+            audio.meter, audio_bound(settings.audio_kbit, settings.audio_channels, timing)
+        )
+        self._pictures = [
+            Promise(rendition.meter, video_bound(rung.kbit, timing))
+            for rung, rendition in zip(plan.rungs, videos, strict=True)
+        ]
+        self._iframes = [
+            Promise(rendition.iframes.meter, iframes_bound(rung.kbit, timing))
+            for rung, rendition in zip(plan.rungs, videos, strict=True)
+            if rendition.iframes is not None
+        ]
+        self._seen_msn = 0
+
+    @property
+    def _promises(self) -> list[Promise]:
+        return [self._sound, *self._pictures, *self._iframes]
+
+    def refresh(self) -> None:
+        """Publish it if it is not there, or says too little of a segment that came."""
+        newest = sum(rendition.segmenter.msn for rendition in (*self._videos, self._audio))
+        if newest == self._seen_msn:
+            return
+        is_new, self._seen_msn = not self._seen_msn, newest
+        raised = [promise.rates for promise in self._promises if promise.revise()]
+        if raised or is_new:
+            self._publish()
+        for rates in raised:  # the rate control did not hold what it should
+            event(log, "bandwidth_raised", level=logging.WARNING, was=rates)
+
+    def conclude(self) -> None:
+        """The stream has ended: say what was measured, if there was anything to play."""
+        if not self._seen_msn:
+            return
+        for promise in self._promises:
+            promise.tell_truth()
+        self._publish()
+
+    def _publish(self) -> None:
+        publish_text(self._store, MULTIVARIANT_NAME, self._render())
+
+    def _render(self) -> str:
+        assert self._audio.track is not None
+        media = AudioMedia(
+            f"{self._audio.name}/{PLAYLIST_NAME}",
+            self._audio.track.codecs,
+            self._settings.audio_channels,
+        )
+        variants = [
+            self._variant(rendition, promise.rates + self._sound.rates)
+            for rendition, promise in zip(self._videos, self._pictures, strict=True)
+        ]
+        iframes = [
+            self._variant(rendition, promise.rates, IFRAMES_NAME)
+            for rendition, promise in zip(self._videos, self._iframes, strict=True)
+        ]
+        return render_multivariant(media, tuple(variants), tuple(iframes))
+
+    def _variant(self, rendition: Rendition, rates: Rates, name: str = PLAYLIST_NAME) -> Variant:
+        assert rendition.track is not None
+        return Variant(
+            uri=f"{rendition.name}/{name}",
+            codecs=rendition.track.codecs,
+            width=rendition.track.width,
+            height=rendition.track.height,
+            fps=self._plan.timing.fps,
+            bandwidth=rates.peak,
+            average_bandwidth=rates.average,
+        )
