@@ -109,9 +109,14 @@ class Settings:
     ffmpeg: str = _setting(
         "", "ffmpeg binary, path or name; empty: the one in the imageio-ffmpeg wheel"
     )
+    video_codec: str = _setting(
+        "h264",
+        "h264 plays everywhere; hevc and av1 look better at the same rate (docs/formats.md)",
+        choices=("h264", "hevc", "av1"),
+    )
     encoder: str = _setting(
         "auto",
-        "auto: the first that works; a name, such as libx264: that one or an error",
+        "auto: the first of video_codec that works; a name, such as libx264: that one or an error",
         per_stream=True,
     )
     video_kbit: int = _setting(

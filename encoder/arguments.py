@@ -12,13 +12,8 @@ from typing import Any
 
 import ffmpeg
 
-from encoder.candidates import (
-    Candidate,
-    RateControl,
-    global_arguments,
-    video_arguments,
-    video_filter,
-)
+from encoder.candidate import Candidate, RateControl
+from encoder.candidates import global_arguments, video_arguments, video_filter
 from encoder.fragments import TIMESTAMP_OFFSET_SECONDS
 from encoder.ladder import Rung
 from encoder.timing import Timing

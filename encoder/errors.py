@@ -71,14 +71,19 @@ class ImpossibleLadder(EncoderError):
         super().__init__(f"ladder {ladder!r}: {problem}")
 
 
+_CODEC_NAMES = {"h264": "H.264", "hevc": "HEVC", "av1": "AV1"}
+
+
 class EncoderUnavailable(EncoderError):
     """The encoder ``wanted`` cannot be used; ``reasons`` tells by encoder name why not."""
 
-    def __init__(self, wanted: str, reasons: Mapping[str, str], remedy: str) -> None:
+    def __init__(
+        self, wanted: str, reasons: Mapping[str, str], remedy: str, codec: str = "h264"
+    ) -> None:
         self.wanted = wanted
         self.reasons = dict(reasons)
         if wanted == "auto":
-            what = "no H.264 encoder works here"
+            what = f"no {_CODEC_NAMES[codec]} encoder works here"
         else:
             what = f"the encoder {wanted!r} cannot be used"
         why = "; ".join(

@@ -204,6 +204,7 @@ class Rendition:
         """Publish the init segment of an encoder run."""
         self._store.publish(f"{self.name}/{run}-init.mp4", data)
         self.track = track
+        self.segmenter.codecs = track.codecs
 
     def add(self, sample: Sample) -> None:
         """Take the next frame; publish what it completes."""

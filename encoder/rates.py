@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from encoder.boxes import Sample, write_fragment
-from encoder.candidates import RateControl
+from encoder.candidate import RateControl
 from encoder.timing import Timing, TrackTiming
 
 # Rule 48 lets media weigh 125 % and 110 % of what was told. Up to here a promise counts as kept;

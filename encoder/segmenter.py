@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from encoder.boxes import Sample, write_fragment
-from encoder.codecs import is_idr
+from encoder.codecs import is_random_access
 from encoder.errors import StreamBroken
 from encoder.timing import TrackTiming
 
@@ -42,6 +42,7 @@ class Segmenter:
         self._timing = timing
         self._first_msn = first_msn
         self._is_video = is_video
+        self.codecs = "avc1"  # of the track, once its init segment is known
         self._sequence = 0
         self._next_frame = 0
         self._index = 0  # of the segment in progress, from 0
@@ -97,7 +98,7 @@ class Segmenter:
         if (
             self._is_video
             and self.at_segment_start
-            and not (sample.is_sync and is_idr(sample.data))
+            and not (sample.is_sync and is_random_access(self.codecs, sample.data))
         ):
             raise StreamBroken(f"segment {self.msn} does not start with an IDR")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from config import Settings
 from encoder.arguments import Pipes, compile_argv
-from encoder.candidates import Candidate
+from encoder.candidate import Candidate
 from encoder.child import EncoderChild
 from encoder.clock import NANOSECONDS, MediaClock
 from encoder.errors import EncoderError, EncoderExited, StoreUnwritable, StreamBroken

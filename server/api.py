@@ -107,7 +107,8 @@ class _Control:
         media = plan_stream(settings).media
         check_source(settings, media)
         ffmpeg = find_ffmpeg(settings.ffmpeg)
-        chosen = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
+        size, codec = (media.width, media.height, media.fps), settings.video_codec
+        chosen = choose_encoder(ffmpeg, settings.encoder, *size, codec=codec)
         return StreamOrder(wish.id, chosen.name, wish.changes)
 
     def end(self, stream: str) -> Response:
@@ -133,7 +134,8 @@ class _Control:
         """Every encoder of this ffmpeg, with the result of its trial."""
         s = self._settings
         try:
-            results = trials(find_ffmpeg(s.ffmpeg), s.width, s.height, s.fps)
+            ffmpeg = find_ffmpeg(s.ffmpeg)
+            results = trials(ffmpeg, s.width, s.height, s.fps, codec=s.video_codec)
         except EncoderError as error:
             return problem(500, str(error))
         wanted = first_working(results) if s.encoder == "auto" else s.encoder

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from encoder.arguments import Pipes, compile_argv
-from encoder.candidates import CANDIDATES, Candidate
+from encoder.candidate import Candidate
+from encoder.candidates import CANDIDATES
 from encoder.fragments import TIMESTAMP_OFFSET_SECONDS
 from encoder.ladder import Rung
 from encoder.timing import plan
