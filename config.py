@@ -128,6 +128,9 @@ class Settings:
         "WIDTHxHEIGHT:KBIT for each, commas between",
         per_stream=True,
     )
+    audio_codec: str = _setting(
+        "aac", "aac plays everywhere; opus sounds better at the same rate", choices=("aac", "opus")
+    )
     audio_kbit: int = _setting(64, "audio bit rate in kbit/s", low=16, high=320, per_stream=True)
 
     latency: str = _setting(

@@ -65,7 +65,8 @@ class Multivariant:
         self._videos, self._audio = videos, audio
         timing = plan.timing
         self._sound = Promise(
-            audio.meter, audio_bound(settings.audio_kbit, settings.audio_channels, timing)
+            audio.meter,
+            audio_bound(plan.sound, settings.audio_kbit, settings.audio_channels, timing),
         )
         self._pictures = [
             Promise(rendition.meter, video_bound(rung.kbit, timing))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from config import Settings
+from encoder.errors import ImpossibleFormat
 from encoder.ladder import Rung, plan_ladder
 from encoder.packager import disk_bound_bytes
+from encoder.sound import SOUND_CODECS, SoundCodec
 from encoder.timing import Timing, plan
 from rawmedia import MediaFormat
 
@@ -18,6 +20,7 @@ class StreamPlan:
     media: MediaFormat
     timing: Timing
     rungs: tuple[Rung, ...]
+    sound: SoundCodec
     bound_bytes: int  # the most it may hold in the media root
 
 
@@ -27,15 +30,22 @@ def plan_stream(settings: Settings) -> StreamPlan:
     Raises:
         FormatError: a size or rate that no stream can have.
         ImpossibleLadder: rungs that do not fit the source.
+        ImpossibleFormat: settings that do not go together.
     """
+    sound = SOUND_CODECS[settings.audio_codec]
+    if sound.rates_hz and settings.audio_rate_hz not in sound.rates_hz:
+        possible = " or ".join(map(str, sound.rates_hz))
+        have = f"audio_rate_hz {settings.audio_rate_hz} with audio_codec {sound.name}"
+        raise ImpossibleFormat(have, f"set audio_rate_hz to {possible}")
     media = MediaFormat(**settings.media_fields)
     timing = plan(
         fps=settings.fps,
         audio_rate_hz=settings.audio_rate_hz,
         part_seconds=settings.part_seconds,
         segment_seconds=settings.segment_seconds,
+        sound=sound,
     )
     rungs = plan_ladder(settings.ladder, media, settings.video_kbit)
     rates = [rung.kbit for rung in rungs]
     bound = disk_bound_bytes(timing, settings.window_segments, rates, settings.audio_kbit)
-    return StreamPlan(media, timing, rungs, bound)
+    return StreamPlan(media, timing, rungs, sound, bound)

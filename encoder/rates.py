@@ -17,6 +17,7 @@ from fractions import Fraction
 
 from encoder.boxes import Sample, write_fragment
 from encoder.candidate import RateControl
+from encoder.sound import SoundCodec
 from encoder.timing import Timing, TrackTiming
 
 # Rule 48 lets media weigh 125 % and 110 % of what was told. Up to here a promise counts as kept;
@@ -24,9 +25,6 @@ from encoder.timing import Timing, TrackTiming
 KEPT, RAISE = Fraction(105, 100), Fraction(110, 100)
 # Fewer segments than Apple wants in a playlist tell no average: one key frame weighs too much.
 _AVERAGE_SEGMENTS = 6
-# The most that an AAC encoder may save up for a loud moment, per channel (ISO/IEC 14496-3: 6144
-# bits of decoder input buffer); ffmpeg's own stays within 1.7 % of the rate on noise over 2 s.
-AAC_RESERVOIR_BITS = 6144
 _IFRAME_BOXES_BYTES = len(write_fragment(1, [Sample(0, True, b"")], 1))
 
 
@@ -152,10 +150,10 @@ def iframes_bound(kbit: int, timing: Timing) -> Rates:
     return Rates(rate, rate)
 
 
-def audio_bound(kbit: int, channels: int, timing: Timing) -> Rates:
+def audio_bound(codec: SoundCodec, kbit: int, channels: int, timing: Timing) -> Rates:
     """The same for sound."""
     boxes = boxes_rate(timing.audio, is_video=False)
-    saved_up = AAC_RESERVOIR_BITS * channels / timing.segment_seconds
+    saved_up = codec.saved_up_bits * channels / timing.segment_seconds
     peak = math.ceil(1000 * kbit + saved_up) + boxes
     # What is saved up once is spent once: over six segments and more it does not count.
     return Rates(peak, math.ceil(1000 * kbit + saved_up / _AVERAGE_SEGMENTS) + boxes)

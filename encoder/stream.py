@@ -26,7 +26,6 @@ from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
 from encoder.resume import Resume
 from encoder.store import StreamStore
-from encoder.timing import AAC_FRAME_SAMPLES
 from logs import event
 
 AUDIO = "a0"
@@ -34,8 +33,6 @@ AUDIO = "a0"
 STUCK_NS = 2 * NANOSECONDS
 # Before its first output it may have a driver to load.
 START_NS = 6 * NANOSECONDS
-# A new encoder is fed two AAC frames again: its first ones are not yet the real sound.
-AAC_WARM_UP_FRAMES = 2
 RESTART_DELAYS_SECONDS = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0)
 HEALTHY_NS = 60 * NANOSECONDS
 # An encoder that ends before its first frame so many times in a row will not get better.
@@ -170,8 +167,9 @@ class LiveStream:
         """Start ffmpeg where the published media ends: at the beginning, or after a crash."""
         frames = [rendition.segmenter.next_frame for rendition in self._videos]
         unit = min(frames)
-        next_sample = self._audio.segmenter.next_frame * AAC_FRAME_SAMPLES
-        sample = max(0, next_sample - AAC_WARM_UP_FRAMES * AAC_FRAME_SAMPLES)
+        sound = self._parts.plan.sound
+        warm_up = sound.warm_up_frames * sound.frame_samples
+        sample = max(0, self._audio.segmenter.next_ticks - warm_up)
         self._run_began_unit = unit
         self._run_began_ns = self._last_output_ns = time.monotonic_ns()
         child = await EncoderChild.start(
@@ -182,7 +180,7 @@ class LiveStream:
                 self._taker(rendition, unit * self._timing.video.frame_ticks)
                 for rendition in self._videos
             ],
-            on_audio=self._taker(self._audio, sample),
+            on_audio=self._taker(self._audio, sample - sound.delay_samples),
             on_end=self._output_ended,
         )
         self._open_outputs = len(self._renditions)
@@ -200,6 +198,7 @@ class LiveStream:
             self._timing,
             rungs=self._parts.plan.rungs,
             audio_kbit=self._parts.settings.audio_kbit,
+            sound_codec=self._parts.plan.sound,
             pipes=pipes,
             first_frame=first_frame,
             ahead=ahead,
