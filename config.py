@@ -133,6 +133,9 @@ class Settings:
     )
     audio_kbit: int = _setting(64, "audio bit rate in kbit/s", low=16, high=320, per_stream=True)
 
+    mpegts: bool = _setting(
+        False, "also plain HLS of MPEG-TS, for old players: /live/<id>/ts.m3u8 (h264 and aac)"
+    )
     latency: str = _setting(
         "low",
         "length of a part: ultra 0.12 s, low 0.2 s, normal none",

@@ -144,6 +144,28 @@ def _timescale(mdhd: Box) -> int:
     return unpack("I", mdhd, 20 if version else 12)[0]
 
 
+def avc_decoder_config(moov: Box) -> Box:
+    """The avcC of an AVC track.
+
+    Raises:
+        BadBox: there is none.
+    """
+    return find(_entry(moov, "avc1"), "avcC", skip=_VISUAL_ENTRY_BYTES)
+
+
+def audio_specific_config(moov: Box) -> bytes:
+    """What an AAC decoder is set up with.
+
+    Raises:
+        BadBox: not an AAC track.
+    """
+    return bytes(_aac_config(_entry(moov, "mp4a"))[1])
+
+
+def _entry(moov: Box, kind: str) -> Box:
+    return find(find(moov, "trak/mdia/minf/stbl/stsd"), kind, skip=_STSD_FIELDS_BYTES)
+
+
 def _avc_codecs(entry: Box) -> str:
     config = find(entry, "avcC", skip=_VISUAL_ENTRY_BYTES)
     _version, profile, compatibility, level = unpack("4B", config)
@@ -177,13 +199,19 @@ def _opus_codecs(entry: Box) -> str:
 
 
 def _aac_codecs(entry: Box) -> str:
+    kind, specific = _aac_config(entry)
+    return f"mp4a.{kind:x}.{specific[0] >> 3}"
+
+
+def _aac_config(entry: Box) -> tuple[int, memoryview]:
+    """Object type indication, and the AudioSpecificConfig, which is not empty."""
     esds = find(entry, "esds", skip=_AUDIO_ENTRY_BYTES)
     es = _descriptor(esds, esds.payload[4:], _ES_DESCRIPTOR)
     config = _descriptor(esds, es[3:], _DECODER_CONFIG)
     specific = _descriptor(esds, config[13:], _DECODER_SPECIFIC)
     if not len(specific):
         raise BadBox("esds", esds.offset, "has an empty AudioSpecificConfig")
-    return f"mp4a.{config[0]:x}.{specific[0] >> 3}"
+    return config[0], specific
 
 
 def _descriptor(esds: Box, data: memoryview, tag: int) -> memoryview:

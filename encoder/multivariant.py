@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config import Settings
 from encoder.iframes import IFRAMES_NAME
 from encoder.packager import PLAYLIST_NAME, Rendition
 from encoder.plan import StreamPlan
-from encoder.playlist import AudioMedia, Variant, render_multivariant
+from encoder.playlist import AudioMedia, Variant, render_multivariant, render_ts_multivariant
 from encoder.publish import publish_text
 from encoder.rates import RateMeter, Rates, audio_bound, iframes_bound, video_bound
 from encoder.store import StreamStore
+from encoder.transport import TS_MULTIVARIANT_NAME, TsRendition, ts_bound, ts_name
 from logs import event
 
 MULTIVARIANT_NAME = "index.m3u8"
@@ -51,6 +52,7 @@ class Multivariant:
         plan: of the stream.
         videos: one rendition for each rung.
         audio: the sound.
+        transport: the same in MPEG-TS, or nothing.
     """
 
     def __init__(
@@ -60,13 +62,14 @@ class Multivariant:
         plan: StreamPlan,
         videos: Sequence[Rendition],
         audio: Rendition,
+        transport: Sequence[TsRendition] = (),
     ) -> None:
         self._store, self._settings, self._plan = store, settings, plan
         self._videos, self._audio = videos, audio
         timing = plan.timing
         self._sound = Promise(
             audio.meter,
-            audio_bound(plan.sound, settings.audio_kbit, settings.audio_channels, timing),
+            audio_bound(plan.sound, settings.audio_kbit, timing),
         )
         self._pictures = [
             Promise(rendition.meter, video_bound(rung.kbit, timing))
@@ -77,11 +80,16 @@ class Multivariant:
             for rung, rendition in zip(plan.rungs, videos, strict=True)
             if rendition.iframes is not None
         ]
+        sound = self._sound.rates
+        self._muxed = [
+            Promise(muxed.meter, ts_bound(pictures.rates, sound, timing))
+            for muxed, pictures in zip(transport, self._pictures, strict=bool(transport))
+        ]
         self._seen_msn = 0
 
     @property
     def _promises(self) -> list[Promise]:
-        return [self._sound, *self._pictures, *self._iframes]
+        return [self._sound, *self._pictures, *self._iframes, *self._muxed]
 
     def refresh(self) -> None:
         """Publish it if it is not there, or says too little of a segment that came."""
@@ -104,6 +112,8 @@ class Multivariant:
         self._publish()
 
     def _publish(self) -> None:
+        if self._muxed:
+            publish_text(self._store, TS_MULTIVARIANT_NAME, self._render_muxed())
         publish_text(self._store, MULTIVARIANT_NAME, self._render())
 
     def _render(self) -> str:
@@ -122,6 +132,24 @@ class Multivariant:
             for rendition, promise in zip(self._videos, self._iframes, strict=True)
         ]
         return render_multivariant(media, tuple(variants), tuple(iframes))
+
+    def _render_muxed(self) -> str:
+        assert self._audio.track is not None
+        sound = self._audio.track.codecs
+        muxed = [
+            self._variant(rendition, promise.rates)
+            for rendition, promise in zip(self._videos, self._muxed, strict=True)
+        ]
+        return render_ts_multivariant(
+            tuple(
+                replace(
+                    variant,
+                    uri=f"{ts_name(rendition.name)}/{PLAYLIST_NAME}",
+                    codecs=f"{variant.codecs},{sound}",
+                )
+                for variant, rendition in zip(muxed, self._videos, strict=True)
+            )
+        )
 
     def _variant(self, rendition: Rendition, rates: Rates, name: str = PLAYLIST_NAME) -> Variant:
         assert rendition.track is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -38,9 +38,9 @@ PLAYLIST_NAME, DELTA_NAME = "media.m3u8", "delta.m3u8"
 # moof, its table and the playlist line of a part: measured well below this.
 _PART_OVERHEAD_BYTES = 400
 # Lines of a segment in a playlist, and of all parts, hints and headers: measured below these.
-_SEGMENT_LINES_BYTES, _PARTS_LINES_BYTES = 170, 12 * 1024
+SEGMENT_LINES_BYTES, _PARTS_LINES_BYTES = 170, 12 * 1024
 # A constrained rate still swings within its buffer; the bound must not cut a legal stream.
-_RATE_HEADROOM = 2
+RATE_HEADROOM = 2
 
 
 def disk_bound_bytes(
@@ -63,12 +63,12 @@ def disk_bound_bytes(
     seconds = segments * timing.segment_seconds + part_seconds
     video_parts = len(video_kbit) * seconds / timing.video.part_seconds
     parts = math.ceil(video_parts + seconds / timing.audio.part_seconds)
-    media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * _RATE_HEADROOM)
+    media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * RATE_HEADROOM)
     # Each playlist stands in four forms at most, none larger than the plain whole one, and the
     # one of key frames in two.
-    playlist = window_segments * _SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
+    playlist = window_segments * SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
     playlists = 4 * (len(video_kbit) + 1) * playlist
-    playlists += 2 * len(video_kbit) * window_segments * _SEGMENT_LINES_BYTES
+    playlists += 2 * len(video_kbit) * window_segments * SEGMENT_LINES_BYTES
     return media + parts * _PART_OVERHEAD_BYTES + playlists
 
 
@@ -165,6 +165,8 @@ class Rendition:
         self.name = name
         self.track: Track | None = None
         self.peers: list[Rendition] = []
+        # Told of each segment when it is published: what else is made of the same samples.
+        self.followers: list[Callable[[SegmentEntry, Segment], None]] = []
         self._layout = layout
         self._calendar = calendar
         self._store = store
@@ -188,6 +190,16 @@ class Rendition:
     def complete_segments(self) -> int:
         """How many complete segments the playlist lists."""
         return len(self._window)
+
+    @property
+    def listed(self) -> tuple[SegmentEntry, ...]:
+        """The complete segments of the playlist."""
+        return tuple(self._window)
+
+    @property
+    def discontinuity_sequence(self) -> int:
+        """Of the first of them (17)."""
+        return self._discontinuity_sequence
 
     @property
     def report(self) -> RenditionReport | None:
@@ -277,6 +289,8 @@ class Rendition:
         self._store.publish(f"{self.name}/{uri}", segment.data)
         self._window.append(replace(self._current, uri=uri, duration=segment.duration))
         self._weigh(self._window[-1], segment.data[:IDR_HEAD_BYTES], len(segment.data))
+        for follow in self.followers:
+            follow(self._window[-1], segment)
         for part in self._current.parts:
             self._keep(part.uri, _parts_stay(self._layout.timing))
         self._current = None

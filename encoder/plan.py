@@ -10,6 +10,7 @@ from encoder.ladder import Rung, plan_ladder
 from encoder.packager import disk_bound_bytes
 from encoder.sound import SOUND_CODECS, SoundCodec
 from encoder.timing import Timing, plan
+from encoder.transport import ts_disk_bound_bytes
 from rawmedia import MediaFormat
 
 
@@ -48,4 +49,17 @@ def plan_stream(settings: Settings) -> StreamPlan:
     rungs = plan_ladder(settings.ladder, media, settings.video_kbit)
     rates = [rung.kbit for rung in rungs]
     bound = disk_bound_bytes(timing, settings.window_segments, rates, settings.audio_kbit)
+    if settings.mpegts:
+        _require_transportable(settings)
+        bound += ts_disk_bound_bytes(timing, settings.window_segments, rates, settings.audio_kbit)
     return StreamPlan(media, timing, rungs, sound, bound)
+
+
+def _require_transportable(settings: Settings) -> None:
+    """MPEG-TS is for old players, which know one codec for each."""
+    for name, value, wanted in (
+        ("video_codec", settings.video_codec, "h264"),
+        ("audio_codec", settings.audio_codec, "aac"),
+    ):
+        if value != wanted:
+            raise ImpossibleFormat(f"mpegts with {name} {value}", f"set {name} to {wanted}")

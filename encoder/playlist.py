@@ -14,6 +14,8 @@ from fractions import Fraction
 
 # EXT-X-MAP asks for 6, EXT-X-SKIP for 9; no higher than needed (rule 3).
 VERSION, VERSION_WITH_SKIP = 6, 9
+# MPEG-TS needs no more than EXTINF with decimals.
+TS_VERSION = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -71,6 +73,7 @@ class MediaPlaylist:
     hint_uri: str = ""
     reports: tuple[RenditionReport, ...] = ()
     ended: bool = False
+    version: int = VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,20 @@ def render_multivariant(
     return "\n".join(lines) + "\n"
 
 
+def render_ts_multivariant(variants: tuple[Variant, ...]) -> str:
+    """The multivariant playlist of muxed MPEG-TS: codecs and rates with sound."""
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{TS_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    for variant in variants:
+        lines += [
+            f"#EXT-X-STREAM-INF:BANDWIDTH={variant.bandwidth},"
+            f"AVERAGE-BANDWIDTH={variant.average_bandwidth},"
+            f'CODECS="{variant.codecs}",RESOLUTION={variant.width}x{variant.height},'
+            f"FRAME-RATE={variant.fps:.3f}",
+            variant.uri,
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def render_media_playlist(playlist: MediaPlaylist, *, delta: bool = False) -> str:
     """One media playlist. Part tags stand within three target durations of the end (29).
 
@@ -143,7 +160,7 @@ def render_media_playlist(playlist: MediaPlaylist, *, delta: bool = False) -> st
     control = playlist.control
     every = playlist.segments + ((playlist.current,) if playlist.current else ())
     skipped = _beyond_skip_boundary(playlist) if delta else 0
-    version = VERSION_WITH_SKIP if skipped else VERSION
+    version = VERSION_WITH_SKIP if skipped else playlist.version
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{version}", *_header(playlist, every)]
     if skipped:
         lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")

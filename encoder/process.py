@@ -25,6 +25,7 @@ from encoder.plan import plan_stream
 from encoder.resume import Resume, take_over
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, LiveStream, Parts
+from encoder.transport import ts_name
 from logs import event
 
 STATE_SECONDS = 0.5
@@ -78,7 +79,7 @@ class StreamProcess:
         intake = Intake(Path(self._spec.socket), self._plan.media)
         renditions = (*(rung.name for rung in self._plan.rungs), AUDIO)
         try:
-            store.open(renditions)
+            store.open((*renditions, *self._transport_folders))
             resume = take_over(store, renditions, self._plan.timing.segment_seconds)
             intake.start()
             await self._first_unit(intake)
@@ -88,6 +89,10 @@ class StreamProcess:
         finally:
             intake.close()
             Path(self._spec.state).unlink(missing_ok=True)
+
+    @property
+    def _transport_folders(self) -> list[str]:
+        return [ts_name(rung.name) for rung in self._plan.rungs] if self._settings.mpegts else []
 
     async def _first_unit(self, intake: Intake) -> None:
         """Wait for the source's first picture, but not for ever: then a slate is shown."""

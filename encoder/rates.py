@@ -150,10 +150,10 @@ def iframes_bound(kbit: int, timing: Timing) -> Rates:
     return Rates(rate, rate)
 
 
-def audio_bound(codec: SoundCodec, kbit: int, channels: int, timing: Timing) -> Rates:
+def audio_bound(codec: SoundCodec, kbit: int, timing: Timing) -> Rates:
     """The same for sound."""
     boxes = boxes_rate(timing.audio, is_video=False)
-    saved_up = codec.saved_up_bits * channels / timing.segment_seconds
-    peak = math.ceil(1000 * kbit + saved_up) + boxes
-    # What is saved up once is spent once: over six segments and more it does not count.
-    return Rates(peak, math.ceil(1000 * kbit + saved_up / _AVERAGE_SEGMENTS) + boxes)
+    saved_up = 1000 * kbit * codec.saved_up_seconds / timing.segment_seconds
+    # What is saved up once is spent once: over six segments and more it counts that much less.
+    average = math.ceil(1000 * kbit + saved_up / _AVERAGE_SEGMENTS) + boxes
+    return Rates(math.ceil(1000 * kbit + saved_up) + boxes, average)

@@ -33,6 +33,7 @@ class Segment:
     start_ticks: int
     duration: Fraction  # seconds
     data: bytes
+    samples: tuple[Sample, ...] = ()
 
 
 class Segmenter:
@@ -47,6 +48,7 @@ class Segmenter:
         self._next_frame = 0
         self._index = 0  # of the segment in progress, from 0
         self._samples: list[Sample] = []
+        self._taken: list[Sample] = []  # of the whole segment
         self._parts: list[Part] = []
 
     @property
@@ -104,6 +106,7 @@ class Segmenter:
 
     def _cut_part(self) -> Part:
         samples, self._samples = self._samples, []
+        self._taken += samples
         part = Part(
             msn=self.msn,
             index=len(self._parts),
@@ -126,11 +129,13 @@ class Segmenter:
 
     def _cut_segment(self) -> Segment:
         parts, self._parts = self._parts, []
+        samples, self._taken = tuple(self._taken), []
         segment = Segment(
             msn=self.msn,
             start_ticks=parts[0].start_ticks,
             duration=sum((part.duration for part in parts), Fraction()),
             data=b"".join(part.data for part in parts),
+            samples=samples,
         )
         self._index += 1
         return segment

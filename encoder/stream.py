@@ -26,6 +26,7 @@ from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
 from encoder.resume import Resume
 from encoder.store import StreamStore
+from encoder.transport import TsRendition
 from logs import event
 
 AUDIO = "a0"
@@ -75,7 +76,8 @@ class LiveStream:
         self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
         era = Era(resume.first_msn, _wall_ms(epoch), self._run_name)
         self._calendar = Calendar(era, resumed=bool(resume.past))
-        shared = (Layout(timing, parts.settings.window_segments), self._calendar, parts.store)
+        layout = Layout(timing, parts.settings.window_segments)
+        shared = (layout, self._calendar, parts.store)
         past = resume.past
         self._videos = [
             Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()))
@@ -85,8 +87,13 @@ class LiveStream:
         self._renditions = [*self._videos, self._audio]
         for rendition in self._renditions:
             rendition.peers = [peer for peer in self._renditions if peer is not rendition]
+        self._transport = [
+            TsRendition(video, self._audio, layout, parts.store)
+            for video in self._videos
+            if parts.settings.mpegts
+        ]
         self._multivariant = Multivariant(
-            parts.store, parts.settings, parts.plan, self._videos, self._audio
+            parts.store, parts.settings, parts.plan, self._videos, self._audio, self._transport
         )
         self._init: dict[str, bytes] = {}
         clock = MediaClock(self._media.fps, epoch)
@@ -110,6 +117,8 @@ class LiveStream:
         """
         self._parts.intake.on_unit = self._pump
         try:
+            for muxed in self._transport:
+                muxed.start()
             await self._start_child()
             await self._finished.wait()
         finally:
@@ -132,6 +141,8 @@ class LiveStream:
                 await asyncio.wait_for(self._outputs_ended.wait(), OUTPUTS_END_SECONDS)
         for rendition in self._renditions:
             rendition.end()
+        for muxed in self._transport:
+            muxed.end()
         self._multivariant.conclude()
         self._state = "ended"
         event(log, "stream_ended", folder=self._parts.store.folder)
@@ -288,8 +299,12 @@ class LiveStream:
             rendition.set_init(init.data, init.track, self._run_name)
 
     def _after_media(self) -> None:
-        if self._state == "starting" and all(
-            rendition.complete_segments and rendition.track for rendition in self._renditions
+        if (
+            self._state == "starting"
+            and all(
+                rendition.complete_segments and rendition.track for rendition in self._renditions
+            )
+            and all(muxed.complete_segments for muxed in self._transport)
         ):
             self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)

@@ -17,13 +17,14 @@ from encoder.multivariant import MULTIVARIANT_NAME
 from encoder.packager import DELTA_NAME, PLAYLIST_NAME
 from encoder.playlist import Position, read_position
 from encoder.publish import GZIP_SUFFIX
+from encoder.transport import TS_MULTIVARIANT_NAME
 from server.directives import BadDirective, Directives
 from server.problems import problem
 from server.snapshot import Snapshots
 from server.watcher import FolderWatcher
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"  # 61
-MEDIA_TYPES = {"v": "video/mp4", "a": "audio/mp4"}
+MEDIA_TYPES = {"v": "video/mp4", "a": "audio/mp4", "t": "video/mp2t"}
 # A stream that starts shows its first playlist well within this.
 START_SECONDS = 6.0
 # Rule 63, in target durations: what was found, and what was not.
@@ -33,8 +34,8 @@ MISSING_BLOCKING_TD, MISSING_TD = 4, 1
 USUAL_TARGET_DURATION = 2
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_RENDITION = re.compile(r"[av]\d{1,2}")
-_MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.m4s)")
+_RENDITION = re.compile(r"[avt]\d{1,2}")
+_MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.m4s|\d{1,18}\.ts)")
 _EXPOSED = "Age, Date, Content-Length, Content-Range"
 
 
@@ -50,6 +51,7 @@ def blueprint(live: Path, ffmpeg: str) -> Blueprint:
     methods = ["GET", "HEAD", "OPTIONS"]
     for rule, view in (
         (f"/<stream>/{MULTIVARIANT_NAME}", origin.multivariant),
+        (f"/<stream>/{TS_MULTIVARIANT_NAME}", origin.ts_multivariant),
         ("/<stream>/snapshot.jpg", origin.snapshot),
         (f"/<stream>/<rendition>/{PLAYLIST_NAME}", origin.media_playlist),
         (f"/<stream>/<rendition>/{IFRAMES_NAME}", origin.iframes),
@@ -75,13 +77,25 @@ class _Origin:
 
     def multivariant(self, stream: str) -> Response:
         """The multivariant playlist; held for a moment while the stream starts."""
+        return self._multivariant(stream, MULTIVARIANT_NAME)
+
+    def ts_multivariant(self, stream: str) -> Response:
+        """The same for MPEG-TS; 404 where the stream has none."""
+        folder = self._folder(stream)
+        # It is written before the other one: where only that is there, this will never be.
+        live = folder is not None and (folder / MULTIVARIANT_NAME).exists()
+        if folder is None or (live and not (folder / TS_MULTIVARIANT_NAME).exists()):
+            return _unknown()
+        return self._multivariant(stream, TS_MULTIVARIANT_NAME)
+
+    def _multivariant(self, stream: str, name: str) -> Response:
         folder = self._folder(stream)
         if folder is None:
             return _unknown()
         if request.method == "OPTIONS":
             return _preflight()
         wait = START_SECONDS if request.method == "GET" else 0
-        path = folder / MULTIVARIANT_NAME
+        path = folder / name
         text = self._watcher.wait_for(folder, lambda: _read(path), wait)
         if text is None:
             return _later("the stream is starting; ask again in a second")

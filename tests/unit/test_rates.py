@@ -114,5 +114,5 @@ def test_bounds_are_the_rate_control_and_the_boxes() -> None:
     assert video_bound(700, LOW) == Rates(840_000 + boxes, 700_000 + boxes)
     assert 140_000 < iframes_bound(700, LOW).peak < 141_000
     heard = boxes_rate(LOW.audio, is_video=False)
-    assert audio_bound(AAC, 64, 2, LOW) == Rates(64_000 + 6144 + heard, 64_000 + 1024 + heard)
-    assert audio_bound(OPUS, 64, 2, LOW) == Rates(64_000 + heard, 64_000 + heard)
+    assert audio_bound(AAC, 64, LOW) == Rates(89_600 + heard, 68_267 + heard)
+    assert audio_bound(OPUS, 64, LOW) == Rates(64_000 + heard, 64_000 + heard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -32,3 +33,11 @@ def test_a_part_of_200_ms_is_ten_packets_of_opus() -> None:
 def test_opus_has_one_clock() -> None:
     with pytest.raises(ImpossibleFormat, match=r"audio_rate_hz 44100 with .* opus: .* to 48000"):
         plan_stream(Settings(audio_codec="opus", audio_rate_hz=44_100))
+
+
+@pytest.mark.parametrize(
+    ("other", "wanted"), [({"video_codec": "hevc"}, "h264"), ({"audio_codec": "opus"}, "aac")]
+)
+def test_mpeg_ts_is_of_h264_and_aac(other: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(ImpossibleFormat, match=f"mpegts with .*set .* to {wanted}"):
+        plan_stream(Settings(mpegts=True, **other))
