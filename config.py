@@ -113,6 +113,7 @@ class Settings:
         "h264",
         "h264 plays everywhere; hevc and av1 look better at the same rate (docs/formats.md)",
         choices=("h264", "hevc", "av1"),
+        per_stream=True,
     )
     encoder: str = _setting(
         "auto",
@@ -129,12 +130,17 @@ class Settings:
         per_stream=True,
     )
     audio_codec: str = _setting(
-        "aac", "aac plays everywhere; opus sounds better at the same rate", choices=("aac", "opus")
+        "aac",
+        "aac plays everywhere; opus sounds better at the same rate (docs/formats.md)",
+        choices=("aac", "opus"),
+        per_stream=True,
     )
     audio_kbit: int = _setting(64, "audio bit rate in kbit/s", low=16, high=320, per_stream=True)
 
     mpegts: bool = _setting(
-        False, "also plain HLS of MPEG-TS, for old players: /live/<id>/ts.m3u8 (h264 and aac)"
+        False,
+        "also plain HLS of MPEG-TS, for old players: /live/<id>/ts.m3u8 (h264 and aac)",
+        per_stream=True,
     )
     latency: str = _setting(
         "low",

@@ -51,12 +51,13 @@ def watch(data: bytes) -> Watched:
     with av.open(io.BytesIO(data), "r", format="mpegts") as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
         for frame in container.decode(video, audio):
+            assert isinstance(frame, av.VideoFrame | av.AudioFrame)
             assert frame.time is not None
             if isinstance(frame, av.VideoFrame):
                 bright = bool(frame.to_ndarray(format="gray").mean() > 150)
                 flashes += [frame.time] if bright and not was_bright else []
                 was_bright, frames = bright, frames + 1
-            elif isinstance(frame, av.AudioFrame):
+            else:
                 at = np.flatnonzero(np.abs(frame.to_ndarray()[0]) > 0.1) / frame.sample_rate
                 loud += [frame.time + float(second) for second in at]
     times = np.array(loud)
