@@ -88,7 +88,7 @@ _SVT = Candidate(
     pixels="format=yuv420p",
     own=flags(
         **{
-            # 0.3 to 0.5 of a core at 1280x720, 25 fps; from 9 on it loses its rate on noise.
+            # 0.45 to 0.55 of a core at 1280x720, 25 fps; from 9 on it loses its rate on noise.
             "preset": "8",
             "svtav1-params": ":".join(
                 (
