@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from encoder.playlist import (
+    TS_VERSION,
     AudioMedia,
     MediaPlaylist,
     PartEntry,
@@ -22,6 +23,7 @@ from encoder.playlist import (
     render_iframes_playlist,
     render_media_playlist,
     render_multivariant,
+    render_ts_multivariant,
 )
 
 FOLDER = Path(__file__).parent / "playlists"
@@ -115,6 +117,17 @@ MULTIVARIANT = render_multivariant(
 )
 
 
+TRANSPORT = render_ts_multivariant(
+    (Variant("t0/media.m3u8", "avc1.64001f,mp4a.40.2", 1280, 720, 25, 1_005_215, 859_556),)
+)
+
+
+def transport() -> MediaPlaylist:
+    """MPEG-TS: version 3, no EXT-X-MAP."""
+    segments = tuple(replace(s, uri=f"r-{s.msn}.ts", map_uri="") for s in plain().segments)
+    return MediaPlaylist(PLAIN, segments, version=TS_VERSION)
+
+
 def iframes() -> str:
     """Beside a playlist with a discontinuity, of which one segment is missing."""
     host = with_discontinuity()
@@ -125,7 +138,11 @@ def iframes() -> str:
 
 def rendered() -> dict[str, str]:
     texts = {name: render_media_playlist(playlist) for name, playlist in SAMPLES.items()}
-    return texts | {"multivariant": MULTIVARIANT, "iframes": iframes()}
+    texts |= {"multivariant": MULTIVARIANT, "iframes": iframes()}
+    return texts | {"transport_multivariant": TRANSPORT}
+
+
+SAMPLES["transport"] = transport()
 
 
 @pytest.mark.parametrize("name", rendered())
