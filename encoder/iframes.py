@@ -8,14 +8,16 @@ cut short.
 from __future__ import annotations
 
 import struct
-from fractions import Fraction
+from collections import deque
 
 from encoder.errors import BadBox
-from encoder.playlist import MediaPlaylist, ServerControl, render_iframes_playlist
+from encoder.playlist import MediaPlaylist, SegmentEntry, ServerControl, render_iframes_playlist
 from encoder.rates import RateMeter, Weight
 from encoder.timing import Timing
 
 IFRAMES_NAME = "iframes.m3u8"
+# Segments in it at most: it is rendered anew for each of them.
+LONGEST = 450
 # The moof of one sample and the header of its mdat end before this.
 IDR_HEAD_BYTES = 512
 _BOX_HEADER = struct.Struct(">I4s")
@@ -42,36 +44,51 @@ def first_fragment_bytes(head: bytes, size: int) -> int:
 
 
 class IFrames:
-    """What the I-frame playlist of one video rendition says of each segment.
+    """What the I-frame playlist of one video rendition lists.
 
     Args:
         timing: of the stream.
-        window_segments: complete segments in the playlist.
+        discontinuity_sequence: of the first segment that it will be told of.
     """
 
-    def __init__(self, timing: Timing, window_segments: int) -> None:
+    def __init__(self, timing: Timing, discontinuity_sequence: int) -> None:
         # No parts in it, and nothing can be skipped: clients read it for its newest entries.
         self._control = ServerControl(timing.target_duration, timing.hold_back, None, None)
-        self._lengths: dict[str, int] = {}
-        self.meter = RateMeter(timing.target_duration, window_segments)
+        self._entries: deque[SegmentEntry] = deque()
+        self._lengths: dict[int, int] = {}
+        self._discontinuity_sequence = discontinuity_sequence
+        self.meter = RateMeter(timing.target_duration, LONGEST)
 
-    def take(self, uri: str, head: bytes, size: int, seconds: Fraction) -> None:
-        """Learn where the IDR of a segment lies.
+    def take(self, entry: SegmentEntry, head: bytes, size: int) -> None:
+        """Learn where the IDR of the next segment lies.
 
         Args:
-            uri: of the segment.
+            entry: the segment.
             head: its first bytes: ``IDR_HEAD_BYTES``, or all.
             size: in bytes.
-            seconds: its duration.
 
         Raises:
-            BadBox: the segment does not begin with a fragment.
+            BadBox: the segment does not begin with a fragment; it is listed as a gap.
         """
-        self._lengths[uri] = length = first_fragment_bytes(head, size)
-        self.meter.add(Weight(8 * length, seconds))
+        self._entries.append(entry)
+        if len(self._entries) > LONGEST:
+            self._forget_first()
+        self._lengths[entry.msn] = length = first_fragment_bytes(head, size)
+        self.meter.add(Weight(8 * length, entry.duration))
 
     def render(self, host: MediaPlaylist) -> str:
         """The I-frame playlist beside a media playlist."""
-        listed = {segment.uri for segment in host.segments}
-        self._lengths = {uri: n for uri, n in self._lengths.items() if uri in listed}
-        return render_iframes_playlist(host, self._control, self._lengths)
+        while self._entries and self._entries[0].msn < host.first_msn:
+            self._forget_first()
+        playlist = MediaPlaylist(
+            self._control,
+            tuple(self._entries),
+            discontinuity_sequence=self._discontinuity_sequence,
+            ended=host.ended,
+        )
+        return render_iframes_playlist(playlist, self._lengths)
+
+    def _forget_first(self) -> None:
+        old = self._entries.popleft()
+        self._lengths.pop(old.msn, None)
+        self._discontinuity_sequence += old.discontinuity  # 17

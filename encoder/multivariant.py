@@ -111,12 +111,16 @@ class Multivariant:
             promise.tell_truth()
         self._publish()
 
+    def for_recording(self) -> str:
+        """What a recording says of itself: it has no I-frame playlists."""
+        return self._render(with_iframes=False)
+
     def _publish(self) -> None:
         if self._muxed:
             publish_text(self._store, TS_MULTIVARIANT_NAME, self._render_muxed())
         publish_text(self._store, MULTIVARIANT_NAME, self._render())
 
-    def _render(self) -> str:
+    def _render(self, *, with_iframes: bool = True) -> str:
         assert self._audio.track is not None
         media = AudioMedia(
             f"{self._audio.name}/{PLAYLIST_NAME}",
@@ -131,7 +135,7 @@ class Multivariant:
             self._variant(rendition, promise.rates, IFRAMES_NAME)
             for rendition, promise in zip(self._videos, self._iframes, strict=True)
         ]
-        return render_multivariant(media, tuple(variants), tuple(iframes))
+        return render_multivariant(media, tuple(variants), tuple(iframes) if with_iframes else ())
 
     def _render_muxed(self) -> str:
         assert self._audio.track is not None

@@ -14,23 +14,26 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from encoder.archive import WAITING_WINDOWS, Archive
 from encoder.boxes import Sample
 from encoder.codecs import Track
 from encoder.errors import EncoderError, StreamBroken
-from encoder.iframes import IDR_HEAD_BYTES, IFRAMES_NAME, IFrames
+from encoder.iframes import IDR_HEAD_BYTES, IFRAMES_NAME, LONGEST, IFrames
 from encoder.playlist import (
     MediaPlaylist,
     PartEntry,
     RenditionReport,
     SegmentEntry,
     ServerControl,
-    render_media_playlist,
+    pack_media_playlist,
 )
-from encoder.publish import publish_text
+from encoder.publish import publish_packed, publish_text
 from encoder.rates import RateMeter, Weight
+from encoder.recorder import Recorder
 from encoder.segmenter import Part, Segment, Segmenter
 from encoder.store import StreamStore
 from encoder.timing import SHORTEST_PART, Timing, TrackTiming
+from encoder.window import Window
 
 # One playlist in four forms, rendered once per part for all viewers: whole or delta (42), plain
 # or gzip (62). The first is written last: who waits for it finds the others as new.
@@ -44,21 +47,29 @@ RATE_HEADROOM = 2
 
 
 def disk_bound_bytes(
-    timing: Timing, window_segments: int, video_kbit: Sequence[int], audio_kbit: int
+    timing: Timing,
+    window_segments: int,
+    video_kbit: Sequence[int],
+    audio_kbit: int,
+    archived_segments: int = 0,
 ) -> int:
     """The most a stream may hold on tmpfs, from the arithmetic of what is kept.
 
     Segments: the window, one in progress, and what left it for a segment plus a playlist more
-    (rule 30). Parts: three target durations listed, three more and a part kept (rule 29), one
-    segment in progress. All at twice the nominal rate, plus boxes and playlists.
+    (rule 30); with an archive some wait for it too. Parts: three target durations listed, three
+    more and a part kept (rule 29), one segment in progress. All at twice the nominal rate, plus
+    boxes and playlists.
 
     Args:
         timing: of the stream.
-        window_segments: complete segments in a playlist.
+        window_segments: complete segments in a playlist, as far as they are on tmpfs.
         video_kbit: rate of each rung of the ladder.
         audio_kbit: rate of the sound.
+        archived_segments: further ones in the playlist, whose files are elsewhere.
     """
     segments = 2 * window_segments + 2
+    if archived_segments:
+        segments += WAITING_WINDOWS * window_segments + 1
     part_seconds = _parts_stay(timing) + timing.segment_seconds if timing.low_latency else 0
     seconds = segments * timing.segment_seconds + part_seconds
     video_parts = len(video_kbit) * seconds / timing.video.part_seconds
@@ -66,9 +77,10 @@ def disk_bound_bytes(
     media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * RATE_HEADROOM)
     # Each playlist stands in four forms at most, none larger than the plain whole one, and the
     # one of key frames in two.
-    playlist = window_segments * SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
+    listed = window_segments + archived_segments
+    playlist = listed * SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
     playlists = 4 * (len(video_kbit) + 1) * playlist
-    playlists += 2 * len(video_kbit) * window_segments * SEGMENT_LINES_BYTES
+    playlists += 2 * len(video_kbit) * min(listed, LONGEST) * SEGMENT_LINES_BYTES
     return media + parts * _PART_OVERHEAD_BYTES + playlists
 
 
@@ -161,6 +173,8 @@ class Rendition:
         calendar: Calendar,
         store: StreamStore,
         past: Past = Past(),
+        archive: Archive | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.name = name
         self.track: Track | None = None
@@ -174,32 +188,39 @@ class Rendition:
         is_video = name.startswith("v")
         self.segmenter = Segmenter(track_timing, first_msn, is_video=is_video)
         self.meter = RateMeter(layout.timing.target_duration, layout.window_segments)
-        self.iframes = IFrames(layout.timing, layout.window_segments) if is_video else None
+        self.iframes = IFrames(layout.timing, past.discontinuity_sequence) if is_video else None
         self._timing = track_timing
-        self._window: deque[SegmentEntry] = deque(past.segments)
+        self._archive, self._recorder = archive, recorder
+        self._window = Window(layout.control, past.segments)
+        # The newest segments of the window, whose files are not yet handed to the archive.
+        self._ours = deque(past.segments)
         self._current: SegmentEntry | None = None
         # Files that go when the media time reaches their instant: a heap, soonest first.
         self._kept: list[tuple[Fraction, str]] = []
         self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
         for segment in past.segments:
-            with suppress(EncoderError):  # what cannot be read is not worth a stream
-                self._weigh(segment, *store.look(f"{name}/{segment.uri}", IDR_HEAD_BYTES))
+            self._weigh_again(segment)
 
     @property
     def complete_segments(self) -> int:
         """How many complete segments the playlist lists."""
         return len(self._window)
 
-    @property
-    def listed(self) -> tuple[SegmentEntry, ...]:
-        """The complete segments of the playlist."""
-        return tuple(self._window)
+    def newest(self, count: int) -> tuple[int, tuple[SegmentEntry, ...]]:
+        """The newest segments of the playlist, and the discontinuity sequence of the first (17)."""
+        older = self._window.older
+        blocks = older.blocks if older else ()
+        every = [entry for block in blocks for entry in block.entries]
+        every += self._window.newest
+        left_out = every[:-count]
+        broken = sum(entry.discontinuity for entry in left_out)
+        return self._discontinuity_sequence + broken, tuple(every[-count:])
 
     @property
-    def discontinuity_sequence(self) -> int:
-        """Of the first of them (17)."""
-        return self._discontinuity_sequence
+    def listed_seconds(self) -> Fraction:
+        """How long the playlist is."""
+        return self._window.seconds
 
     @property
     def report(self) -> RenditionReport | None:
@@ -207,8 +228,8 @@ class Rendition:
         uri = f"../{self.name}/{PLAYLIST_NAME}"
         if self._current and self._current.parts:
             return RenditionReport(uri, self._current.msn, len(self._current.parts) - 1)
-        if self._window:
-            last = self._window[-1]
+        last = self._window.last
+        if last:
             return RenditionReport(uri, last.msn, len(last.parts) - 1 if last.parts else None)
         return None
 
@@ -217,6 +238,8 @@ class Rendition:
         self._store.publish(f"{self.name}/{run}-init.mp4", data)
         self.track = track
         self.segmenter.codecs = track.codecs
+        if self._recorder:
+            self._recorder.init(self.name, f"{run}-init.mp4", data)
 
     def add(self, sample: Sample) -> None:
         """Take the next frame; publish what it completes."""
@@ -287,29 +310,54 @@ class Rendition:
             raise StreamBroken(f"segment of {segment.duration} s exceeds the target duration (4)")
         uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.m4s"
         self._store.publish(f"{self.name}/{uri}", segment.data)
-        self._window.append(replace(self._current, uri=uri, duration=segment.duration))
-        self._weigh(self._window[-1], segment.data[:IDR_HEAD_BYTES], len(segment.data))
-        for follow in self.followers:
-            follow(self._window[-1], segment)
+        entry = replace(self._current, uri=uri, duration=segment.duration)
         for part in self._current.parts:
             self._keep(part.uri, _parts_stay(self._layout.timing))
         self._current = None
-        while len(self._window) > self._layout.window_segments:
+        if self._recorder:
+            self._recorder.segment(self.name, entry, segment.data)
+        self._window.append(entry)
+        self._ours.append(entry)
+        longest = self._layout.window_segments
+        if self._archive:
+            longest = self._hand_over(self._archive)
+        while len(self._window) > longest:
             self._retire(self._window.popleft())
+        self._window.note_length()
+        self._weigh(entry, segment.data[:IDR_HEAD_BYTES], len(segment.data))
+        for follow in self.followers:
+            follow(entry, segment)
+
+    def _hand_over(self, archive: Archive) -> int:
+        """Older segments leave tmpfs; returns how many the playlist may list."""
+        for name in archive.arrived():
+            self._store.remove(name)
+        while len(self._ours) > archive.live_segments:
+            archive.take(f"{self.name}/{self._ours.popleft().uri}")
+        return archive.live_segments if archive.is_short else self._layout.window_segments
+
+    def _weigh_again(self, entry: SegmentEntry) -> None:
+        """A segment of a dead process; what cannot be read any more is not worth a stream."""
+        head, size = b"", 0
+        with suppress(EncoderError):
+            head, size = self._store.look(f"{self.name}/{entry.uri}", IDR_HEAD_BYTES)
+        with suppress(EncoderError):
+            self._weigh(entry, head, size)
 
     def _weigh(self, entry: SegmentEntry, head: bytes, size: int) -> None:
-        self.meter.add(Weight(8 * size, entry.duration))
+        if size:
+            self.meter.add(Weight(8 * size, entry.duration))
         if self.iframes is not None:
-            self.iframes.take(entry.uri, head, size, entry.duration)
+            self.iframes.take(entry, head, size)
 
     def _retire(self, old: SegmentEntry) -> None:
         """A segment leaves the playlist; its file stays for rule 30."""
-        window = sum((entry.duration for entry in self._window), Fraction())
+        stays = old.duration + self._window.longest_with(old.msn)
         self._discontinuity_sequence += old.discontinuity  # rule 17
-        self._keep(old.uri, old.duration + window)
-        listed = (*self._window, self._current) if self._current else self._window
-        if all(entry.map_uri != old.map_uri for entry in listed):
-            self._keep(old.map_uri, old.duration + window)
+        self._keep(old.uri, stays)
+        following = self._window.first or self._current
+        if following is None or following.map_uri != old.map_uri:
+            self._keep(old.map_uri, stays)
 
     def _keep(self, uri: str, seconds: Fraction) -> None:
         heapq.heappush(self._kept, (self._media_seconds() + seconds, f"{self.name}/{uri}"))
@@ -321,26 +369,31 @@ class Rendition:
         """Remove the files whose time is over."""
         now = self._media_seconds()
         while self._kept and self._kept[0][0] <= now:
-            self._store.remove(heapq.heappop(self._kept)[1])
+            name = heapq.heappop(self._kept)[1]
+            self._store.remove(name)
+            if self._archive:
+                self._archive.remove(name)
 
     def _publish_playlist(self) -> None:
         if not self._window:  # hls.js takes parts without a complete segment for an empty playlist
             return
         snapshot = self._snapshot()
         if self._layout.control.can_skip_until is not None:
-            delta = render_media_playlist(snapshot, delta=True)
-            publish_text(self._store, f"{self.name}/{DELTA_NAME}", delta)
+            delta = pack_media_playlist(snapshot, delta=True)
+            publish_packed(self._store, f"{self.name}/{DELTA_NAME}", *delta)
         if self.iframes is not None and (self._current is None or self._ended):
             text = self.iframes.render(snapshot)
             publish_text(self._store, f"{self.name}/{IFRAMES_NAME}", text)
-        publish_text(self._store, f"{self.name}/{PLAYLIST_NAME}", render_media_playlist(snapshot))
+        whole = pack_media_playlist(snapshot)
+        publish_packed(self._store, f"{self.name}/{PLAYLIST_NAME}", *whole)
 
     def _snapshot(self) -> MediaPlaylist:
         reports = tuple(r for r in (peer.report for peer in self.peers) if r is not None)
         parts_open = len(self._current.parts) if self._current else 0
         return MediaPlaylist(
             control=self._layout.control,
-            segments=tuple(self._window),
+            segments=self._window.newest,
+            older=self._window.older,
             current=self._current,
             discontinuity_sequence=self._discontinuity_sequence,
             hint_uri=self._part_uri(self.segmenter.msn, parts_open),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,6 +23,8 @@ from encoder.timing import Timing, TrackTiming
 # Rule 48 lets media weigh 125 % and 110 % of what was told. Up to here a promise counts as kept;
 # beyond, it is raised well above what was measured: players do not read it twice.
 KEPT, RAISE = Fraction(105, 100), Fraction(110, 100)
+# A run is 1.5 target durations long; segments that short come only at the end of an encoder run.
+_LONGEST_RUN = 16
 # Fewer segments than Apple wants in a playlist tell no average: one key frame weighs too much.
 _AVERAGE_SEGMENTS = 6
 _IFRAME_BOXES_BYTES = len(write_fragment(1, [Sample(0, True, b"")], 1))
@@ -59,7 +61,10 @@ class Weight:
 
 
 class RateMeter:
-    """Weighs the segments of a rendition.
+    """Weighs the segments of a rendition; a long window costs no more than a short one.
+
+    A peak is that of any run of segments of 0.5 to 1.5 target durations (§1). A stream shorter than
+    that is its own peak.
 
     Args:
         target_duration: of the playlist, seconds.
@@ -68,16 +73,27 @@ class RateMeter:
 
     def __init__(self, target_duration: int, window_segments: int) -> None:
         self._target_duration = target_duration
-        self._weights: deque[Weight] = deque(maxlen=window_segments)
+        self._longest = window_segments
+        self._weights: deque[tuple[Weight, int]] = deque()  # and the peak of the runs that end so
+        self._bits, self._seconds = 0, Fraction()
+        self._last: deque[Weight] = deque(maxlen=_LONGEST_RUN)
         self._window = self._worst = NO_RATES
 
     def add(self, weight: Weight) -> None:
         """Take the next segment."""
-        self._weights.append(weight)
-        now = Rates(peak_rate(self._weights, self._target_duration), average_rate(self._weights))
-        enough = len(self._weights) >= _AVERAGE_SEGMENTS
-        average = max(self._worst.average, now.average if enough else 0)
-        self._window, self._worst = now, Rates(max(self._worst.peak, now.peak), average)
+        self._last.append(weight)
+        self._weights.append((weight, max(_runs(self._last, self._target_duration), default=0)))
+        self._bits, self._seconds = self._bits + weight.bits, self._seconds + weight.seconds
+        if len(self._weights) > self._longest:
+            old, _ = self._weights.popleft()
+            self._bits, self._seconds = self._bits - old.bits, self._seconds - old.seconds
+        average = math.ceil(self._bits / self._seconds)
+        self._window = Rates(max(peak for _, peak in self._weights) or average, average)
+        if len(self._weights) < _AVERAGE_SEGMENTS:
+            average = 0
+        self._worst = Rates(
+            max(self._worst.peak, self._window.peak), max(self._worst.average, average)
+        )
 
     @property
     def window(self) -> Rates:
@@ -90,35 +106,15 @@ class RateMeter:
         return self._worst
 
 
-def average_rate(weights: Iterable[Weight]) -> int:
-    """Bits a second of all together; 0 for nothing."""
-    every = list(weights)
-    seconds = sum((weight.seconds for weight in every), Fraction())
-    return math.ceil(sum(weight.bits for weight in every) / seconds) if seconds else 0
-
-
-def peak_rate(weights: Iterable[Weight], target_duration: int) -> int:
-    """The peak segment bit rate: of any run of segments of 0.5 to 1.5 target durations (§1).
-
-    A whole stream shorter than that is its own peak.
-    """
-    every = list(weights)
-    runs = [rate for first in range(len(every)) for rate in _runs(every, first, target_duration)]
-    return max(runs, default=average_rate(every))
-
-
-def _runs(weights: Sequence[Weight], first: int, target_duration: int) -> Iterator[int]:
+def _runs(weights: Sequence[Weight], target_duration: int) -> Iterator[int]:
+    """Rates of the runs that end with the last segment."""
     bits, seconds = 0, Fraction()
-    for place in range(first, len(weights)):
-        weight = weights[place]
+    for weight in reversed(weights):
         bits, seconds = bits + weight.bits, seconds + weight.seconds
         if seconds * 2 > 3 * target_duration:
             return
         if seconds * 2 >= target_duration:
             yield math.ceil(bits / seconds)
-
-
-# --- what the rate control allows ---------------------------------------------------------------
 
 
 def boxes_rate(track: TrackTiming, *, is_video: bool) -> int:

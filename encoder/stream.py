@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from config import Settings
+from encoder.archive import Archive
 from encoder.arguments import Pipes, compile_argv
 from encoder.candidate import Candidate
 from encoder.child import EncoderChild
@@ -24,6 +25,7 @@ from encoder.intake import Intake
 from encoder.multivariant import Multivariant
 from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
+from encoder.recorder import Recorder
 from encoder.resume import Resume
 from encoder.store import StreamStore
 from encoder.transport import TsRendition
@@ -55,6 +57,8 @@ class Parts:
     intake: Intake
     store: StreamStore
     resume: Resume = field(default_factory=Resume)
+    archive: Archive | None = None
+    recorder: Recorder | None = None
 
 
 class LiveStream:
@@ -76,19 +80,20 @@ class LiveStream:
         self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
         era = Era(resume.first_msn, _wall_ms(epoch), self._run_name)
         self._calendar = Calendar(era, resumed=bool(resume.past))
-        layout = Layout(timing, parts.settings.window_segments)
+        layout = Layout(timing, parts.plan.listed_segments)
         shared = (layout, self._calendar, parts.store)
-        past = resume.past
+        past, sinks = resume.past, (parts.archive, parts.recorder)
         self._videos = [
-            Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()))
+            Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()), *sinks)
             for rung in parts.plan.rungs
         ]
-        self._audio = Rendition(AUDIO, timing.audio, *shared, past.get(AUDIO, Past()))
+        self._audio = Rendition(AUDIO, timing.audio, *shared, past.get(AUDIO, Past()), *sinks)
         self._renditions = [*self._videos, self._audio]
         for rendition in self._renditions:
             rendition.peers = [peer for peer in self._renditions if peer is not rendition]
+        live = Layout(timing, parts.settings.window_segments)  # a longer one is of fMP4 alone
         self._transport = [
-            TsRendition(video, self._audio, layout, parts.store)
+            TsRendition(video, self._audio, live, parts.store)
             for video in self._videos
             if parts.settings.mpegts
         ]
@@ -144,6 +149,8 @@ class LiveStream:
         for muxed in self._transport:
             muxed.end()
         self._multivariant.conclude()
+        if self._parts.recorder:
+            self._parts.recorder.end()
         self._state = "ended"
         event(log, "stream_ended", folder=self._parts.store.folder)
 
@@ -170,7 +177,14 @@ class LiveStream:
             "encoder_restarts": self._restarts,
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,
+            "dvr": self._dvr_figures(),
+            "recording": self._parts.recorder.figures() if self._parts.recorder else None,
         }
+
+    def _dvr_figures(self) -> dict[str, Any]:
+        archive = self._parts.archive
+        listed = float(self._videos[0].listed_seconds)
+        return {"listed_seconds": listed, "disk": archive.figures() if archive else None}
 
     # --- the child -------------------------------------------------------------------------------
 
@@ -308,6 +322,8 @@ class LiveStream:
         ):
             self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)
+            if self._parts.recorder:
+                self._parts.recorder.multivariant(self._multivariant.for_recording())
         if self._state == "live":
             self._multivariant.refresh()
         self._show_slip()

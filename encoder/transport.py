@@ -129,9 +129,10 @@ class TsRendition:
 
     def start(self) -> None:
         """Take over what a crashed process listed, and follow the two renditions."""
-        self._discontinuity_sequence = self.video.discontinuity_sequence
-        sounds = {entry.msn: entry for entry in self.audio.listed}
-        for entry in self.video.listed:
+        count = self.layout.window_segments
+        self._discontinuity_sequence, listed = self.video.newest(count)
+        sounds = {entry.msn: entry for entry in self.audio.newest(count + 1)[1]}
+        for entry in listed:
             self._list(self._taken_over(entry, sounds.get(entry.msn)))
         if self._window:
             self._publish(ended=False)

@@ -14,7 +14,7 @@ import pytest
 
 from encoder.playlist import read_segments
 from encoder.process import END_WORD
-from encoder.rates import Rates, Weight, average_rate, peak_rate
+from encoder.rates import RateMeter, Rates, Weight
 from rawmedia import Frame, MediaFormat, Samples
 from tests.ffmpeg.test_stream import Running, Source, running
 
@@ -150,5 +150,7 @@ def rates(encoder: Running, rendition: str) -> Rates:
     """Of what is listed, by its files."""
     _, segments = read_segments(encoder.playlist(rendition))
     folder = encoder.folder / rendition
-    every = [Weight(8 * (folder / s.uri).stat().st_size, s.duration) for s in segments]
-    return Rates(peak_rate(every, encoder.timing.target_duration), average_rate(every))
+    meter = RateMeter(encoder.timing.target_duration, len(segments))
+    for entry in segments:
+        meter.add(Weight(8 * (folder / entry.uri).stat().st_size, entry.duration))
+    return meter.window

@@ -132,8 +132,8 @@ def iframes() -> str:
     """Beside a playlist with a discontinuity, of which one segment is missing."""
     host = with_discontinuity()
     gap = tuple(replace(s, gap=s.msn == 6) for s in host.segments)
-    lengths = {s.uri: 20_000 + s.msn for s in gap}
-    return render_iframes_playlist(replace(host, segments=gap), PLAIN, lengths)
+    lengths = {s.msn: 20_000 + s.msn for s in gap}
+    return render_iframes_playlist(MediaPlaylist(PLAIN, gap), lengths)
 
 
 def rendered() -> dict[str, str]:

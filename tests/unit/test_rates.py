@@ -15,10 +15,8 @@ from encoder.rates import (
     Rates,
     Weight,
     audio_bound,
-    average_rate,
     boxes_rate,
     iframes_bound,
-    peak_rate,
     video_bound,
 )
 from encoder.segmenter import Segment, Segmenter
@@ -34,26 +32,33 @@ def weights(*kbits: int, seconds: Fraction = Fraction(2)) -> list[Weight]:
     return [Weight(1000 * kbit, seconds) for kbit in kbits]
 
 
+def weighed(every: list[Weight], target_duration: int) -> Rates:
+    meter = RateMeter(target_duration, len(every))
+    for weight in every:
+        meter.add(weight)
+    return meter.window
+
+
 def test_a_peak_is_that_of_the_heaviest_segment() -> None:
-    assert peak_rate(weights(200, 900, 400), 2) == 450_000
-    assert average_rate(weights(200, 900, 400)) == 250_000
+    assert weighed(weights(200, 900, 400), 2) == Rates(450_000, 250_000)
 
 
 def test_segments_far_below_the_target_duration_count_together() -> None:
     """§1: a run of 0.5 to 1.5 target durations. One of 0.5 s under a target of 2 s is none."""
     short = weights(100, 900, 100, 100, seconds=Fraction(1, 2))
-    assert peak_rate(short, 2) == 1_000_000
+    assert weighed(short, 2).peak == 1_000_000
 
 
 def test_a_stream_shorter_than_any_run_is_its_own_peak() -> None:
-    assert peak_rate(weights(100, seconds=Fraction(1, 2)), 2) == 200_000
-    assert peak_rate([], 2) == average_rate([]) == 0
+    assert weighed(weights(100, seconds=Fraction(1, 2)), 2) == Rates(200_000, 200_000)
+    assert weighed([], 2) == NO_RATES
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1), st.integers(1, 5))
 def test_a_peak_is_never_below_the_average_of_equal_segments(bits: list[int], td: int) -> None:
     every = [Weight(b, Fraction(td)) for b in bits]
-    assert average_rate(every) <= peak_rate(every, td) == -(-max(bits) // td)
+    found = weighed(every, td)
+    assert found.average <= found.peak == -(-max(bits) // td)
 
 
 def test_a_meter_forgets_what_left_the_window_but_not_the_worst() -> None:
