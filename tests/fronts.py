@@ -147,10 +147,9 @@ def _running(
     https_port: int | None = None,
 ) -> Iterator[Front]:
     log = folder / f"{name}.log"
-    # Varnish answers nothing under a real-time scheduler, which the benchmark may have.
     with log.open("wb") as file:
         child = subprocess.Popen(
-            ["chrt", "--other", "0", *argv],
+            argv,
             stdout=file,
             stderr=file,
             env=os.environ | {"PATH": SEARCH_PATH} | (environment or {}),

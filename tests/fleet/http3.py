@@ -46,9 +46,7 @@ async def get_http3(port: int, path: str, authority: Path) -> tuple[int, dict[st
     """Status, headers and body, from this machine; the certificate is verified."""
     configuration = QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN)
     configuration.load_verify_locations(str(authority))
-    connecting = connect(
-        "127.0.0.1", port, configuration=configuration, create_protocol=_Client
-    )
+    connecting = connect("127.0.0.1", port, configuration=configuration, create_protocol=_Client)
     async with connecting as made:
         client = cast(_Client, made)
         client.get(f"127.0.0.1:{port}", path)

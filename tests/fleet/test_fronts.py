@@ -146,7 +146,9 @@ def test_ten_requests_held_on_one_http2_connection_do_not_wait_for_each_other(
             video, audio = await asyncio.gather(newest(client, "v0"), newest(client, "a0"))
             # Those that are held longest go first: whoever waits for the one before is late.
             ahead = (7, 6, 5, 4, 3)
-            paths = [reload("v0", video, n) for n in ahead] + [reload("a0", audio, n) for n in ahead]
+            paths = [reload("v0", video, n) for n in ahead] + [
+                reload("a0", audio, n) for n in ahead
+            ]
             began = time.monotonic()
             held = await asyncio.gather(*(timed(client, path) for path in paths))
             assert time.monotonic() - began < 2.5, "one after another is ten seconds"
