@@ -104,7 +104,10 @@ def haproxy(folder: Path, cache_port: int, pair: Pair) -> Iterator[Front]:
         "LIPSTREAM_HTTPS": f"127.0.0.1:{port}",
         "LIPSTREAM_TLS_PEM": str(both),
     }
-    argv = ["haproxy", "-db", "-f", str(DEPLOY / "haproxy/haproxy.cfg")]
+    # Only root can become another user.
+    not_ours = {} if os.geteuid() == 0 else {"    user haproxy\n    group haproxy\n": ""}
+    config = _adapted("haproxy/haproxy.cfg", folder, not_ours)
+    argv = ["haproxy", "-db", "-f", str(config)]
     with _running("haproxy", argv, folder, environment, https_port=port) as front:
         yield front
 
