@@ -204,7 +204,7 @@ class Bench:
         crowd = Crowd("127.0.0.1", server.port, self._path(prefix), parts=10, tls=server.tls)
         await asyncio.wait_for(crowd.join(viewers), JOIN_SECONDS)
         segment = f"/live/demo/v0/{prefix}{position.last_msn}.m4s"
-        path = segment if case == "slow" else "/live/demo/v0/media.m3u8"
+        path = segment if case == "slow" else str(self.rendition / "media.m3u8")
         pests = await _begin_pests(case, clients, server, path)
         try:
             return await self._count(mode, server, crowd, prefix, case, pests)

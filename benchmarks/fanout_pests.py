@@ -2,8 +2,8 @@
 
 python -m benchmarks.fanout_pests slow|storm PORT CLIENTS PATH [AUTHORITY]
     slow: each asks two hundred times for PATH, a segment, and reads one byte a second
-    storm: each waits for the segment after next of PATH, a media playlist; all leave at once and
-        are back at once, every second
+    storm: each waits for the segment after next of PATH, a playlist file in the media root; all
+        leave at once and are back at once, every second
     AUTHORITY: PEM file; they speak TLS then
 
 It writes a line when all are there, and one at its end (SIGTERM): how many still were.
@@ -95,14 +95,12 @@ async def _ask(port: int, path: str, tls: ssl.SSLContext | None) -> asyncio.Stre
     return writer
 
 
-async def _ahead(port: int, path: str, tls: ssl.SSLContext | None) -> str:
+def _ahead(playlist: Path) -> str:
     """The request that is held longest: for the segment after next."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
-    writer.write(_request(path).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-    text = (await asyncio.wait_for(reader.read(), 10)).decode("utf-8", "replace")
-    writer.transport.abort()
-    _head, _blank, playlist = text.partition("\r\n\r\n")
-    return f"{path}?_HLS_msn={read_position(playlist).last_msn + 2}"
+    msn = read_position(playlist.read_text("utf-8")).last_msn + 2
+    return (
+        f"/live/{playlist.parent.parent.name}/{playlist.parent.name}/{playlist.name}?_HLS_msn={msn}"
+    )
 
 
 async def storm(port: int, clients: int, path: str, authority: str) -> None:
@@ -115,7 +113,7 @@ async def storm(port: int, clients: int, path: str, authority: str) -> None:
     has_spoken = False
     try:
         while True:
-            held = await _ahead(port, path, tls)
+            held = _ahead(Path(path))
             made = await asyncio.gather(*(_ask(port, held, tls) for _ in range(clients)))
             there = sum(writer is not None for writer in made)
             if not has_spoken:
