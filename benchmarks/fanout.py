@@ -86,7 +86,12 @@ def _viewers(arguments: argparse.Namespace, mode: Mode) -> int:
 
 def _run(arguments: argparse.Namespace, chosen: list[Mode]) -> Runs:
     order = random.Random(arguments.seed)
-    plan = [(mode, case, clients) for mode in chosen for case, clients in _cases(arguments).items()]
+    plan = [
+        (mode, case, clients)
+        for mode in chosen
+        for case, clients in _cases(arguments).items()
+        if case == CALM or mode.kind != "bare"  # which has no answer to what they ask
+    ]
     runs: Runs = {f"{mode.name} {case}": [] for mode, case, _ in plan}
     if arguments.first:
         go_first([os.getpid()])  # what is started from here inherits it
