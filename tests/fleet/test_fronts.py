@@ -10,6 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from benchmarks.fanout_http2 import context
 from benchmarks.fanout_viewers import Crowd, Position
 from client.check import check
 from client.verdicts import Level, Outcome
@@ -77,13 +78,14 @@ def paths(text: str, ask: str) -> tuple[Position, Callable[[Position], str]]:
     return first, lambda at: f"/live/demo/v0/media.m3u8?_HLS_msn={at.msn}&_HLS_part={at.part}"
 
 
-async def watch(fleet: Fleet, name: str, ask: str) -> Crowd:
-    port = fleet[name].http_port
+async def watch(fleet: Fleet, name: str, ask: str, *, is_tls: bool) -> Crowd:
+    port = fleet[name].https_port if is_tls else fleet[name].http_port
     assert port is not None
-    async with httpx.AsyncClient(base_url=fleet[name].url, timeout=10) as client:
-        text = (await client.get("/live/demo/v0/media.m3u8")).text
+    with plain(fleet, name) as client:
+        text = client.get("v0/media.m3u8").text
     first, path = paths(text, ask)
-    crowd = Crowd("127.0.0.1", port, path, parts=10)
+    tls = context(fleet.pair.authority) if is_tls else None
+    crowd = Crowd("127.0.0.1", port, path, parts=10, tls=tls)
     await crowd.join(VIEWERS)
     crowd.follow(first)
     deadline = time.monotonic() + LATE_SECONDS
@@ -93,13 +95,18 @@ async def watch(fleet: Fleet, name: str, ask: str) -> Crowd:
     return crowd
 
 
-@pytest.mark.parametrize("ask", ["part", "playlist"])
-@pytest.mark.parametrize("name", CACHES)
+@pytest.mark.parametrize(
+    ("name", "ask", "is_tls"),
+    [
+        *((name, ask, False) for name in CACHES for ask in ("part", "playlist")),
+        *((name, "part", True) for name in TLS),  # over HTTP/2
+    ],
+)
 def test_all_viewers_get_every_part_and_the_origin_is_asked_once(
-    fleet: Fleet, name: str, ask: str
+    fleet: Fleet, name: str, ask: str, is_tls: bool
 ) -> None:
     mark = len(fleet.relay.requests)
-    crowd = asyncio.run(watch(fleet, name, ask))
+    crowd = asyncio.run(watch(fleet, name, ask, is_tls=is_tls))
     assert crowd.lost == 0
     bodies: dict[Position, set[int]] = {}
     for row in crowd.answers:
