@@ -1,7 +1,7 @@
 """Clients that make trouble, in a process of their own.
 
 python -m benchmarks.fanout_pests slow|storm PORT CLIENTS PATH [AUTHORITY]
-    slow: each asks two hundred times for PATH, a segment, and reads one byte a second
+    slow: each asks twenty times for PATH, a segment, and reads one byte a second
     storm: each waits for the segment after next of PATH, a playlist file in the media root; all
         leave at once and are back at once, every second
     AUTHORITY: PEM file; they speak TLS then
@@ -23,8 +23,12 @@ from types import FrameType
 
 from encoder.playlist import read_position
 
-_PIPELINED = 200
+# More than the kernels hold for a client: the server cannot get rid of it all.
+_PIPELINED = 20
 _LITTLE_BYTES = 2048
+# As on the Internet. With the 64 kB of loopback the server's kernel would take a megabyte and more
+# for each client, and the server would never notice him.
+_SEGMENT_BYTES = 1460
 _EVERY_SECONDS = 1.0
 
 
@@ -46,6 +50,7 @@ def _request(path: str) -> bytes:
 def _slow_connection(port: int, path: str, tls: ssl.SSLContext | None) -> socket.socket:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LITTLE_BYTES)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)
     connection.settimeout(10)
     connection.connect(("127.0.0.1", port))
     if tls is not None:
