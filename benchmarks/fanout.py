@@ -56,7 +56,7 @@ def main() -> int:
         arguments.json.write_text(json.dumps(_facts(arguments, runs, summary, found), indent=2))
     if arguments.markdown:
         table = fanout_table.markdown(summary, found)
-        arguments.markdown.write_text(f"`{fanout_table.command()}`\n\n{table}")
+        arguments.markdown.write_text(f"`{fanout_table.command(sys.argv[1:])}`\n\n{table}")
     return 0
 
 
@@ -64,7 +64,7 @@ def _facts(
     arguments: argparse.Namespace, runs: Runs, summary: list[Result], found: dict[str, float]
 ) -> dict[str, object]:
     return {
-        "command": fanout_table.command(),
+        "command": fanout_table.command(sys.argv[1:]),
         "arguments": {name: str(value) for name, value in vars(arguments).items()},
         "runs": {name: [asdict(result) for result in results] for name, results in runs.items()},
         "medians": [asdict(result) for result in summary],

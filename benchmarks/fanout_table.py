@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import statistics
-import sys
 
 from benchmarks.fanout_measure import CALM, Result
 
@@ -81,9 +80,19 @@ def markdown(results: list[Result], found: dict[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def command() -> str:
-    """How this was called."""
-    return shlex.join(["python", "-m", "benchmarks.fanout", *sys.argv[1:]])
+def command(arguments: list[str]) -> str:
+    """How this was called, without the files that it writes.
+
+    Args:
+        arguments: as given.
+    """
+    kept, words = [], iter(arguments)
+    for word in words:
+        if word in ("--json", "--markdown"):
+            next(words, "")
+        elif not word.startswith(("--json=", "--markdown=")):
+            kept.append(word)
+    return shlex.join(["python", "-m", "benchmarks.fanout", *kept])
 
 
 def key(result: Result) -> str:

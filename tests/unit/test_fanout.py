@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.fanout_http2 import Reader, greeting, request
 from benchmarks.fanout_measure import CALM, Result, medians
-from benchmarks.fanout_table import markdown, ratios, title
+from benchmarks.fanout_table import command, markdown, ratios, title
 
 CALM_RESULT = Result(
     mode="coalescer",
@@ -97,3 +97,8 @@ def test_each_row_is_held_against_the_bare_application_of_the_same_run() -> None
     assert "| Varnish + slow readers | 10 |" in table
     assert "| 1.50 |" in table
     assert title(runs["coalescer-2 calm"][0]) == "lipstream, 2 web processes"
+
+
+def test_the_command_is_told_without_the_files_of_one_machine() -> None:
+    given = ["--first", "--json", "/here/a.json", "--runs", "2", "--markdown=/here/b.md"]
+    assert command(given) == "python -m benchmarks.fanout --first --runs 2"
