@@ -10,6 +10,8 @@ import pytest
 
 # WebKitGTK's MiniBrowser is installed beside the library, not on PATH.
 BESIDE_LIBRARIES = ("/usr/lib/*/webkit2gtk-4.*", "/usr/libexec/webkit2gtk-4.*")
+# Debian keeps servers there, out of the way of those who are not root.
+SERVERS = "/usr/sbin"
 
 
 def require(program: str) -> str:
@@ -29,4 +31,4 @@ def skips_forbidden() -> bool:
 
 def _search_path() -> str:
     beside = [str(p) for pattern in BESIDE_LIBRARIES for p in Path("/").glob(pattern[1:])]
-    return os.pathsep.join([os.environ.get("PATH", os.defpath), *beside])
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), SERVERS, *beside])
