@@ -1,0 +1,155 @@
+"""Who plays: every player with how it is started, and which of them play at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from imageio_ffmpeg import get_ffmpeg_exe
+
+from tests.browser.folder_site import serve_folder
+from tests.browser.need import missing, require
+from tests.compat import browsers, programs
+from tests.compat.libraries import CACHE, HLS_JS_OLD, SHAKA, Library, NoLibrary, fetch
+from tests.compat.recorder import Record, recorder
+from tests.compat.result import Playing, Result
+from tools.vendor_hls import VENDOR
+from tools.vendor_hls import VERSION as HLS_JS_NEW
+
+PAGES = Path(__file__).resolve().parent / "pages"
+# Small: the player is to be judged, not the machine that decodes many of them at once.
+STREAM_FLAGS = ("--width", "640", "--height", "360")
+STREAM = "/live/demo/index.m3u8"
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What a player is given: its own way to the stream, the pages, and a folder."""
+
+    record: Record
+    site: str
+    home: Path
+
+    def page(self, name: str, library: str = "", stream: str = STREAM) -> str:
+        return browsers.address(self.site, name, f"{self.record.url}{stream}", library)
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """`play` returns what was seen, and what it played in."""
+
+    name: str
+    play: Callable[[Seat], tuple[Playing, str]]
+    low_latency: bool = True  # it is known to take parts and held reloads
+    pictures: bool = True  # all of them are shown
+
+
+def _library(library: Library) -> str:
+    try:
+        return f"/libraries/{fetch(library).name}"
+    except NoLibrary as error:
+        missing(str(error))
+
+
+def _chromium(name: str, page: str, library: Callable[[], str]) -> Player:
+    return Player(
+        f"{name} in Chromium",
+        lambda seat: browsers.in_chromium(seat.page(page, library()), seat.home),
+    )
+
+
+_HLS_JS = f"hls.js {HLS_JS_NEW}"
+_VENDORED = "/vendor/hls.min.mjs"
+_CURL = Player("curl", lambda seat: (programs.curl(require("curl"), seat.record), "follow.sh"))
+_FFMPEG_WHEEL = Player(
+    "ffmpeg, the one in the wheel",
+    lambda seat: (programs.ffmpeg(get_ffmpeg_exe(), seat.record), "imageio-ffmpeg"),
+    low_latency=False,
+)
+_FFMPEG_SYSTEM = Player(
+    "ffmpeg, the system's",
+    lambda seat: (programs.ffmpeg(require("ffmpeg"), seat.record), "Debian's package"),
+    low_latency=False,
+)
+_GSTREAMER = Player(
+    "GStreamer hlsdemux2",
+    lambda seat: (programs.gstreamer(require("gst-launch-1.0"), seat.record), "playbin3"),
+    low_latency=False,
+)
+_FIREFOX = Player(
+    f"{_HLS_JS} in Firefox",
+    lambda seat: browsers.in_firefox(seat.page("hlsjs", _VENDORED), seat.home),
+)
+_WEBKIT = Player(
+    f"{_HLS_JS} in WebKitGTK",
+    lambda seat: browsers.in_webkit(seat.page("hlsjs", _VENDORED), seat.home),
+)
+_WEBKIT_NATIVE = Player(
+    "WebKitGTK's own player, fMP4",
+    lambda seat: browsers.in_webkit(seat.page("native"), seat.home),
+    low_latency=False,
+    pictures=False,  # its GStreamer paints one picture of live fMP4 and no more
+)
+
+# At the same time plays what stands together: two cores carry an encoder and two browsers.
+WAVES = (
+    (_CURL, _FFMPEG_WHEEL, _FFMPEG_SYSTEM, _GSTREAMER, _FIREFOX),
+    (
+        _chromium(_HLS_JS, "hlsjs", lambda: _VENDORED),
+        _chromium(f"hls.js {HLS_JS_OLD.version}", "hlsjs", lambda: _library(HLS_JS_OLD)),
+    ),
+    (_chromium(f"Shaka Player {SHAKA.version}", "shaka", lambda: _library(SHAKA)), _WEBKIT),
+    (_WEBKIT_NATIVE,),
+)
+PLAYERS = tuple(player for wave in WAVES for player in wave)
+
+
+@dataclass(slots=True)
+class Playground:
+    """Plays each wave when the first of its results is asked for."""
+
+    origin: str
+    site: str
+    folder: Path
+    _played: dict[str, Future[Result]] = field(default_factory=dict)
+
+    def result(self, player: Player) -> Result:
+        """Raises what the player's own play has raised."""
+        if player.name not in self._played:
+            wave = next(wave for wave in WAVES if player in wave)
+            with ThreadPoolExecutor(len(wave)) as pool:
+                self._played |= {p.name: pool.submit(self._play, p) for p in wave}
+        return self._played[player.name].result()
+
+    def _play(self, player: Player) -> Result:
+        home = self.folder / str(PLAYERS.index(player))
+        with recorder(self.origin) as record:
+            playing, host = player.play(Seat(record, self.site, home))
+        return Result(
+            name=player.name,
+            host=host,
+            playing=playing,
+            parts=record.parts,
+            held_reloads=record.held_reloads,
+            rungs=record.video_rungs,
+            refused=tuple(record.refused),
+        )
+
+
+@contextlib.contextmanager
+def playground(origin: str) -> Iterator[Playground]:
+    """Pages and libraries on an origin of their own, as on a site that embeds a stream."""
+    with TemporaryDirectory(prefix="compat-") as name:
+        folder = Path(name)
+        site = folder / "site"
+        site.mkdir()
+        for page in PAGES.iterdir():
+            (site / page.name).symlink_to(page)
+        (site / "vendor").symlink_to(VENDOR)
+        (site / "libraries").symlink_to(CACHE)
+        with serve_folder(site) as url:
+            yield Playground(origin, url, folder)
