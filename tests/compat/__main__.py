@@ -57,7 +57,7 @@ def row(result: Result) -> tuple[str, ...]:
     return (
         name,
         result.host,
-        f"{playing.started_seconds:.1f} s",
+        f"{playing.started_seconds:.1f} s" + (f", load {playing.loads}" * (playing.loads > 1)),
         f"{playing.played_seconds:.1f} s",
         str(playing.stalls),
         "does not say" if latency is None else f"{latency:.1f} s",

@@ -21,6 +21,7 @@ class Playing:
         latency_seconds: the median of wall clock minus PROGRAM-DATE-TIME of what is shown; None
             where neither the player nor its requests tell.
         errors: whatever the player called an error, in its own words.
+        loads: how often the page had to load the stream until it started.
     """
 
     version: str
@@ -30,6 +31,7 @@ class Playing:
     pictures: int | None
     latency_seconds: float | None
     errors: tuple[str, ...]
+    loads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

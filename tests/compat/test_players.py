@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.compat.__main__ import NAME
 from tests.compat.players import PLAYERS, STREAM_FLAGS, Player, Playground, playground
 from tests.compat.result import FPS, PLAY_SECONDS
 from tests.service import Service, temporary_media_root
-
-pytestmark = pytest.mark.browser
+from tools import generated
 
 # A cold start of a browser on two busy cores; the players themselves take one or two.
 START_SECONDS = 10
 # The last figure of a player may be half a second old.
 ENOUGH_SECONDS = PLAY_SECONDS - 1
+# Seconds behind real time: 3 parts and what a start costs; 3 segments, one in progress, a buffer.
+LOW, PLAIN = 3, 12
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,7 @@ def ground() -> Iterator[Playground]:
         yield ground
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("player", PLAYERS, ids=lambda player: player.name)
 def test_starts_and_plays_twenty_seconds(ground: Playground, player: Player) -> None:
     result = ground.result(player)
@@ -37,9 +41,16 @@ def test_starts_and_plays_twenty_seconds(ground: Playground, player: Player) -> 
     assert result.refused == ()
     assert playing.started_seconds < START_SECONDS
     assert playing.played_seconds >= ENOUGH_SECONDS
-    assert playing.stalls == 0
-    assert playing.latency_seconds is not None
-    assert 0 < playing.latency_seconds < 20
-    if player.pictures and playing.pictures is not None:
-        assert playing.pictures >= ENOUGH_SECONDS * FPS
+    assert playing.stalls <= player.stalls
+    if player.pictures:
+        assert playing.pictures is None or playing.pictures >= ENOUGH_SECONDS * FPS
+        assert playing.latency_seconds is not None
+        assert 0 < playing.latency_seconds < (LOW if player.low_latency else PLAIN)
     assert result.takes_low_latency == player.low_latency
+
+
+def test_the_page_has_a_row_for_every_player() -> None:
+    rows = generated.read(PAGE, NAME).splitlines()[2:]
+    assert len(rows) == len(PLAYERS), "run python -m tests.compat --markdown docs/compatibility.md"
+    for line, player in zip(rows, PLAYERS, strict=True):
+        assert line.startswith(f"| {player.name} "), player.name
