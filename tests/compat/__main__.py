@@ -18,7 +18,7 @@ from tools import generated
 NAME = "players"
 HEAD = (
     "player",
-    "in, or by",
+    "in, by or from",
     "starts in",
     f"plays, of {PLAY_SECONDS} s",
     "stalls",

@@ -53,4 +53,4 @@ def test_the_page_has_a_row_for_every_player() -> None:
     rows = generated.read(PAGE, NAME).splitlines()[2:]
     assert len(rows) == len(PLAYERS), "run python -m tests.compat --markdown docs/compatibility.md"
     for line, player in zip(rows, PLAYERS, strict=True):
-        assert line.startswith(f"| {player.name} "), player.name
+        assert line.startswith(f"| {player.title} "), player.name
