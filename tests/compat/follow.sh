@@ -8,23 +8,33 @@
 set -eu
 url=$1
 end=$(($(date +%s) + $2))
+folder=$(mktemp -d)
+trap 'rm -r "$folder"' EXIT
 
-# What comes after all that a playlist lists: the segment in progress, and its next part.
-next='
-  /^#EXT-X-MEDIA-SEQUENCE:/ { split($0, tag, ":"); msn = tag[2] }
-  /^#EXT-X-PART:/           { part++ }
-  /^#EXTINF:/               { msn++; part = 0 }
-  END                       { print msn + 0, part + 0 }'
+# The parts from number msn.part on, and then what comes after all that a playlist lists.
+news='
+  /^#EXT-X-MEDIA-SEQUENCE:/ { split($0, tag, ":"); now = tag[2] + 0 }
+  /^#EXT-X-PART:/ {
+    match($0, /URI="[^"]*"/)
+    if (now > msn || (now == msn && at >= part)) print now, at + 0, substr($0, RSTART + 5, RLENGTH - 6)
+    at++
+  }
+  /^#EXTINF:/ { now++; at = 0 }
+  END         { print now, at + 0, "-" }'
 
 # shellcheck disable=SC2046 # two numbers are wanted
-set -- $(curl -fsS "$url" | awk "$next")
+set -- $(curl -fsS "$url" | awk "$news" | tail -n 1)
+msn=$1 part=$2
 while [ "$(date +%s)" -lt "$end" ]; do
-  reload="$url?_HLS_msn=$1&_HLS_part=$2"
-  playlist=$(curl -fsS -w '\n# %{time_starttransfer}\n' "$reload")
-  part=$(echo "$playlist" | sed -n 's/^#EXT-X-PART:.*URI="\([^"]*\)".*/\1/p' | tail -n 1)
-  bytes=$(curl -fsS "${url%/*}/$part" | wc -c)
-  held=$(echo "$playlist" | sed -n 's/^# \([0-9.]*\)$/\1/p')
-  echo "$1.$2 $bytes bytes, held $held s"
-  # shellcheck disable=SC2046
-  set -- $(echo "$playlist" | awk "$next")
+  reload="$url?_HLS_msn=$msn&_HLS_part=$part"
+  held=$(curl -fsS -o "$folder/playlist" -w '%{time_starttransfer}' "$reload")
+  awk -v msn="$msn" -v part="$part" "$news" "$folder/playlist" >"$folder/news"
+  while read -r segment index uri; do
+    if [ "$uri" = "-" ]; then
+      msn=$segment part=$index
+    else
+      bytes=$(curl -fsS "${url%/*}/$uri" | wc -c)
+      echo "$segment.$index $bytes bytes, held $held s"
+    fi
+  done <"$folder/news"
 done

@@ -17,6 +17,8 @@ from tools import generated
 START_SECONDS = 10
 # The last figure of a player may be half a second old.
 ENOUGH_SECONDS = PLAY_SECONDS - 1
+# A busy machine paints fewer than it decodes; a player that does not paint has shown one.
+ENOUGH_PICTURES = PLAY_SECONDS * FPS * 4 // 5
 # Seconds behind real time: 3 parts and what a start costs; 3 segments, one in progress, a buffer.
 LOW, PLAIN = 3, 12
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
@@ -43,7 +45,7 @@ def test_starts_and_plays_twenty_seconds(ground: Playground, player: Player) -> 
     assert playing.played_seconds >= ENOUGH_SECONDS
     assert playing.stalls <= player.stalls
     if player.pictures:
-        assert playing.pictures is None or playing.pictures >= ENOUGH_SECONDS * FPS
+        assert playing.pictures is None or playing.pictures >= ENOUGH_PICTURES
         assert playing.latency_seconds is not None
         assert 0 < playing.latency_seconds < (LOW if player.low_latency else PLAIN)
     assert result.takes_low_latency == player.low_latency
