@@ -24,6 +24,7 @@ HEAD = (
     "stalls",
     "behind real time",
     "parts, held reloads",
+    "video from",
 )
 
 
@@ -62,6 +63,7 @@ def row(result: Result) -> tuple[str, ...]:
         str(playing.stalls),
         "does not say" if latency is None else f"{latency:.1f} s",
         f"{result.parts}, {result.held_reloads}" if result.takes_low_latency else "no",
+        ", ".join(result.rungs),
     )
 
 

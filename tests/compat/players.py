@@ -51,7 +51,8 @@ class Player:
     name: str
     play: Callable[[Seat], tuple[Playing, str]]
     low_latency: bool = True  # it is known to take parts and held reloads
-    pictures: bool = True  # all of them are shown, and it knows when they were made
+    pictures: bool = True  # it shows them all
+    dated: bool = True  # it knows when they were made
     stalls: int = 0  # that are its own, and not the stream's
 
     @property
@@ -110,6 +111,7 @@ _WEBKIT_NATIVE = Player(
     lambda seat: browsers.in_webkit(seat.page("native"), seat.home),
     low_latency=False,
     pictures=False,  # its GStreamer paints one picture of live fMP4 and no more
+    dated=False,
 )
 
 # At the same time plays what stands together: two cores carry an encoder and two browsers.
