@@ -78,7 +78,11 @@ def _chromium(name: str, page: str, library: Callable[[], str], stalls: int = 0)
 
 _HLS_JS = f"hls.js {HLS_JS_NEW}"
 _VENDORED = "/vendor/hls.min.mjs"
-_CURL = Player("curl", lambda seat: (programs.curl(require("curl"), seat.record), "`follow.sh`"))
+_CURL = Player(
+    "curl",
+    lambda seat: (programs.curl(require("curl"), seat.record), "`follow.sh`"),
+    stalls=3,  # it holds nothing in hand: every part shows that a busy machine publishes late
+)
 _FFMPEG_WHEEL = Player(
     "ffmpeg",
     lambda seat: (programs.ffmpeg(get_ffmpeg_exe(), seat.record), "imageio-ffmpeg, our encoder"),
