@@ -134,16 +134,10 @@ class MediaRoot:
 
     def _take_lock(self) -> None:
         """One service at a time: a second one would remove the media of the first."""
-        lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
+        self._lock = lock_file(self.path / LOCK)
+        if self._lock is None:
             reason = "another lipstream is using it; stop that one or give another folder"
-            raise StoreUnwritable(self.path, reason) from error
-        self._lock = lock
+            raise StoreUnwritable(self.path, reason)
 
     def _empty(self) -> None:
         for name in (LIVE, RUN):
@@ -155,6 +149,23 @@ def _bytes_on_disk(path: Path) -> int:
         return path.stat().st_blocks * 512
     except FileNotFoundError:  # it left the window just now
         return 0
+
+
+def lock_file(path: Path) -> int | None:
+    """Hold a lock until the descriptor is closed; None where another process holds it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        return None
+    return lock
 
 
 def choose(wished: str, port: int) -> Path:

@@ -21,8 +21,8 @@ from config import Settings
 from encoder.candidates import CANDIDATES
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
+from encoder.keeping import Keeping, take_up
 from encoder.plan import plan_stream
-from encoder.resume import Resume, take_over
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, LiveStream, Parts
 from logs import event
@@ -77,17 +77,20 @@ class StreamProcess:
         store = StreamStore(Path(self._spec.folder), self._plan.bound_bytes)
         intake = Intake(Path(self._spec.socket), self._plan.media)
         renditions = (*(rung.name for rung in self._plan.rungs), AUDIO)
+        keeping = None
         try:
             store.open(renditions)
-            resume = take_over(store, renditions, self._plan.timing.segment_seconds)
+            keeping = take_up(self._settings, self._spec.id, self._plan, store, renditions)
             intake.start()
             await self._first_unit(intake)
-            await self._play(LiveStream(self._parts(intake, store, resume)), store)
-            if self._ending is not Ending.RESTART:
-                store.delete()
+            await self._play(LiveStream(self._parts(intake, keeping)), keeping)
         finally:
             intake.close()
+            if keeping:
+                keeping.close()
             Path(self._spec.state).unlink(missing_ok=True)
+        if self._ending is not Ending.RESTART:
+            keeping.delete()
 
     async def _first_unit(self, intake: Intake) -> None:
         """Wait for the source's first picture, but not for ever: then a slate is shown."""
@@ -102,13 +105,13 @@ class StreamProcess:
         for wait in waits:
             wait.cancel()
 
-    async def _play(self, stream: LiveStream, store: StreamStore) -> None:
+    async def _play(self, stream: LiveStream, keeping: Keeping) -> None:
         playing = asyncio.ensure_future(stream.run())
         telling = asyncio.ensure_future(self._tell_for_ever(stream))
         # Rule 30 for the media of a crashed process: it leaves the playlist now.
-        segments = self._settings.window_segments + 1
+        segments = self._plan.listed_segments + 1
         kept_seconds = float(segments * self._plan.timing.segment_seconds)
-        forgetting = asyncio.get_running_loop().call_later(kept_seconds, store.remove_leftovers)
+        forgetting = asyncio.get_running_loop().call_later(kept_seconds, keeping.remove_leftovers)
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -142,15 +145,17 @@ class StreamProcess:
             write_json(Path(self._spec.state), still | stream.figures() | {"at": time.time()})
             await asyncio.sleep(STATE_SECONDS)
 
-    def _parts(self, intake: Intake, store: StreamStore, resume: Resume) -> Parts:
+    def _parts(self, intake: Intake, keeping: Keeping) -> Parts:
         return Parts(
             settings=self._settings,
             plan=self._plan,
             ffmpeg=find_ffmpeg(self._settings.ffmpeg),
             candidate=next(c for c in CANDIDATES if c.name == self._spec.encoder),
             intake=intake,
-            store=store,
-            resume=resume,
+            store=keeping.store,
+            resume=keeping.resume,
+            archive=keeping.archive,
+            recorder=keeping.recorder,
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from config import Settings
+from encoder.archive import Archive
 from encoder.arguments import Pipes, compile_argv
 from encoder.candidates import Candidate, RateControl
 from encoder.child import EncoderChild
@@ -33,6 +34,7 @@ from encoder.packager import (
 )
 from encoder.plan import StreamPlan
 from encoder.playlist import AudioMedia, Variant, render_multivariant
+from encoder.recorder import Recorder
 from encoder.resume import Resume
 from encoder.store import StreamStore
 from encoder.timing import AAC_FRAME_SAMPLES, Timing
@@ -69,6 +71,8 @@ class Parts:
     intake: Intake
     store: StreamStore
     resume: Resume = field(default_factory=Resume)
+    archive: Archive | None = None
+    recorder: Recorder | None = None
 
 
 class LiveStream:
@@ -90,13 +94,13 @@ class LiveStream:
         self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
         era = Era(resume.first_msn, _wall_ms(epoch), self._run_name)
         self._calendar = Calendar(era, resumed=bool(resume.past))
-        shared = (Layout(timing, parts.settings.window_segments), self._calendar, parts.store)
-        past = resume.past
+        shared = (Layout(timing, parts.plan.listed_segments), self._calendar, parts.store)
+        past, sinks = resume.past, (parts.archive, parts.recorder)
         self._videos = [
-            Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()))
+            Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()), *sinks)
             for rung in parts.plan.rungs
         ]
-        self._audio = Rendition(AUDIO, timing.audio, *shared, past.get(AUDIO, Past()))
+        self._audio = Rendition(AUDIO, timing.audio, *shared, past.get(AUDIO, Past()), *sinks)
         self._renditions = [*self._videos, self._audio]
         for rendition in self._renditions:
             rendition.peers = [peer for peer in self._renditions if peer is not rendition]
@@ -144,6 +148,8 @@ class LiveStream:
                 await asyncio.wait_for(self._outputs_ended.wait(), OUTPUTS_END_SECONDS)
         for rendition in self._renditions:
             rendition.end()
+        if self._parts.recorder:
+            self._parts.recorder.end()
         self._state = "ended"
         event(log, "stream_ended", folder=self._parts.store.folder)
 
@@ -166,7 +172,14 @@ class LiveStream:
             "encoder_restarts": self._restarts,
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,
+            "dvr": self._dvr_figures(),
+            "recording": self._parts.recorder.figures() if self._parts.recorder else None,
         }
+
+    def _dvr_figures(self) -> dict[str, Any]:
+        archive = self._parts.archive
+        listed = float(self._videos[0].listed_seconds)
+        return {"listed_seconds": listed, "disk": archive.figures() if archive else None}
 
     # --- the child -------------------------------------------------------------------------------
 
@@ -298,6 +311,8 @@ class LiveStream:
         ):
             text = multivariant(self._parts, self._videos, self._audio)
             publish_text(self._parts.store, MULTIVARIANT_NAME, text)
+            if self._parts.recorder:
+                self._parts.recorder.multivariant(text)
             self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)
         self._show_slip()
