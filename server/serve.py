@@ -50,7 +50,8 @@ def serve(settings: Settings) -> None:
     with ExitStack() as closing:
         listener = closing.enter_context(listen(settings)) if settings.web_processes else None
         host, port = address_of(listener) if listener else (settings.host, settings.port)
-        encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
+        size, codec = (media.width, media.height, media.fps), settings.video_codec
+        encoder = choose_encoder(ffmpeg, settings.encoder, *size, codec=codec)
         root = closing.enter_context(MediaRoot(choose(settings.media_root, port)))
         disk = closing.enter_context(DiskFolder(settings.disk_folder))
         root.check_room([plan.bound_bytes])
