@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,9 +18,11 @@ SERVERS = "/usr/sbin"
 def require(program: str) -> str:
     """The program's path; without it the test skips, or fails where skips are forbidden."""
     found = shutil.which(program, path=_search_path())
-    if found is not None:
-        return found
-    reason = f"{program} is not installed"
+    return found if found is not None else missing(f"{program} is not installed")
+
+
+def missing(reason: str) -> NoReturn:
+    """Something that a test needs is not there: it skips, or fails where skips are forbidden."""
     if skips_forbidden():
         pytest.fail(f"{reason}, and skips are forbidden here (CI=true)")
     pytest.skip(reason)
