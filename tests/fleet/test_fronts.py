@@ -177,7 +177,9 @@ def test_ten_requests_held_on_one_http2_connection_do_not_wait_for_each_other(
             held = await asyncio.gather(*(timed(client, path) for path in paths))
             assert time.monotonic() - began < 2.5, "one after another is ten seconds"
             assert held[0] > 0.6, "nothing was held"
-            assert held[4] < held[0] - 0.4, "it waited for the others"
+            # One after another, the last to ask is the last to be answered, however late the parts.
+            assert held[4] < held[0], "it waited for the others"
+            assert held[9] < held[5], "it waited for the others"
 
     asyncio.run(test())
 
