@@ -21,8 +21,8 @@ from server.asgi import Environ, Receive
 
 # 20 MB in two minutes are 1.3 Mbit/s: less than any phone has that can play a stream.
 BODY_SECONDS = 120.0
-# A client that is refused has so long to stop sending.
-LINGER_SECONDS = 3.0
+# A client that is refused has so long to send the rest; less if nothing comes.
+LINGER_SECONDS, IDLE_SECONDS = 20.0, 2.0
 # Key in the environment: the loop receives this body, and sees to the time itself.
 TIMED = "lipstream.timed_body"
 
@@ -86,16 +86,18 @@ class ReceivedBody(io.RawIOBase):
         return message.get("body", b""), message.get("more_body", False)
 
 
-async def linger(receive: Receive, seconds: float = LINGER_SECONDS) -> None:
-    """Hear for a moment what a client still sends after its answer, and forget it.
+async def linger(receive: Receive) -> None:
+    """Hear for a while what a client still sends after its answer, and forget it.
 
     Who answers early and then does not listen is not heard: over HTTP/1 the closed connection
     takes the answer with it, over HTTP/2 the client waits for room to go on sending.
     """
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while (await receive()).get("more_body", False):
-                pass
+        async with asyncio.timeout(LINGER_SECONDS):
+            more = True
+            while more:
+                message = await asyncio.wait_for(receive(), IDLE_SECONDS)
+                more = message.get("more_body", False)
 
 
 @contextmanager

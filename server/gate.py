@@ -1,4 +1,4 @@
-"""Who may use the control API: everything below ``/api``, and ``/upload``."""
+"""Who may use the control API: everything below ``/api``, ``/upload``, and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from config import Settings
 from server.limits import RateLimit, client_key, parse_networks
 from server.problems import problem
 
-GUARDED = ("/api/", "/upload")
+GUARDED = ("/api/", "/upload", "/metrics")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _PORT = re.compile(r":\d*$")
 
