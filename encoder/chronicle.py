@@ -20,6 +20,9 @@ _KINDS = {
     Moment.INTERRUPTED: "speech_interrupted",
 }
 
+# What figures lack while nothing is encoded.
+_OF_LIFE = frozenset(("encoder_restarts", "overloaded", "units_fed", "units_repeated"))
+
 Told = tuple[str, dict[str, Any]]
 log = logging.getLogger(__name__)
 
@@ -66,20 +69,24 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Told]:
     """The events between two looks at a stream's figures; ``before`` is empty at first."""
     told: list[Told] = []
     for key, kind in (("state", "state"), ("source", "source"), ("encoder", "encoder")):
-        if before.get(key) != now[key]:
+        if key in now and before.get(key) != now[key]:
             told.append((kind, {key: now[key], "was": before.get(key)} | where(now)))
+    if not _OF_LIFE.issubset(before.keys() & now.keys()):
+        return told
     restarts = now["encoder_restarts"]
-    if before and restarts > before["encoder_restarts"]:
+    if restarts > before["encoder_restarts"]:
         facts = {"encoder": now["encoder"], "restarts": restarts}
         told.append(("encoder_restarted", facts | where(now)))
-    if before and before["overloaded"] != now["overloaded"]:
+    if before["overloaded"] != now["overloaded"]:
         told.append(("overloaded" if now["overloaded"] else "kept_up", where(now)))
     return told
 
 
 def is_stalled(before: dict[str, Any], now: dict[str, Any], *, was: bool) -> bool:
     """Whether a source that was there gives nothing; a new encoder is fed old units too."""
-    if not before or before["encoder_restarts"] != now["encoder_restarts"]:
+    if not _OF_LIFE.issubset(before.keys() & now.keys()):
+        return was
+    if before["encoder_restarts"] != now["encoder_restarts"]:
         return was
     fed: int = now["units_fed"] - before["units_fed"]
     repeated: int = now["units_repeated"] - before["units_repeated"]
@@ -90,4 +97,4 @@ def is_stalled(before: dict[str, Any], now: dict[str, Any], *, was: bool) -> boo
 
 def where(figures: dict[str, Any]) -> dict[str, Any]:
     """About where the stream was then."""
-    return {key: figures[key] for key in ("msn", "media_seconds")}
+    return {key: figures[key] for key in ("msn", "media_seconds") if key in figures}

@@ -49,9 +49,7 @@ class SpeechSocket:
         self._at_once = threading.BoundedSemaphore(AT_ONCE)
 
     def start(self) -> None:
-        """Begin to listen, after what an earlier worker left unsaid has been queued again."""
-        if self._utterances is not None:
-            self._utterances.resume(self._max_seconds)
+        """Begin to listen; first what an earlier worker left unsaid is queued again."""
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._path))
@@ -60,6 +58,8 @@ class SpeechSocket:
         threading.Thread(target=self._listen, args=(listener,), name="speech", daemon=True).start()
 
     def _listen(self, listener: socket.socket) -> None:
+        if self._utterances is not None:
+            self._utterances.resume(self._max_seconds)
         while True:
             link, _address = listener.accept()
             self._at_once.acquire()

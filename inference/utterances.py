@@ -7,6 +7,8 @@ anew goes on with what nobody has heard yet, and tells of what was cut off in th
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import threading
 import time
@@ -19,11 +21,14 @@ from inference.errors import FileRejected, InferenceError
 from inference.line import Line, line_of
 from inference.speech import load_clip
 from journal import Journal
+from logs import event
 from rawmedia import MediaFormat
 
 SPEAKING = ".speaking"
 # Is there once anything was posted; a worker that comes later knows it by that.
 EVER = "ever"
+
+log = logging.getLogger(__name__)
 
 
 class QueueFull(InferenceError):
@@ -105,7 +110,7 @@ class Utterances:
             place = Place(line.number, starts_in, seconds, self._queued_seconds())
         self._tell_dropped(dropped)
         told = {"starts_in_seconds": round(starts_in, 3), "duration_seconds": round(seconds, 3)}
-        self._journal.add("speech_queued", utterance=name_of(line.number), **told, **facts)
+        self._tell("speech_queued", line.number, **told, **facts)
         return place
 
     def hush(self) -> list[int]:
@@ -124,13 +129,13 @@ class Utterances:
         """Go on where a worker before this one was ended."""
         for path in self._folder.glob(f"*{SPEAKING}"):
             path.unlink()
-            self._journal.add("speech_lost", utterance=name_of(int(path.stem)))
+            self._tell("speech_lost", int(path.stem))
         for number, path in sorted((int(p.name), p) for p in self._folder.glob("[0-9]*")):
             try:
                 line = line_of(load_clip(path, self._media, max_seconds), self._media)
             except FileRejected:
                 path.unlink()
-                self._journal.add("speech_lost", utterance=name_of(number))
+                self._tell("speech_lost", number)
                 continue
             self._newest = number
             self._waiting.append(line.numbered(number))
@@ -155,14 +160,16 @@ class Utterances:
             line = self._waiting.popleft()
             # The face counts it from now on.
             self.units_left = self.posted_units_left = line.units
-        self._file(line.number).rename(self._file(line.number).with_suffix(SPEAKING))
+        with contextlib.suppress(FileNotFoundError):  # the stream is being removed
+            self._file(line.number).rename(self._file(line.number).with_suffix(SPEAKING))
         return line
 
     def put_back(self, line: Line) -> None:
         """It was taken too early: it comes first again."""
         with self._lock:
             self._waiting.appendleft(line)
-        self._file(line.number).with_suffix(SPEAKING).rename(self._file(line.number))
+        with contextlib.suppress(FileNotFoundError):
+            self._file(line.number).with_suffix(SPEAKING).rename(self._file(line.number))
 
     def done(self, number: int) -> None:
         """It has been said, or was cut off."""
@@ -190,7 +197,14 @@ class Utterances:
 
     def _tell_dropped(self, numbers: list[int]) -> None:
         for number in numbers:
-            self._journal.add("speech_interrupted", utterance=name_of(number), started=False)
+            self._tell("speech_interrupted", number, started=False)
+
+    def _tell(self, kind: str, number: int, **facts: Any) -> None:
+        """A full disk is no reason to fall silent."""
+        try:
+            self._journal.add(kind, utterance=name_of(number), **facts)
+        except OSError as error:
+            event(log, "event_unwritten", level=logging.WARNING, reason=error.strerror)
 
     def _require_room(self, queued: float, seconds: float) -> None:
         missing = queued + seconds - self._limit

@@ -93,3 +93,10 @@ def test_a_new_encoder_is_no_stall(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_gone_stops_nothing(tmp_path: Path) -> None:
     Chronicle(Journal(tmp_path / "gone" / "demo.events")).figures(FIGURES)
+
+
+def test_figures_of_a_stream_that_cannot_encode_now() -> None:
+    blocked = {"state": "blocked"}
+    assert changes({}, blocked) == [("state", {"state": "blocked", "was": None})]
+    assert [kind for kind, _ in changes(blocked, FIGURES)] == ["state", "source", "encoder"]
+    assert changes(FIGURES, blocked) == [("state", {"state": "blocked", "was": "live"})]

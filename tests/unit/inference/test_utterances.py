@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +171,17 @@ def test_nothing_was_ever_posted(folder: Path) -> None:
     assert not made(folder).any_was_posted
     made(folder).resume(MAX_SECONDS)
     assert told(folder) == []
+
+
+def test_a_full_disk_is_no_reason_to_fall_silent(
+    queue: Utterances, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Journal, "add", full)
+    number = add(queue, folder, 1.0)
+    line = queue.take()
+    assert line
+    assert line.number == number
+    queue.never_began(number)
