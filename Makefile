@@ -19,7 +19,7 @@ run: $(RUN_STAMP)
 	@exec $(VENV)/bin/lipstream serve $(ARGS)
 
 test: lint
-	@tools/browsers.sh
+	@tools/packages.sh
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(DEV_STAMP)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from encoder.archive import WAITING_WINDOWS, Archive
 from encoder.boxes import Sample
 from encoder.codecs import Track
-from encoder.errors import StreamBroken
-from encoder.gzipped import deflated, gzipped
+from encoder.errors import EncoderError, StreamBroken
+from encoder.iframes import IDR_HEAD_BYTES, IFRAMES_NAME, LONGEST, IFrames
 from encoder.playlist import (
     MediaPlaylist,
     PartEntry,
@@ -26,6 +27,8 @@ from encoder.playlist import (
     ServerControl,
     pack_media_playlist,
 )
+from encoder.publish import publish_packed, publish_text
+from encoder.rates import RateMeter, Weight
 from encoder.recorder import Recorder
 from encoder.segmenter import Part, Segment, Segmenter
 from encoder.store import StreamStore
@@ -34,13 +37,13 @@ from encoder.window import Window
 
 # One playlist in four forms, rendered once per part for all viewers: whole or delta (42), plain
 # or gzip (62). The first is written last: who waits for it finds the others as new.
-PLAYLIST_NAME, DELTA_NAME, GZIP_SUFFIX = "media.m3u8", "delta.m3u8", ".gz"
+PLAYLIST_NAME, DELTA_NAME = "media.m3u8", "delta.m3u8"
 # moof, its table and the playlist line of a part: measured well below this.
 _PART_OVERHEAD_BYTES = 400
 # Lines of a segment in a playlist, and of all parts, hints and headers: measured below these.
-_SEGMENT_LINES_BYTES, _PARTS_LINES_BYTES = 170, 12 * 1024
+SEGMENT_LINES_BYTES, _PARTS_LINES_BYTES = 170, 12 * 1024
 # A constrained rate still swings within its buffer; the bound must not cut a legal stream.
-_RATE_HEADROOM = 2
+RATE_HEADROOM = 2
 
 
 def disk_bound_bytes(
@@ -71,11 +74,13 @@ def disk_bound_bytes(
     seconds = segments * timing.segment_seconds + part_seconds
     video_parts = len(video_kbit) * seconds / timing.video.part_seconds
     parts = math.ceil(video_parts + seconds / timing.audio.part_seconds)
-    media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * _RATE_HEADROOM)
-    # Each playlist stands in four forms at most, none larger than the plain whole one.
+    media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * RATE_HEADROOM)
+    # Each playlist stands in four forms at most, none larger than the plain whole one, and the
+    # one of key frames in two.
     listed = window_segments + archived_segments
-    playlist = listed * _SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
+    playlist = listed * SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
     playlists = 4 * (len(video_kbit) + 1) * playlist
+    playlists += 2 * len(video_kbit) * min(listed, LONGEST) * SEGMENT_LINES_BYTES
     return media + parts * _PART_OVERHEAD_BYTES + playlists
 
 
@@ -174,11 +179,16 @@ class Rendition:
         self.name = name
         self.track: Track | None = None
         self.peers: list[Rendition] = []
+        # Told of each segment when it is published: what else is made of the same samples.
+        self.followers: list[Callable[[SegmentEntry, Segment], None]] = []
         self._layout = layout
         self._calendar = calendar
         self._store = store
         first_msn = calendar.newest.first_msn
-        self.segmenter = Segmenter(track_timing, first_msn, is_video=name.startswith("v"))
+        is_video = name.startswith("v")
+        self.segmenter = Segmenter(track_timing, first_msn, is_video=is_video)
+        self.meter = RateMeter(layout.timing.target_duration, layout.window_segments)
+        self.iframes = IFrames(layout.timing, past.discontinuity_sequence) if is_video else None
         self._timing = track_timing
         self._archive, self._recorder = archive, recorder
         self._window = Window(layout.control, past.segments)
@@ -189,11 +199,23 @@ class Rendition:
         self._kept: list[tuple[Fraction, str]] = []
         self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
+        for segment in past.segments:
+            self._weigh_again(segment)
 
     @property
     def complete_segments(self) -> int:
         """How many complete segments the playlist lists."""
         return len(self._window)
+
+    def newest(self, count: int) -> tuple[int, tuple[SegmentEntry, ...]]:
+        """The newest segments of the playlist, and the discontinuity sequence of the first (17)."""
+        older = self._window.older
+        blocks = older.blocks if older else ()
+        every = [entry for block in blocks for entry in block.entries]
+        every += self._window.newest
+        left_out = every[:-count]
+        broken = sum(entry.discontinuity for entry in left_out)
+        return self._discontinuity_sequence + broken, tuple(every[-count:])
 
     @property
     def listed_seconds(self) -> Fraction:
@@ -215,6 +237,7 @@ class Rendition:
         """Publish the init segment of an encoder run."""
         self._store.publish(f"{self.name}/{run}-init.mp4", data)
         self.track = track
+        self.segmenter.codecs = track.codecs
         if self._recorder:
             self._recorder.init(self.name, f"{run}-init.mp4", data)
 
@@ -301,6 +324,9 @@ class Rendition:
         while len(self._window) > longest:
             self._retire(self._window.popleft())
         self._window.note_length()
+        self._weigh(entry, segment.data[:IDR_HEAD_BYTES], len(segment.data))
+        for follow in self.followers:
+            follow(entry, segment)
 
     def _hand_over(self, archive: Archive) -> int:
         """Older segments leave tmpfs; returns how many the playlist may list."""
@@ -309,6 +335,20 @@ class Rendition:
         while len(self._ours) > archive.live_segments:
             archive.take(f"{self.name}/{self._ours.popleft().uri}")
         return archive.live_segments if archive.is_short else self._layout.window_segments
+
+    def _weigh_again(self, entry: SegmentEntry) -> None:
+        """A segment of a dead process; what cannot be read any more is not worth a stream."""
+        head, size = b"", 0
+        with suppress(EncoderError):
+            head, size = self._store.look(f"{self.name}/{entry.uri}", IDR_HEAD_BYTES)
+        with suppress(EncoderError):
+            self._weigh(entry, head, size)
+
+    def _weigh(self, entry: SegmentEntry, head: bytes, size: int) -> None:
+        if size:
+            self.meter.add(Weight(8 * size, entry.duration))
+        if self.iframes is not None:
+            self.iframes.take(entry, head, size)
 
     def _retire(self, old: SegmentEntry) -> None:
         """A segment leaves the playlist; its file stays for rule 30."""
@@ -340,9 +380,12 @@ class Rendition:
         snapshot = self._snapshot()
         if self._layout.control.can_skip_until is not None:
             delta = pack_media_playlist(snapshot, delta=True)
-            _publish_both(self._store, f"{self.name}/{DELTA_NAME}", *delta)
+            publish_packed(self._store, f"{self.name}/{DELTA_NAME}", *delta)
+        if self.iframes is not None and (self._current is None or self._ended):
+            text = self.iframes.render(snapshot)
+            publish_text(self._store, f"{self.name}/{IFRAMES_NAME}", text)
         whole = pack_media_playlist(snapshot)
-        _publish_both(self._store, f"{self.name}/{PLAYLIST_NAME}", *whole)
+        publish_packed(self._store, f"{self.name}/{PLAYLIST_NAME}", *whole)
 
     def _snapshot(self) -> MediaPlaylist:
         reports = tuple(r for r in (peer.report for peer in self.peers) if r is not None)
@@ -360,14 +403,3 @@ class Rendition:
 
     def _part_uri(self, msn: int, index: int) -> str:
         return f"{self._calendar.at(msn).run}-{msn}.{index}.m4s"
-
-
-def publish_text(store: StreamStore, name: str, text: str) -> None:
-    """Publish a playlist, gzip first."""
-    data = text.encode()
-    _publish_both(store, name, data, gzipped(data, deflated(data)))
-
-
-def _publish_both(store: StreamStore, name: str, data: bytes, packed: bytes) -> None:
-    store.publish(name + GZIP_SUFFIX, packed)
-    store.publish(name, data)

@@ -26,6 +26,7 @@ from encoder.keeping import Keeping, take_up
 from encoder.plan import plan_stream
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, LiveStream, Parts
+from encoder.transport import ts_name
 from journal import SUFFIX, Journal
 from logs import event
 
@@ -82,7 +83,7 @@ class StreamProcess:
         renditions = (*(rung.name for rung in self._plan.rungs), AUDIO)
         keeping = None
         try:
-            store.open(renditions)
+            store.open((*renditions, *self._transport_folders))
             keeping = take_up(self._settings, self._spec.id, self._plan, store, renditions)
             intake.start()
             await self._first_unit(intake)
@@ -94,6 +95,10 @@ class StreamProcess:
             Path(self._spec.state).unlink(missing_ok=True)
         if self._ending is not Ending.RESTART:
             keeping.delete()
+
+    @property
+    def _transport_folders(self) -> list[str]:
+        return [ts_name(rung.name) for rung in self._plan.rungs] if self._settings.mpegts else []
 
     async def _first_unit(self, intake: Intake) -> None:
         """Wait for the source's first picture, but not for ever: then a slate is shown."""

@@ -7,14 +7,14 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from config import Settings
 from encoder.archive import Archive
 from encoder.arguments import Pipes, compile_argv
-from encoder.candidates import Candidate, RateControl
+from encoder.candidate import Candidate
 from encoder.child import EncoderChild
 from encoder.clock import NANOSECONDS, MediaClock
 from encoder.errors import EncoderError, EncoderExited, StoreUnwritable, StreamBroken
@@ -22,40 +22,26 @@ from encoder.feeder import Feeder, slate
 from encoder.ffmpeg import Ffmpeg
 from encoder.fragments import FragmentReader, Init
 from encoder.intake import Intake
-from encoder.ladder import Rung
-from encoder.packager import (
-    PLAYLIST_NAME,
-    Calendar,
-    Era,
-    Layout,
-    Past,
-    Rendition,
-    publish_text,
-)
+from encoder.multivariant import Multivariant
+from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
-from encoder.playlist import AudioMedia, Variant, render_multivariant
 from encoder.recorder import Recorder
 from encoder.resume import Resume
 from encoder.store import StreamStore
-from encoder.timing import AAC_FRAME_SAMPLES, Timing
+from encoder.transport import TsRendition
 from logs import event
 
-MULTIVARIANT_NAME = "index.m3u8"
 AUDIO = "a0"
 # An encoder that gives nothing for so long while frames go in is stuck, and is replaced.
 STUCK_NS = 2 * NANOSECONDS
 # Before its first output it may have a driver to load.
 START_NS = 6 * NANOSECONDS
-# A new encoder is fed two AAC frames again: its first ones are not yet the real sound.
-AAC_WARM_UP_FRAMES = 2
 RESTART_DELAYS_SECONDS = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0)
 HEALTHY_NS = 60 * NANOSECONDS
 # An encoder that ends before its first frame so many times in a row will not get better.
 BARREN_RUNS = 3
 # What an encoder that has ended left in its pipes is read within this.
 OUTPUTS_END_SECONDS = 2.0
-# Boxes, and AAC's own swing around its rate.
-VIDEO_OVERHEAD, AUDIO_OVERHEAD = 1.05, 1.15
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +81,8 @@ class LiveStream:
         self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
         era = Era(resume.first_msn, _wall_ms(epoch), self._run_name)
         self._calendar = Calendar(era, resumed=bool(resume.past))
-        shared = (Layout(timing, parts.plan.listed_segments), self._calendar, parts.store)
+        layout = Layout(timing, parts.plan.listed_segments)
+        shared = (layout, self._calendar, parts.store)
         past, sinks = resume.past, (parts.archive, parts.recorder)
         self._videos = [
             Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()), *sinks)
@@ -105,6 +92,15 @@ class LiveStream:
         self._renditions = [*self._videos, self._audio]
         for rendition in self._renditions:
             rendition.peers = [peer for peer in self._renditions if peer is not rendition]
+        live = Layout(timing, parts.settings.window_segments)  # a longer one is of fMP4 alone
+        self._transport = [
+            TsRendition(video, self._audio, live, parts.store)
+            for video in self._videos
+            if parts.settings.mpegts
+        ]
+        self._multivariant = Multivariant(
+            parts.store, parts.settings, parts.plan, self._videos, self._audio, self._transport
+        )
         self._init: dict[str, bytes] = {}
         clock = MediaClock(self._media.fps, epoch)
         self._feeder = Feeder(self._media, clock, parts.intake, _first_picture(parts.intake))
@@ -128,6 +124,8 @@ class LiveStream:
         self._parts.intake.on_unit = self._pump
         self._parts.intake.on_mark = self._tell_mark
         try:
+            for muxed in self._transport:
+                muxed.start()
             await self._start_child()
             await self._finished.wait()
         finally:
@@ -150,6 +148,9 @@ class LiveStream:
                 await asyncio.wait_for(self._outputs_ended.wait(), OUTPUTS_END_SECONDS)
         for rendition in self._renditions:
             rendition.end()
+        for muxed in self._transport:
+            muxed.end()
+        self._multivariant.conclude()
         if self._parts.recorder:
             self._parts.recorder.end()
         self._state = "ended"
@@ -162,7 +163,11 @@ class LiveStream:
             "state": self._state,
             "encoder": self._parts.candidate.name,
             "source": "connected" if self._parts.intake.connected else "waiting",
-            "renditions": [asdict(rung) for rung in self._parts.plan.rungs],
+            "renditions": [
+                asdict(rung) | _rates(rendition)
+                for rung, rendition in zip(self._parts.plan.rungs, self._videos, strict=True)
+            ],
+            "sound": {"name": AUDIO} | _rates(self._audio),
             "msn": self._videos[0].segmenter.msn,
             "media_seconds": float(self._videos[0].segmenter.next_frame * frame_seconds),
             "units_fed": self._feeder.counters.fed,
@@ -205,8 +210,9 @@ class LiveStream:
         """Start ffmpeg where the published media ends: at the beginning, or after a crash."""
         frames = [rendition.segmenter.next_frame for rendition in self._videos]
         unit = min(frames)
-        next_sample = self._audio.segmenter.next_frame * AAC_FRAME_SAMPLES
-        sample = max(0, next_sample - AAC_WARM_UP_FRAMES * AAC_FRAME_SAMPLES)
+        sound = self._parts.plan.sound
+        warm_up = sound.warm_up_frames * sound.frame_samples
+        sample = max(0, self._audio.segmenter.next_ticks - warm_up)
         self._run_began_unit = unit
         self._run_began_ns = self._last_output_ns = time.monotonic_ns()
         child = await EncoderChild.start(
@@ -217,7 +223,7 @@ class LiveStream:
                 self._taker(rendition, unit * self._timing.video.frame_ticks)
                 for rendition in self._videos
             ],
-            on_audio=self._taker(self._audio, sample),
+            on_audio=self._taker(self._audio, sample - sound.delay_samples),
             on_end=self._output_ended,
         )
         self._open_outputs = len(self._renditions)
@@ -235,6 +241,7 @@ class LiveStream:
             self._timing,
             rungs=self._parts.plan.rungs,
             audio_kbit=self._parts.settings.audio_kbit,
+            sound_codec=self._parts.plan.sound,
             pipes=pipes,
             first_frame=first_frame,
             ahead=ahead,
@@ -324,15 +331,19 @@ class LiveStream:
             rendition.set_init(init.data, init.track, self._run_name)
 
     def _after_media(self) -> None:
-        if self._state == "starting" and all(
-            rendition.complete_segments and rendition.track for rendition in self._renditions
+        if (
+            self._state == "starting"
+            and all(
+                rendition.complete_segments and rendition.track for rendition in self._renditions
+            )
+            and all(muxed.complete_segments for muxed in self._transport)
         ):
-            text = multivariant(self._parts, self._videos, self._audio)
-            publish_text(self._parts.store, MULTIVARIANT_NAME, text)
-            if self._parts.recorder:
-                self._parts.recorder.multivariant(text)
             self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)
+            if self._parts.recorder:
+                self._parts.recorder.multivariant(self._multivariant.for_recording())
+        if self._state == "live":
+            self._multivariant.refresh()
         self._show_slip()
 
     def _show_slip(self) -> None:
@@ -358,6 +369,12 @@ class LiveStream:
             await child.stop(drain=self._error is None)
 
 
+def _rates(rendition: Rendition) -> dict[str, int]:
+    """What its listed segments weigh, in bits a second."""
+    rates = rendition.meter.window
+    return {"peak_bit_s": rates.peak, "average_bit_s": rates.average}
+
+
 def _wall_ms(monotonic_ns: int) -> int:
     return (time.time_ns() - (time.monotonic_ns() - monotonic_ns)) // 1_000_000
 
@@ -369,32 +386,3 @@ def _first_picture(intake: Intake) -> Any:
     if first is not None:
         picture[:] = first.frame
     return picture
-
-
-def multivariant(parts: Parts, videos: Sequence[Rendition], audio: Rendition) -> str:
-    """The multivariant playlist, its codecs and sizes read from the real init segments (47)."""
-    assert audio.track is not None
-    settings = parts.settings
-    sound_kbit = settings.audio_kbit * AUDIO_OVERHEAD
-    variants = tuple(
-        _variant(rung, rendition, parts.plan.timing, sound_kbit)
-        for rung, rendition in zip(parts.plan.rungs, videos, strict=True)
-    )
-    media = AudioMedia(f"{AUDIO}/{PLAYLIST_NAME}", audio.track.codecs, settings.audio_channels)
-    return render_multivariant(media, variants)
-
-
-def _variant(rung: Rung, rendition: Rendition, timing: Timing, sound_kbit: float) -> Variant:
-    assert rendition.track is not None
-    rate = RateControl.constant(rung.kbit)
-    # 48: a segment holds at most what the rate and a full buffer give.
-    peak = rate.max_kbit + rate.buffer_kbit / float(timing.segment_seconds)
-    return Variant(
-        uri=f"{rung.name}/{PLAYLIST_NAME}",
-        codecs=rendition.track.codecs,
-        width=rendition.track.width,
-        height=rendition.track.height,
-        fps=timing.fps,
-        bandwidth=round((peak * VIDEO_OVERHEAD + sound_kbit) * 1000),
-        average_bandwidth=round((rate.video_kbit * VIDEO_OVERHEAD + sound_kbit) * 1000),
-    )

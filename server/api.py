@@ -14,10 +14,10 @@ from config import ConfigError, Settings
 from encoder.errors import EncoderError, EncoderUnavailable
 from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import CONTROL, RUN
+from encoder.multivariant import MULTIVARIANT_NAME
 from encoder.plan import plan_stream
 from encoder.probe import choose_encoder, trials
 from encoder.report import encoder_json, first_working
-from encoder.stream import MULTIVARIANT_NAME
 from encoder.takes import check_record_folder
 from inference.errors import InferenceError
 from inference.source import check_source
@@ -109,7 +109,8 @@ class _Control:
         check_source(settings, media)
         check_record_folder(settings)
         ffmpeg = find_ffmpeg(settings.ffmpeg)
-        chosen = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
+        size, codec = (media.width, media.height, media.fps), settings.video_codec
+        chosen = choose_encoder(ffmpeg, settings.encoder, *size, codec=codec)
         return StreamOrder(wish.id, chosen.name, wish.changes)
 
     def end(self, stream: str) -> Response:
@@ -135,7 +136,8 @@ class _Control:
         """Every encoder of this ffmpeg, with the result of its trial."""
         s = self._settings
         try:
-            results = trials(find_ffmpeg(s.ffmpeg), s.width, s.height, s.fps)
+            ffmpeg = find_ffmpeg(s.ffmpeg)
+            results = trials(ffmpeg, s.width, s.height, s.fps, codec=s.video_codec)
         except EncoderError as error:
             return problem(500, str(error))
         wanted = first_working(results) if s.encoder == "auto" else s.encoder

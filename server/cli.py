@@ -17,7 +17,7 @@ from rawmedia import RawMediaError
 from server.errors import ProcessGaveUp, ServerError
 
 BAD_INPUT = 2
-_ENCODER_FLAGS = ("ffmpeg", "encoder", "width", "height", "fps")
+_ENCODER_FLAGS = ("ffmpeg", "video_codec", "encoder", "width", "height", "fps")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -181,12 +181,13 @@ def _encoders(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     ffmpeg = find_ffmpeg(settings.ffmpeg)
-    results = trials(ffmpeg, settings.width, settings.height, settings.fps, fresh=arguments.fresh)
+    size = (settings.width, settings.height, settings.fps)
+    results = trials(ffmpeg, *size, codec=settings.video_codec, fresh=arguments.fresh)
     chosen = first_working(results) if settings.encoder == "auto" else settings.encoder
     if arguments.json:
         print(json.dumps(encoder_json(results, chosen), indent=2))
     else:
-        size = f"{settings.width}x{settings.height} at {settings.fps} fps"
-        print(f"ffmpeg {ffmpeg.version} ({ffmpeg.path}), {size}; * is used\n")
+        asked = f"{settings.video_codec}, {settings.width}x{settings.height} at {settings.fps} fps"
+        print(f"ffmpeg {ffmpeg.version} ({ffmpeg.path}), {asked}; * is used\n")
         print(encoder_table(results, chosen), end="")
     return 0 if any(trial.works for trial in results) else 1

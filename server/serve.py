@@ -44,7 +44,8 @@ def serve(settings: Settings) -> None:
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
-        encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
+        size, codec = (media.width, media.height, media.fps), settings.video_codec
+        encoder = choose_encoder(ffmpeg, settings.encoder, *size, codec=codec)
         with (
             MediaRoot(choose(settings.media_root, port)) as root,
             DiskFolder(settings.disk_folder) as disk,
