@@ -20,6 +20,7 @@ run: $(RUN_STAMP)
 
 test: lint
 	@tools/packages.sh
+	@VENV=$(VENV) tools/promtool.sh
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(DEV_STAMP)

@@ -49,7 +49,9 @@ class Settings:
 
     host: str = _setting("127.0.0.1", "address to listen on; beyond loopback a token is needed")
     port: int = _setting(8000, "TCP port; 0 takes a free one", low=0, high=65535)
-    web_processes: int = _setting(2, "gunicorn worker processes", low=1, high=64)
+    web_processes: int = _setting(
+        2, "gunicorn worker processes; 0: none, `lipstream web` serves apart", low=0, high=64
+    )
     web_threads: int = _setting(
         64, "different requests one web process can hold open at once", low=4, high=1024
     )

@@ -127,7 +127,11 @@ class BadBox(EncoderError):
 
 
 class StreamBroken(EncoderError):
-    """Media that would break a MUST of HLS if it were published; it was not."""
+    """Media that would break a MUST of HLS, the one numbered ``rule``; it was not published."""
+
+    def __init__(self, problem: str, *, rule: int) -> None:
+        self.rule = rule
+        super().__init__(f"{problem} (rule {rule}): it was not published")
 
 
 class FolderUnusable(EncoderError):

@@ -199,6 +199,8 @@ class Rendition:
         self._kept: list[tuple[Fraction, str]] = []
         self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
+        # Parts so far, their bytes, and the frame after the newest.
+        self.parts = self.media_bytes = self.end_frame = 0
         for segment in past.segments:
             self._weigh_again(segment)
 
@@ -216,6 +218,11 @@ class Rendition:
         left_out = every[:-count]
         broken = sum(entry.discontinuity for entry in left_out)
         return self._discontinuity_sequence + broken, tuple(every[-count:])
+
+    @property
+    def end_seconds(self) -> Fraction:
+        """Media time up to which frames have come, those of a part in progress too."""
+        return self._media_seconds()
 
     @property
     def listed_seconds(self) -> Fraction:
@@ -256,6 +263,9 @@ class Rendition:
         for item in finished:
             if isinstance(item, Part):
                 self._take_part(item)
+                self.parts += 1
+                self.media_bytes += len(item.data)
+                self.end_frame = self.segmenter.next_frame
                 changed = self._layout.timing.low_latency
             else:
                 self._take_segment(item)
@@ -286,11 +296,12 @@ class Rendition:
         if not timing.low_latency:
             return
         if part.duration > timing.part_target:
-            raise StreamBroken(f"part of {part.duration} s exceeds {timing.part_target} s (22)")
+            problem = f"part of {part.duration} s exceeds {timing.part_target} s"
+            raise StreamBroken(problem, rule=22)
         before = self._current.parts[-1:] if self._current else ()
         for previous in before:
             if previous.duration < SHORTEST_PART * timing.part_target and not previous.independent:
-                raise StreamBroken(f"part of {previous.duration} s is too short (23)")
+                raise StreamBroken(f"part of {previous.duration} s is too short", rule=23)
 
     def _open_segment(self, part: Part) -> SegmentEntry:
         era = self._calendar.at(part.msn)
@@ -307,7 +318,8 @@ class Rendition:
     def _take_segment(self, segment: Segment) -> None:
         assert self._current is not None
         if math.floor(segment.duration + Fraction(1, 2)) > self._layout.timing.target_duration:
-            raise StreamBroken(f"segment of {segment.duration} s exceeds the target duration (4)")
+            problem = f"segment of {segment.duration} s exceeds the target duration"
+            raise StreamBroken(problem, rule=4)
         uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.m4s"
         self._store.publish(f"{self.name}/{uri}", segment.data)
         entry = replace(self._current, uri=uri, duration=segment.duration)

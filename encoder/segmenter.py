@@ -96,13 +96,14 @@ class Segmenter:
 
     def _require_continuity(self, sample: Sample) -> None:
         if sample.dts_ticks != self.next_ticks:
-            raise StreamBroken(f"frame at {sample.dts_ticks} ticks, expected {self.next_ticks}")
+            problem = f"frame at {sample.dts_ticks} ticks, expected {self.next_ticks}"
+            raise StreamBroken(problem, rule=54)
         if (
             self._is_video
             and self.at_segment_start
             and not (sample.is_sync and is_random_access(self.codecs, sample.data))
         ):
-            raise StreamBroken(f"segment {self.msn} does not start with an IDR")
+            raise StreamBroken(f"segment {self.msn} does not start with an IDR", rule=55)
 
     def _cut_part(self) -> Part:
         samples, self._samples = self._samples, []

@@ -22,6 +22,7 @@ from encoder.feeder import Feeder, slate
 from encoder.ffmpeg import Ffmpeg
 from encoder.fragments import FragmentReader, Init
 from encoder.intake import Intake
+from encoder.ledger import Fault, Ledger
 from encoder.multivariant import Multivariant
 from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
@@ -104,6 +105,7 @@ class LiveStream:
         self._init: dict[str, bytes] = {}
         clock = MediaClock(self._media.fps, epoch)
         self._feeder = Feeder(self._media, clock, parts.intake, _first_picture(parts.intake))
+        self._ledger = Ledger(self._feeder.handed)
         self._child: EncoderChild | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._finished = asyncio.Event()
@@ -179,6 +181,11 @@ class LiveStream:
             "encoder_restarts": self._restarts,
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,
+            "parts": {rendition.name: rendition.parts for rendition in self._renditions},
+            "media_bytes": {
+                rendition.name: rendition.media_bytes for rendition in self._renditions
+            },
+            **self._ledger.figures(),
             "dvr": self._dvr_figures(),
             "recording": self._parts.recorder.figures() if self._parts.recorder else None,
         }
@@ -251,13 +258,14 @@ class LiveStream:
         self._open_outputs -= 1
         if not self._open_outputs:
             self._outputs_ended.set()
-        self._replace_child("its output ended")
+        self._replace_child(Fault.ENDED, "its output ended")
 
-    def _replace_child(self, why: str) -> None:
+    def _replace_child(self, fault: Fault, why: str) -> None:
         """The child is of no use any more: reap it and start another where it left off."""
         child, self._child = self._child, None
         if child is not None and not self._finished.is_set():
             self._feeder.end_run()
+            self._ledger.restarts[fault.value] += 1
             task = asyncio.ensure_future(self._restart(child, why))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -301,7 +309,7 @@ class LiveStream:
         started = self._last_output_ns > self._run_began_ns
         limit_ns = STUCK_NS if started else START_NS
         if self._child is not None and time.monotonic_ns() - self._last_output_ns > limit_ns:
-            self._replace_child(f"no output for {limit_ns / NANOSECONDS:g} s")
+            self._replace_child(Fault.STUCK, f"no output for {limit_ns / NANOSECONDS:g} s")
 
     def _taker(self, rendition: Rendition, base_ticks: int) -> Callable[[bytes], None]:
         """What takes the bytes of one rendition of one encoder run."""
@@ -312,21 +320,37 @@ class LiveStream:
         """Bytes of one rendition came out of ffmpeg."""
         self._last_output_ns = time.monotonic_ns()
         try:
+            parts = rendition.parts
             for item in reader.feed(data):
                 if isinstance(item, Init):
                     self._take_init(rendition, item)
                 elif item.dts_ticks >= rendition.segmenter.next_ticks:  # else priming, or known
                     rendition.add(item)
+            if rendition is self._videos[0] and rendition.parts > parts:
+                self._note_part(rendition)
             self._after_media()
         except StoreUnwritable as error:
             self.finish(error)
+        except StreamBroken as error:
+            self._refuse(error)
         except EncoderError as error:
-            self._replace_child(str(error))
+            self._replace_child(Fault.GARBAGE, str(error))
+
+    def _refuse(self, error: StreamBroken) -> None:
+        if self._child is None:  # what is left in the pipes of one that was given up already
+            return
+        self._ledger.refused[error.rule] += 1
+        event(log, "media_refused", level=logging.ERROR, rule=error.rule, reason=error)
+        self._replace_child(Fault.UNLAWFUL, str(error))
+
+    def _note_part(self, video: Rendition) -> None:
+        skew_seconds = float(video.end_seconds - self._audio.end_seconds)
+        self._ledger.published(video.end_frame - 1, time.monotonic_ns(), skew_seconds)
 
     def _take_init(self, rendition: Rendition, init: Init) -> None:
         known = self._init.setdefault(rendition.name, init.data)
         if known != init.data:
-            raise StreamBroken("the new encoder's parameters differ from the old one's")
+            raise StreamBroken("the new encoder's parameters differ from the old one's", rule=16)
         if rendition.track is None:
             rendition.set_init(init.data, init.track, self._run_name)
 

@@ -86,12 +86,13 @@ def main() -> int:
         if not line:
             return 0
         job = Job.parse(line)
+        logs.bind(stream=job.id)
         lifeline.end_with(sys.stdin.fileno())
         _keep_to_one_core()
         utterances = _utterances(settings, media, job)
         source = make_source(settings, media, utterances=utterances)
         SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds).start()
-        event(log, "source_ready", stream=job.id)
+        event(log, "source_ready")
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
         sys.stderr.write(f"lipstream: {error}\n")
         return BAD_INPUT
@@ -125,7 +126,7 @@ def _serve_for_ever(source: Source, job: Job, media: MediaFormat) -> NoReturn:
         try:
             sent = _serve_once(source, job, media)
         except rawmedia.Refused as error:
-            event(log, "encoder_refused", level=logging.WARNING, stream=job.id, reason=error)
+            event(log, "encoder_refused", level=logging.WARNING, reason=error)
             time.sleep(REFUSED_SECONDS)
             continue
         wait = BACKOFF_SECONDS[0] if sent else min(2 * wait, BACKOFF_SECONDS[1])
@@ -142,7 +143,7 @@ def _serve_once(source: Source, job: Job, media: MediaFormat) -> int:
     sent = 0
     try:
         with rawmedia.connect(job.socket, media) as producer:
-            event(log, "encoder_connected", stream=job.id)
+            event(log, "encoder_connected")
             while True:
                 producer.wait()
                 if isinstance(source, Presenter) and source.must_stop:
@@ -151,12 +152,5 @@ def _serve_once(source: Source, job: Job, media: MediaFormat) -> int:
                     producer.mark(source.render(frame, samples))
                 sent += 1
     except rawmedia.Disconnected as error:
-        event(
-            log,
-            "encoder_lost",
-            level=logging.WARNING,
-            stream=job.id,
-            units=sent,
-            reason=error,
-        )
+        event(log, "encoder_lost", level=logging.WARNING, units=sent, reason=error)
     return sent

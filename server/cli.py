@@ -55,6 +55,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_settings(serve, [item.name for item in fields(Settings)])
     serve.set_defaults(run=_serve)
+    web = commands.add_parser(
+        "web",
+        help="serve the streams of a `lipstream serve` that runs with --web-processes 0",
+        description="Run web processes apart from the streams, so that either can be restarted "
+        "alone. Settings, media_root above all, must be those of `lipstream serve`.",
+    )
+    _add_settings(web, [item.name for item in fields(Settings)])
+    web.set_defaults(run=_web)
     encoders = commands.add_parser(
         "encoders",
         help="show which encoders work here",
@@ -130,6 +138,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     from server.serve import serve  # here: `lipstream encoders` need not load a web server
 
     serve(_settings(arguments))
+    return 0
+
+
+def _web(arguments: argparse.Namespace) -> int:
+    from server.web_unit import serve_web
+
+    serve_web(_settings(arguments))
     return 0
 
 

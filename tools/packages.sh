@@ -7,7 +7,7 @@ set -eu
 # One program of each package that is needed, and the package.
 wanted="chromium:chromium chromedriver:chromium-driver WebKitWebDriver:webkit2gtk-driver
   Xvfb:xvfb xauth:xauth ffprobe:ffmpeg curl:curl firefox-esr:firefox-esr
-  gst-launch-1.0:gstreamer1.0-tools"
+  gst-launch-1.0:gstreamer1.0-tools systemd-analyze:systemd"
 # Servers; none is to run as a service because of us.
 servers="varnishd:varnish nginx:nginx haproxy:haproxy caddy:caddy"
 PATH="$PATH:/usr/sbin:/sbin"

@@ -39,8 +39,9 @@ def test_opus_is_cut_in_whole_packets_and_in_step_with_the_picture(
         assert encoder.timing.part_target == Fraction(1, 5)
         assert encoder.timing.audio.part_frames == 10
         encoder.until_media(4)
+        killed_at = encoder.figures()["media_seconds"]
         os.kill(encoder.ffmpeg, signal.SIGKILL)
-        encoder.until_media(10)
+        encoder.until_media(12)
         sound = encoder.copy("a0")
         check_rules_27_54(sound, FRAME_SAMPLES)
         track, _moov = read_init(sound.init)
@@ -50,8 +51,9 @@ def test_opus_is_cut_in_whole_packets_and_in_step_with_the_picture(
             assert len(samples_of(sound, part)) == 10
         seen, heard = flashes(encoder.copy("v0"), encoder), beeps(sound, encoder)
         check_lip_sync(seen, heard, after=7)
-        steady = [at for at in heard if at < 3.5]
-        assert len(steady) >= 2
+        end = min(seen[-1], heard[-1]) + 0.1  # one rendition can be a segment ahead
+        steady = [at for at in heard if abs(at - killed_at) > 1.5 and at < end]
+        assert len(steady) >= 4
         assert all(min(abs(at - flash) for flash in seen) < EXACT_SECONDS for at in steady), heard
 
 

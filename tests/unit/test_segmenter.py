@@ -86,8 +86,10 @@ def test_rule_54_a_gap_or_an_overlap_is_refused(off_by: int) -> None:
     segmenter = video_segmenter()
     cut(segmenter, list(pictures(3, GOP, TICKS)))
     late = replace(picture(3, GOP, TICKS), dts_ticks=3 * TICKS + off_by)
-    with pytest.raises(StreamBroken, match=f"frame at {3 * TICKS + off_by} ticks, expected 10800"):
+    words = f"frame at {3 * TICKS + off_by} ticks, expected 10800"
+    with pytest.raises(StreamBroken, match=words) as refused:
         cut(segmenter, [late])
+    assert refused.value.rule == 54
     assert segmenter.next_frame == 3  # it was not taken: the right one still can be
     cut(segmenter, [picture(3, GOP, TICKS)])
 
@@ -101,8 +103,9 @@ NO_IDR = replace(picture(0, GOP, TICKS), data=nal(SEI) + nal(SLICE))
 def test_rule_55_a_segment_starts_with_an_idr(wrong: Sample, at: int) -> None:
     segmenter = video_segmenter()
     cut(segmenter, list(pictures(at, GOP, TICKS)))
-    with pytest.raises(StreamBroken, match="does not start with an IDR"):
+    with pytest.raises(StreamBroken, match="does not start with an IDR") as refused:
         cut(segmenter, [replace(wrong, dts_ticks=at * TICKS)])
+    assert refused.value.rule == 55
 
 
 def test_50_the_idr_of_a_segment_is_a_fragment_of_its_own() -> None:
