@@ -109,10 +109,11 @@ async def _run(
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(limits=limits, timeout=20) as client:
         for number in range(given.streams):
-            wish = {"id": f"soak-{number}", **SMALL}
+            stream = f"soak-{number}"
+            wish = {"id": stream, **SMALL}
             (await client.post(f"{faults.url}/api/streams", json=wish)).raise_for_status()
-            faults.streams.append(wish["id"])
-            (await client.get(f"{faults.url}/live/{wish['id']}/index.m3u8")).raise_for_status()
+            faults.streams.append(stream)
+            (await client.get(f"{faults.url}/live/{stream}/index.m3u8")).raise_for_status()
         viewers = [
             Viewer(
                 client, f"{faults.url}/live/{stream}/{rendition}/media.m3u8", USUAL_PAUSE_SECONDS
