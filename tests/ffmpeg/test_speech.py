@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -37,10 +39,15 @@ Curve = NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
-def face() -> Iterator[str]:
-    """A stream that idles until it is spoken to."""
-    with temporary_media_root() as folder, Service(Path(folder) / "media", FLAGS) as running:
-        yield running.url
+def running() -> Iterator[Service]:
+    """A service whose stream idles until it is spoken to."""
+    with temporary_media_root() as folder, Service(Path(folder) / "media", FLAGS) as service:
+        yield service
+
+
+@pytest.fixture
+def face(running: Service) -> str:
+    return running.url
 
 
 class Ear:
@@ -258,6 +265,21 @@ def test_an_interruption_is_quick_and_does_not_click(face: str, way: str) -> Non
         assert opening[frame + 6 :].max() < 0.15 * max(spoken.mean(), 1), "lips have closed"
     else:
         assert last["media_seconds"] - cut["media_seconds"] < 1.0 + 0.6
+
+
+def test_a_face_that_is_killed_goes_on_with_what_nobody_has_heard(running: Service) -> None:
+    ear = Ear(running.url)
+    first, second = say(running.url, tone(20.0)), say(running.url, speech(1.0))
+    ear.await_event("speech_started", first)
+    os.kill(running.find("inference"), signal.SIGKILL)
+    ear.await_event("speech_lost", first)
+    ear.await_event("speech_started", second)
+    ear.await_event("speech_finished", second)
+    told = [kind for kind, facts in ear.told if facts.get("utterance") == first]
+    assert told == ["speech_queued", "speech_started", "speech_lost"]
+    assert requests.get(f"{running.url}/api/streams/demo/speech", timeout=5).json() == {
+        "queued_seconds": 0.0
+    }
 
 
 def test_silence_in_the_middle_of_nothing(face: str) -> None:

@@ -240,6 +240,20 @@ def test_many_listeners_hold_no_thread(root: Path, journal: Journal) -> None:
     play(root, scene)
 
 
+def test_each_event_comes_once(root: Path, journal: Journal) -> None:
+    async def scene(app: Coalescer) -> None:
+        listener = Listener(app)
+        for number in range(1, 4):
+            await listener.until(lambda number=number: len(listener.told) == number)  # type: ignore[misc]
+            await asyncio.to_thread(journal.add, "mark", mark=number)
+        await listener.until(lambda: len(listener.told) >= 4)
+        assert [facts.get("mark") for _, _, facts in listener.told] == [None, 1, 2, 3]
+        listener.leave()
+        await listener.answer
+
+    play(root, scene)
+
+
 def test_it_goes_on_after_the_last_event_that_was_heard(root: Path, journal: Journal) -> None:
     for number in range(3):
         journal.add("mark", mark=number)
