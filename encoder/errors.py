@@ -9,6 +9,9 @@
     ├── ImpossibleLadder    a ladder of renditions that the source cannot have
     ├── EncoderUnavailable  a forced encoder does not work, or none does
     ├── EncoderExited       the ffmpeg child ended by itself
+    ├── EncoderGivenUp      ... so often that it will not get better
+    ├── ParametersChanged   a restarted encoder gives another init segment
+    ├── OutOfResources      the system has no descriptor or process left for us
     ├── BadBox              bytes that are not the ISO BMFF they should be
     ├── StreamBroken        media that would break a MUST of HLS; it was not published
     └── StoreUnwritable     the media root refuses a write
@@ -98,6 +101,44 @@ class EncoderExited(EncoderError):
         self.stderr_tail = list(stderr_tail)
         last = stderr_tail[-1] if stderr_tail else "it said nothing"
         super().__init__(f"ffmpeg ended with status {returncode}: {last}")
+
+
+class EncoderGivenUp(EncoderError):
+    """An encoder that failed too often; ``reason`` is that of its last failure, in one word."""
+
+    def __init__(self, encoder: str, reason: str, last: EncoderExited) -> None:
+        self.encoder = encoder
+        self.reason = reason
+        self.last = last
+        super().__init__(f"{encoder} fails again and again: {last}")
+
+
+class ParametersChanged(EncoderError):
+    """A restarted encoder gives another init segment; the media needs a DISCONTINUITY (16)."""
+
+    def __init__(self, encoder: str, rendition: str) -> None:
+        self.encoder = encoder
+        self.rendition = rendition
+        super().__init__(f"{encoder} began {rendition} again with other parameters")
+
+
+class OutOfResources(EncoderError):
+    """The system has no descriptor, memory or process left for us. It may have one later."""
+
+    def __init__(self, wanted: str, reason: str) -> None:
+        self.wanted = wanted
+        self.reason = reason
+        super().__init__(f"cannot {wanted}: {reason}; raise the limit (ulimit -n, LimitNOFILE)")
+
+    @staticmethod
+    def of(wanted: str, error: OSError) -> OutOfResources:
+        """Translate an error of the operating system."""
+        return OutOfResources(wanted, error.strerror or str(error))
+
+    @staticmethod
+    def means(error: OSError) -> bool:
+        """Whether an error of the operating system is of this kind."""
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 class BadBox(EncoderError):

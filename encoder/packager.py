@@ -10,9 +10,10 @@ import gzip
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 
 from encoder.boxes import Sample
 from encoder.codecs import Track
@@ -269,8 +270,13 @@ class Rendition:
         for part in self._current.parts:
             self._keep(part.uri, _parts_stay(self._layout.timing))
         self._current = None
-        while len(self._window) > self._layout.window_segments:
+        while len(self._window) > self._layout.window_segments and self._is_long_without_oldest():
             self._retire(self._window.popleft())
+
+    def _is_long_without_oldest(self) -> bool:
+        """Rule 7: restarts may have left many short segments, and three TD must stay."""
+        left = sum((entry.duration for entry in islice(self._window, 1, None)), Fraction())
+        return left >= 3 * self._layout.timing.target_duration
 
     def _retire(self, old: SegmentEntry) -> None:
         """A segment leaves the playlist; its file stays for rule 30."""
@@ -297,10 +303,11 @@ class Rendition:
         if not self._window:  # hls.js takes parts without a complete segment for an empty playlist
             return
         snapshot = self._snapshot()
+        texts = {}
         if self._layout.control.can_skip_until is not None:
-            delta = render_media_playlist(snapshot, delta=True)
-            publish_text(self._store, f"{self.name}/{DELTA_NAME}", delta)
-        publish_text(self._store, f"{self.name}/{PLAYLIST_NAME}", render_media_playlist(snapshot))
+            texts[f"{self.name}/{DELTA_NAME}"] = render_media_playlist(snapshot, delta=True)
+        texts[f"{self.name}/{PLAYLIST_NAME}"] = render_media_playlist(snapshot)
+        publish_texts(self._store, texts)
 
     def _snapshot(self) -> MediaPlaylist:
         reports = tuple(r for r in (peer.report for peer in self.peers) if r is not None)
@@ -319,8 +326,11 @@ class Rendition:
         return f"{self._calendar.at(msn).run}-{msn}.{index}.m4s"
 
 
-def publish_text(store: StreamStore, name: str, text: str) -> None:
-    """Publish a playlist, gzip first."""
-    data = text.encode()
-    store.publish(name + GZIP_SUFFIX, gzip.compress(data, _GZIP_LEVEL, mtime=_GZIP_TIME))
-    store.publish(name, data)
+def publish_texts(store: StreamStore, texts: Mapping[str, str]) -> None:
+    """Publish playlists, each gzip first; where one form has no room, no form changes (12)."""
+    files = {}
+    for name, text in texts.items():
+        data = text.encode()
+        files[name + GZIP_SUFFIX] = gzip.compress(data, _GZIP_LEVEL, mtime=_GZIP_TIME)
+        files[name] = data
+    store.publish_together(files)

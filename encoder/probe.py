@@ -43,6 +43,7 @@ from logs import event
 
 log = logging.getLogger(__name__)
 
+AUTO = "auto"  # the wish for the first encoder that works
 TRIAL_TIMEOUT_SECONDS = 10.0  # a hanging driver must not hang us
 TRIAL_FRAMES = 12
 TRIAL_GOP_FRAMES = 6  # two GOPs: the second shows that IDR frames come when asked for
@@ -193,8 +194,18 @@ def choose_encoder(
     raise EncoderUnavailable(wanted, reasons, _remedy(wanted, jobs[0].candidate))
 
 
+def working_besides(
+    ffmpeg: Ffmpeg, chosen: Candidate, width: int, height: int, fps: int
+) -> list[Candidate]:
+    """The other encoders that work, best first: what could take the place of a broken one."""
+    others = [c for c in candidates_for(sys.platform) if c.name != chosen.name]
+    jobs = [_job(ffmpeg, candidate, width, height, fps) for candidate in others]
+    with _Session(jobs, None, fresh=False) as session:
+        return [job.candidate for job in jobs if session.result(job).works]
+
+
 def _named(wanted: str) -> tuple[Candidate, ...]:
-    if wanted == "auto":
+    if wanted == AUTO:
         return candidates_for(sys.platform)
     chosen = tuple(c for c in CANDIDATES if c.name == wanted)
     if not chosen:
@@ -204,7 +215,7 @@ def _named(wanted: str) -> tuple[Candidate, ...]:
 
 
 def _remedy(wanted: str, candidate: Candidate) -> str:
-    if wanted == "auto":
+    if wanted == AUTO:
         return "use an ffmpeg that has libx264, such as the bundled one"
     return f"it needs {candidate.needs}; `auto` takes the first that works"
 

@@ -14,6 +14,7 @@ import logging
 import time
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,8 @@ from encoder.candidates import CANDIDATES
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
 from encoder.plan import plan_stream
-from encoder.resume import Resume, take_over
-from encoder.store import StreamStore
-from encoder.stream import AUDIO, LiveStream, Parts
+from encoder.probe import AUTO, working_besides
+from encoder.succession import Means, Succession
 from logs import event
 
 STATE_SECONDS = 0.5
@@ -74,17 +74,14 @@ class StreamProcess:
         Raises:
             EncoderError: the stream cannot go on. Its media stays, as after SIGTERM.
         """
-        store = StreamStore(Path(self._spec.folder), self._plan.bound_bytes)
         intake = Intake(Path(self._spec.socket), self._plan.media)
-        renditions = (*(rung.name for rung in self._plan.rungs), AUDIO)
         try:
-            store.open(renditions)
-            resume = take_over(store, renditions, self._plan.timing.segment_seconds)
             intake.start()
             await self._first_unit(intake)
-            await self._play(LiveStream(self._parts(intake, store, resume)), store)
+            stream = Succession(self._means(intake))
+            await self._play(stream)
             if self._ending is not Ending.RESTART:
-                store.delete()
+                stream.delete()
         finally:
             intake.close()
             Path(self._spec.state).unlink(missing_ok=True)
@@ -102,13 +99,9 @@ class StreamProcess:
         for wait in waits:
             wait.cancel()
 
-    async def _play(self, stream: LiveStream, store: StreamStore) -> None:
+    async def _play(self, stream: Succession) -> None:
         playing = asyncio.ensure_future(stream.run())
         telling = asyncio.ensure_future(self._tell_for_ever(stream))
-        # Rule 30 for the media of a crashed process: it leaves the playlist now.
-        segments = self._settings.window_segments + 1
-        kept_seconds = float(segments * self._plan.timing.segment_seconds)
-        forgetting = asyncio.get_running_loop().call_later(kept_seconds, store.remove_leftovers)
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -119,16 +112,15 @@ class StreamProcess:
         finally:
             telling.cancel()
             stopping.cancel()
-            forgetting.cancel()
 
-    async def _conclude(self, stream: LiveStream) -> None:
+    async def _conclude(self, stream: Succession) -> None:
         """What was live can be watched from its URL for a while, as a recording of its window."""
         self._stop.clear()
         await stream.conclude()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), self._settings.ended_seconds)
 
-    async def _tell_for_ever(self, stream: LiveStream) -> None:
+    async def _tell_for_ever(self, stream: Succession) -> None:
         media = self._plan.media
         still = {"id": self._spec.id, "width": media.width, "height": media.height}
         still |= {"fps": media.fps, "latency": self._settings.latency}
@@ -136,24 +128,28 @@ class StreamProcess:
             write_json(Path(self._spec.state), still | stream.figures() | {"at": time.time()})
             await asyncio.sleep(STATE_SECONDS)
 
-    def _parts(self, intake: Intake, store: StreamStore, resume: Resume) -> Parts:
-        return Parts(
+    def _means(self, intake: Intake) -> Means:
+        ffmpeg, media = find_ffmpeg(self._settings.ffmpeg), self._plan.media
+        chosen = next(c for c in CANDIDATES if c.name == self._spec.encoder)
+        others = partial(working_besides, ffmpeg, chosen, media.width, media.height, media.fps)
+        return Means(
             settings=self._settings,
             plan=self._plan,
-            ffmpeg=find_ffmpeg(self._settings.ffmpeg),
-            candidate=next(c for c in CANDIDATES if c.name == self._spec.encoder),
+            ffmpeg=ffmpeg,
             intake=intake,
-            store=store,
-            resume=resume,
+            folder=Path(self._spec.folder),
+            candidate=chosen,
+            # An encoder that was asked for by name is that one or an error.
+            alternatives=others if self._settings.encoder == AUTO else tuple,
         )
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replace a small file atomically; a full disk is no reason to stop a stream."""
-    partial = path.with_name(f".partial-{path.name}")
+    unfinished = path.with_name(f".partial-{path.name}")
     try:
-        partial.write_text(json.dumps(value))
-        partial.rename(path)
+        unfinished.write_text(json.dumps(value))
+        unfinished.rename(path)
     except OSError as error:
         reason = error.strerror
         event(log, "state_unwritten", level=logging.WARNING, path=path, reason=reason)

@@ -16,7 +16,13 @@ from encoder.arguments import Pipes, compile_argv
 from encoder.candidates import Candidate, RateControl
 from encoder.child import EncoderChild
 from encoder.clock import NANOSECONDS, MediaClock
-from encoder.errors import EncoderError, EncoderExited, StoreUnwritable, StreamBroken
+from encoder.errors import (
+    EncoderError,
+    EncoderExited,
+    EncoderGivenUp,
+    ParametersChanged,
+    StoreUnwritable,
+)
 from encoder.feeder import Feeder, slate
 from encoder.ffmpeg import Ffmpeg
 from encoder.fragments import FragmentReader, Init
@@ -29,13 +35,15 @@ from encoder.packager import (
     Layout,
     Past,
     Rendition,
-    publish_text,
+    publish_texts,
 )
 from encoder.plan import StreamPlan
 from encoder.playlist import AudioMedia, Variant, render_multivariant
+from encoder.remedies import Record, Remedies, failure
 from encoder.resume import Resume
 from encoder.store import StreamStore
 from encoder.timing import AAC_FRAME_SAMPLES, Timing
+from encoder.wall import WallWatch
 from logs import event
 
 MULTIVARIANT_NAME = "index.m3u8"
@@ -46,10 +54,11 @@ STUCK_NS = 2 * NANOSECONDS
 START_NS = 6 * NANOSECONDS
 # A new encoder is fed two AAC frames again: its first ones are not yet the real sound.
 AAC_WARM_UP_FRAMES = 2
-RESTART_DELAYS_SECONDS = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0)
-HEALTHY_NS = 60 * NANOSECONDS
-# An encoder that ends before its first frame so many times in a row will not get better.
-BARREN_RUNS = 3
+# More than this behind, the timeline gives up what it missed: viewers would get still pictures and
+# silence in a burst, and be that much later for ever. A stuck encoder costs less and is caught up.
+LONGEST_CATCH_UP_SECONDS = 5
+# Our own timers come every few hundredths of a second; so long without one, we were stopped.
+ABSENCE_NS = NANOSECONDS // 2
 # What an encoder that has ended left in its pipes is read within this.
 OUTPUTS_END_SECONDS = 2.0
 # Boxes, and AAC's own swing around its rate.
@@ -69,6 +78,9 @@ class Parts:
     intake: Intake
     store: StreamStore
     resume: Resume = field(default_factory=Resume)
+    remedies: Remedies = field(default_factory=lambda: Remedies(hardware=False))
+    record: Record = field(default_factory=Record)
+    when_live: Callable[[], None] = lambda: None  # called when the stream can be played
 
 
 class LiveStream:
@@ -109,7 +121,8 @@ class LiveStream:
         self._error: EncoderError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_output_ns = self._run_began_ns = self._run_began_unit = 0
-        self._restarts = self._barren = self._slip_shown = 0
+        self._last_pump_ns = self._slip_shown = 0
+        self._wall = WallWatch(1000 * timing.target_duration)
         self._state = "starting"
         self._open_outputs = 0
         self._outputs_ended = asyncio.Event()
@@ -163,10 +176,9 @@ class LiveStream:
             "units_skipped": self._feeder.clock.skipped,
             "overloaded": self._feeder.overloaded,
             "overloads": self._feeder.counters.overloads,
-            "encoder_restarts": self._restarts,
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,
-        }
+        } | self._parts.record.shown()
 
     # --- the child -------------------------------------------------------------------------------
 
@@ -213,31 +225,31 @@ class LiveStream:
         self._open_outputs -= 1
         if not self._open_outputs:
             self._outputs_ended.set()
-        self._replace_child("its output ended")
+        self._replace_child("exited", "its output ended")
 
-    def _replace_child(self, why: str) -> None:
+    def _replace_child(self, reason: str, detail: str) -> None:
         """The child is of no use any more: reap it and start another where it left off."""
         child, self._child = self._child, None
         if child is not None and not self._finished.is_set():
             self._feeder.end_run()
-            task = asyncio.ensure_future(self._restart(child, why))
+            task = asyncio.ensure_future(self._restart(child, reason, detail))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _restart(self, child: EncoderChild, why: str) -> None:
+    async def _restart(self, child: EncoderChild, reason: str, detail: str) -> None:
         status = await child.stop(drain=False)
         exited = EncoderExited(child.argv, status, list(child.stderr_tail))
-        event(log, "encoder_ended", level=logging.ERROR, why=why, status=status, reason=exited)
-        now = time.monotonic_ns()
-        gave_frames = self._videos[0].segmenter.next_frame > self._run_began_unit
-        self._barren = 0 if gave_frames else self._barren + 1
-        if self._barren >= BARREN_RUNS:
-            self.finish(exited)
+        event(log, "encoder_ended", level=logging.ERROR, why=detail, status=status, reason=exited)
+        name, record = self._parts.candidate.name, self._parts.record
+        record.failures.append(failure(reason, detail, name, exited))
+        gave_media = self._videos[0].segmenter.next_frame > self._run_began_unit
+        delay = self._parts.remedies.after_failure(
+            self._run_began_ns, time.monotonic_ns(), gave_media=gave_media
+        )
+        if delay is None:
+            self.finish(EncoderGivenUp(name, reason, exited))
             return
-        if now - self._run_began_ns > HEALTHY_NS:
-            self._restarts = 0
-        delay = RESTART_DELAYS_SECONDS[min(self._restarts, len(RESTART_DELAYS_SECONDS) - 1)]
-        self._restarts += 1
+        record.restarts[reason] += 1
         with contextlib.suppress(TimeoutError):  # the end of the stream need not wait for it
             await asyncio.wait_for(self._finished.wait(), delay)
         if self._finished.is_set():
@@ -252,6 +264,8 @@ class LiveStream:
     def _pump(self) -> None:
         """Feed what is due, then sleep until something can change by itself."""
         now = time.monotonic_ns()
+        self._forgive_absence(now)
+        self._leap_if_far_behind(now)
         self._feeder.pump(now)
         if self._wake is not None:
             self._wake.cancel()
@@ -263,7 +277,23 @@ class LiveStream:
         started = self._last_output_ns > self._run_began_ns
         limit_ns = STUCK_NS if started else START_NS
         if self._child is not None and time.monotonic_ns() - self._last_output_ns > limit_ns:
-            self._replace_child(f"no output for {limit_ns / NANOSECONDS:g} s")
+            self._replace_child("stuck", f"no output for {limit_ns / NANOSECONDS:g} s")
+
+    def _forgive_absence(self, now: int) -> None:
+        """While we were stopped ourselves (a suspended machine) nobody can have seen output."""
+        absent = now - self._last_pump_ns if self._last_pump_ns else 0
+        self._last_pump_ns = now
+        if absent > ABSENCE_NS:
+            self._last_output_ns = min(now, self._last_output_ns + absent)
+            self._run_began_ns = min(now, self._run_began_ns + absent)
+
+    def _leap_if_far_behind(self, now: int) -> None:
+        clock = self._feeder.clock
+        limit = max(LONGEST_CATCH_UP_SECONDS * self._media.fps, 2 * self._timing.segment_frames)
+        owed = clock.owed(now)
+        if self._child is not None and owed > limit:
+            clock.skip(owed - 1)
+            event(log, "time_missed", level=logging.WARNING, units=owed - 1)
 
     def _taker(self, rendition: Rendition, base_ticks: int) -> Callable[[bytes], None]:
         """What takes the bytes of one rendition of one encoder run."""
@@ -272,6 +302,8 @@ class LiveStream:
 
     def _take(self, rendition: Rendition, reader: FragmentReader, data: bytes) -> None:
         """Bytes of one rendition came out of ffmpeg."""
+        if self._error is not None:  # what follows a part that was not written must not be either
+            return
         self._last_output_ns = time.monotonic_ns()
         try:
             for item in reader.feed(data):
@@ -280,15 +312,15 @@ class LiveStream:
                 elif item.dts_ticks >= rendition.segmenter.next_ticks:  # else priming, or known
                     rendition.add(item)
             self._after_media()
-        except StoreUnwritable as error:
+        except (StoreUnwritable, ParametersChanged) as error:
             self.finish(error)
         except EncoderError as error:
-            self._replace_child(str(error))
+            self._replace_child("garbage", str(error))
 
     def _take_init(self, rendition: Rendition, init: Init) -> None:
         known = self._init.setdefault(rendition.name, init.data)
         if known != init.data:
-            raise StreamBroken("the new encoder's parameters differ from the old one's")
+            raise ParametersChanged(self._parts.candidate.name, rendition.name)
         if rendition.track is None:
             rendition.set_init(init.data, init.track, self._run_name)
 
@@ -297,20 +329,33 @@ class LiveStream:
             rendition.complete_segments and rendition.track for rendition in self._renditions
         ):
             text = multivariant(self._parts, self._videos, self._audio)
-            publish_text(self._parts.store, MULTIVARIANT_NAME, text)
+            publish_texts(self._parts.store, {MULTIVARIANT_NAME: text})
             self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)
+            self._parts.when_live()
         self._show_slip()
+        self._check_wall_clock()
 
     def _show_slip(self) -> None:
         """Units were given up: from the next segment on, the wall clock is set right (14, 16)."""
         slip = self._feeder.clock.skipped - self._slip_shown
         if slip >= self._media.fps:
             self._slip_shown += slip
-            anchor_ms = self._calendar.newest.anchor_ms + slip * 1000 // self._media.fps
-            first_msn = 1 + max(rendition.segmenter.msn for rendition in self._renditions)
-            self._calendar.begin(Era(first_msn, anchor_ms, self._run_name))
-            event(log, "clock_moved", level=logging.WARNING, units=slip, msn=first_msn)
+            self._move_anchor(slip * 1000 // self._media.fps)
+
+    def _check_wall_clock(self) -> None:
+        now = time.monotonic_ns()
+        clock = self._feeder.clock
+        said_ms = self._calendar.newest.anchor_ms + (now - clock.epoch_ns) // 1_000_000
+        correction_ms = self._wall.correction_ms(now, _wall_ms(now) - said_ms)
+        if correction_ms:
+            self._move_anchor(correction_ms)
+
+    def _move_anchor(self, by_ms: int) -> None:
+        anchor_ms = self._calendar.newest.anchor_ms + by_ms
+        first_msn = 1 + max(rendition.segmenter.msn for rendition in self._renditions)
+        self._calendar.begin(Era(first_msn, anchor_ms, self._run_name))
+        event(log, "clock_moved", level=logging.WARNING, milliseconds=by_ms, msn=first_msn)
 
     async def _close(self) -> None:
         self._finished.set()

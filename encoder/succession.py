@@ -1,0 +1,292 @@
+"""A stream that outlives what it is made of: its encoder breaks, its disk fills up, it goes on.
+
+Each :class:`LiveStream` has one encoder and one set of files. Where either fails for good the next
+one takes the playlists over, as a new process takes over from one that was killed: what was listed
+stays, an EXT-X-DISCONTINUITY follows (16), the source stays connected all the while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config import Settings
+from encoder.candidates import Candidate
+from encoder.errors import (
+    EncoderError,
+    EncoderGivenUp,
+    OutOfResources,
+    ParametersChanged,
+    StoreUnwritable,
+)
+from encoder.ffmpeg import Ffmpeg
+from encoder.intake import Intake
+from encoder.plan import StreamPlan
+from encoder.remedies import Record, Remedies
+from encoder.resume import take_over
+from encoder.store import StreamStore
+from encoder.stream import AUDIO, LiveStream, Parts
+from logs import event
+
+BLOCKED = "blocked"
+# Figures that count from the beginning of a stream, whichever of its lives they come from.
+_COUNTED = (
+    "media_seconds",
+    "units_fed",
+    "units_repeated",
+    "units_skipped",
+    "overloads",
+)
+# Room for so much media must be there before a stream without room goes on, or it would stop and
+# go with every file that somebody removes.
+ROOM_SEGMENTS = 2
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all lives of a stream have in common."""
+
+    settings: Settings
+    plan: StreamPlan
+    ffmpeg: Ffmpeg
+    intake: Intake
+    folder: Path
+    candidate: Candidate  # the first to use
+    # Finds what else works here; asked once, in a thread, for it may encode a few pictures.
+    alternatives: Callable[[], Sequence[Candidate]] = field(default=tuple)
+
+
+class Succession:
+    """One stream from its first picture to its end, through any number of lives."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._candidate = means.candidate
+        self._given_up: set[str] = set()
+        self._record = Record()
+        self._remedies = self._new_remedies()
+        self._store = self._new_store()
+        self._live: LiveStream | None = None
+        self._blocked_by = ""
+        self._counted = dict.fromkeys(_COUNTED, 0.0)
+        self._finished = asyncio.Event()
+        self._search: asyncio.Future[Sequence[Candidate]] | None = None
+        self._forgetting: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Play until :meth:`finish`.
+
+        Raises:
+            EncoderError: nothing that could be tried is left.
+        """
+        try:
+            while not self._finished.is_set():
+                await self._live_once()
+        finally:
+            self._forget_leftovers_later(cancel=True)
+
+    def finish(self) -> None:
+        """Stop the stream."""
+        self._finished.set()
+        if self._live is not None:
+            self._live.finish()
+
+    async def conclude(self) -> None:
+        """End well, with ENDLIST; see :meth:`LiveStream.conclude`."""
+        self._finished.set()
+        if self._live is not None:
+            await self._live.conclude()
+
+    def delete(self) -> None:
+        """Remove all media."""
+        self._store.delete()
+
+    def figures(self) -> dict[str, Any]:
+        """Those of the present life, counts summed over all of them."""
+        figures: dict[str, Any] = {"state": "starting"}
+        if self._live is not None:
+            figures = self._live.figures()
+        figures |= {k: round(figures.get(k, 0) + v, 6) for k, v in self._counted.items() if v}
+        if self._blocked_by:
+            figures |= {"state": BLOCKED, "reason": self._blocked_by}
+        return figures | self._record.shown()
+
+    async def _live_once(self) -> None:
+        try:
+            live = self._begin_life()
+            await live.run()
+            self._finished.set()
+        except (StoreUnwritable, OutOfResources) as error:
+            self._end_life()
+            await self._until_unblocked(error)
+        except ParametersChanged as error:
+            self._end_life()
+            event(log, "encoder_parameters_changed", level=logging.WARNING, reason=error)
+        except EncoderGivenUp as error:
+            self._end_life()
+            await self._change_encoder(error)
+
+    def _begin_life(self) -> LiveStream:
+        """Take over what the last life, or the last process, left.
+
+        Raises:
+            StoreUnwritable: the media root refuses.
+        """
+        means = self._means
+        names = (*(rung.name for rung in means.plan.rungs), AUDIO)
+        self._store = store = self._new_store()
+        store.open(names)
+        resume = take_over(store, names, means.plan.timing.segment_seconds)
+        self._forget_leftovers_later()
+        self._live = live = LiveStream(
+            Parts(
+                settings=means.settings,
+                plan=means.plan,
+                ffmpeg=means.ffmpeg,
+                candidate=self._candidate,
+                intake=means.intake,
+                store=store,
+                resume=resume,
+                remedies=self._remedies,
+                record=self._record,
+                when_live=self._when_live,
+            )
+        )
+        return live
+
+    def _end_life(self) -> None:
+        if self._live is not None:
+            figures = self._live.figures()
+            for name in _COUNTED:
+                self._counted[name] += figures[name]
+            self._live = None
+
+    def _new_store(self) -> StreamStore:
+        return StreamStore(self._means.folder, self._means.plan.bound_bytes)
+
+    def _new_remedies(self) -> Remedies:
+        return Remedies(hardware=self._candidate.hardware)
+
+    def _forget_leftovers_later(self, *, cancel: bool = False) -> None:
+        """Rule 30 for the media of an earlier life: it has left the playlist by then."""
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        if not cancel:
+            segments = self._means.settings.window_segments + 1
+            seconds = float(segments * self._means.plan.timing.segment_seconds)
+            loop = asyncio.get_running_loop()
+            self._forgetting = loop.call_later(seconds, self._forget_leftovers, self._store)
+
+    def _forget_leftovers(self, store: StreamStore) -> None:
+        with contextlib.suppress(StoreUnwritable):  # the next life will find them again
+            store.remove_leftovers()
+
+    # --- another encoder --------------------------------------------------------------------------
+
+    def _when_live(self) -> None:
+        """Media flows. Where a circuit encodes it, learn now what could take its place."""
+        self._blocked_by = ""
+        if self._candidate.hardware:
+            self._look_for_alternatives()
+
+    def _look_for_alternatives(self) -> asyncio.Future[Sequence[Candidate]]:
+        if self._search is None:
+            self._search = _in_thread(self._means.alternatives)
+            self._search.add_done_callback(self._note_alternatives)
+        return self._search
+
+    def _note_alternatives(self, search: asyncio.Future[Sequence[Candidate]]) -> None:
+        if not search.cancelled() and search.exception() is None:
+            self._remedies.replaceable = bool(self._left(search.result()))
+
+    def _left(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        gone = {*self._given_up, self._candidate.name}
+        return [candidate for candidate in candidates if candidate.name not in gone]
+
+    async def _change_encoder(self, error: EncoderGivenUp) -> None:
+        """The next one that works; this one is for new streams to try again.
+
+        Raises:
+            EncoderGivenUp: there is none.
+        """
+        left = self._left(await self._look_for_alternatives())
+        if not left:
+            raise error
+        self._given_up.add(self._candidate.name)
+        self._candidate = left[0]
+        self._remedies = self._new_remedies()
+        self._remedies.replaceable = len(left) > 1
+        self._record.changes[error.reason] += 1
+        event(
+            log,
+            "encoder_changed",
+            level=logging.WARNING,
+            gone=error.encoder,
+            encoder=self._candidate.name,
+            why=error.reason,
+            reason=error.last,
+        )
+
+    # --- a media root that refuses ----------------------------------------------------------------
+
+    async def _until_unblocked(self, error: EncoderError) -> None:
+        """Say so, drop media in its time, and try again each part."""
+        began = time.monotonic()
+        if not self._blocked_by:
+            kind = type(error).__name__
+            self._record.blocked[kind] += 1
+            event(log, "stream_blocked", level=logging.ERROR, kind=kind, reason=error)
+        self._blocked_by = str(error)
+        while not self._finished.is_set():
+            await self._drop_a_part_of_media()
+            try:
+                self._store.require_room(self._room_bytes())
+                break
+            except StoreUnwritable as still:
+                self._blocked_by = str(still)
+        event(log, "stream_tries_again", seconds=round(time.monotonic() - began, 3))
+
+    def _room_bytes(self) -> int:
+        segments = 2 * self._means.settings.window_segments + ROOM_SEGMENTS
+        return self._means.plan.bound_bytes * ROOM_SEGMENTS // segments
+
+    async def _drop_a_part_of_media(self) -> None:
+        """What the source sends meanwhile has passed when there is room again: time goes on."""
+        intake, timing = self._means.intake, self._means.plan.timing
+        intake.on_unit = lambda: None
+        for _ in range(timing.video.part_frames):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._finished.wait(), 1 / timing.fps)
+            intake.drop_oldest()
+
+
+def _in_thread(search: Callable[[], Sequence[Candidate]]) -> asyncio.Future[Sequence[Candidate]]:
+    """Run it in a thread that does not hold up the end of the process, as an executor's does."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Sequence[Candidate]] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = search()
+        except (EncoderError, OSError) as error:
+            event(log, "encoders_unknown", level=logging.WARNING, reason=error)
+            result = ()
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(_resolve, found, result)
+
+    threading.Thread(target=run, name="encoder-trials", daemon=True).start()
+    return found
+
+
+def _resolve(found: asyncio.Future[Sequence[Candidate]], result: Sequence[Candidate]) -> None:
+    if not found.done():
+        found.set_result(result)
