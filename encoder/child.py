@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -116,7 +117,7 @@ class EncoderChild:
         self._stopping = True
         self.video.close()
         self.audio.close()
-        steps = (None, self._process.terminate, self._process.kill)
+        steps = (None, self._process.terminate, self._kill)
         for step in steps if drain else steps[2:]:
             if step is not None:
                 with contextlib.suppress(ProcessLookupError):
@@ -125,11 +126,18 @@ class EncoderChild:
                 await asyncio.wait_for(self._process.wait(), STOP_STEP_SECONDS)
                 break
         status = await self._process.wait()
+        # What it started in its turn (a wrapper's ffmpeg) would hold its pipes open.
+        with contextlib.suppress(ProcessLookupError):
+            self._kill()
         await self._stderr_task
         if not drain:
             for reader in self._readers:
                 reader.close()
         return status
+
+    def _kill(self) -> None:
+        """Its whole session; a stopped process dies of this too."""
+        os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _drain_stderr(self) -> None:
         """Always: an undrained pipe stops ffmpeg when it is full."""

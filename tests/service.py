@@ -99,9 +99,12 @@ class Service:
 
     def processes(self) -> list[int]:
         """The supervisor and everything below it."""
-        if self._child.poll() is not None:
-            return []
-        found, parents = [self._child.pid], _parents()
+        return [] if self._child.poll() is not None else self.below(self._child.pid)
+
+    @staticmethod
+    def below(top: int) -> list[int]:
+        """A process and everything below it."""
+        found, parents = [top], _parents()
         for pid in found:
             found += [child for child, parent in parents.items() if parent == pid]
         return found
