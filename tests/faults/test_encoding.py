@@ -217,7 +217,7 @@ def test_the_machine_is_suspended(stage: Stage) -> None:
             os.kill(pid, signal.SIGCONT)
         stage.audience.wait_for_segments(1, seconds=10)
         row.note = f"new segment {time.monotonic() - began - 30:.1f} s after waking"
-    check(row.seen, freeze=34, discontinuities=1, fatal_errors=1)
+    check(row.seen, freeze=34, discontinuities=1, fatal_errors=1, restarts=1)
     for follower in stage.audience.followers:
         assert follower.newest is not None
         newest = follower.newest.segments[-1]
