@@ -34,9 +34,11 @@ def _setting(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     secret: bool = False,
+    per_stream: bool = False,
 ) -> Any:
+    """One setting; ``per_stream``: `POST /api/streams` may give another value for one stream."""
     metadata = {"help": text, "low": low, "high": high, "choices": choices, "secret": secret}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata | {"per_stream": per_stream})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ class Settings:
         "auto", "auto: readable on a terminal, JSON elsewhere", choices=("auto", "text", "json")
     )
 
-    stream: str = _setting("demo", "id of the stream that `serve` plays")
+    max_streams: int = _setting(16, "as many streams at once", low=1, high=1000)
+    stream: str = _setting(
+        "demo", "id of the stream that `serve` starts with; empty: none until the API is asked"
+    )
     source: str = _setting(
         "avatar",
         "avatar (a face that speaks --audio), camera:DEVICE with an index, path or URL, or ingest "
@@ -82,52 +87,78 @@ class Settings:
     image: str = _setting("", "portrait photo for the avatar; empty: the built-in presenter")
     audio: str = _setting("", "what the avatar says, repeated for ever; empty: the built-in sample")
     pause_seconds: float = _setting(
-        2.0, "silence between two rounds of the audio", low=0.0, high=3600.0
+        2.0, "silence between two rounds of the audio", low=0.0, high=3600.0, per_stream=True
     )
     max_image_pixels: int = _setting(
         40_000_000, "largest photo accepted, in pixels", low=10_000, high=200_000_000
     )
     max_audio_seconds: int = _setting(600, "longest audio file accepted", low=1, high=36_000)
 
-    width: int = _setting(1280, "picture width in pixels, even", low=16, high=4096)
-    height: int = _setting(720, "picture height in pixels, even", low=16, high=4096)
-    fps: int = _setting(25, "frames a second; must divide audio_rate_hz", low=1, high=60)
-    audio_rate_hz: int = _setting(
-        48_000, "sample rate of the viewers' track", low=8_000, high=48_000
+    width: int = _setting(1280, "picture width in pixels, even", low=16, high=4096, per_stream=True)
+    height: int = _setting(
+        720, "picture height in pixels, even", low=16, high=4096, per_stream=True
     )
-    audio_channels: int = _setting(1, "1 mono, 2 stereo", low=1, high=2)
+    fps: int = _setting(
+        25, "frames a second; must divide audio_rate_hz", low=1, high=60, per_stream=True
+    )
+    audio_rate_hz: int = _setting(
+        48_000, "sample rate of the viewers' track", low=8_000, high=48_000, per_stream=True
+    )
+    audio_channels: int = _setting(1, "1 mono, 2 stereo", low=1, high=2, per_stream=True)
 
     ffmpeg: str = _setting(
         "", "ffmpeg binary, path or name; empty: the one in the imageio-ffmpeg wheel"
     )
     encoder: str = _setting(
-        "auto", "auto: the first that works; a name, such as libx264: that one or an error"
+        "auto",
+        "auto: the first that works; a name, such as libx264: that one or an error",
+        per_stream=True,
     )
-    video_kbit: int = _setting(700, "video bit rate in kbit/s", low=50, high=50_000)
+    video_kbit: int = _setting(
+        700, "video bit rate in kbit/s", low=50, high=50_000, per_stream=True
+    )
     ladder: str = _setting(
         "auto",
         "renditions: auto (the source's size and one for phones), single, or "
         "WIDTHxHEIGHT:KBIT for each, commas between",
+        per_stream=True,
     )
-    audio_kbit: int = _setting(64, "audio bit rate in kbit/s", low=16, high=320)
+    audio_kbit: int = _setting(64, "audio bit rate in kbit/s", low=16, high=320, per_stream=True)
 
     latency: str = _setting(
-        "low", "length of a part: ultra 0.12 s, low 0.2 s, normal none", choices=tuple(PART_SECONDS)
+        "low",
+        "length of a part: ultra 0.12 s, low 0.2 s, normal none",
+        choices=tuple(PART_SECONDS),
+        per_stream=True,
     )
-    segment_seconds: float = _setting(2.0, "length of a segment", low=1.0, high=10.0)
+    segment_seconds: float = _setting(
+        2.0, "length of a segment", low=1.0, high=10.0, per_stream=True
+    )
     window_segments: int = _setting(
-        7, "complete segments in the playlist (Apple asks for 6 or more)", low=6, high=900
+        7,
+        "complete segments in the playlist (Apple asks for 6 or more)",
+        low=6,
+        high=900,
+        per_stream=True,
     )
     ended_seconds: float = _setting(
-        60.0, "how long an ended stream can still be watched", low=0.0, high=86_400.0
+        60.0,
+        "how long an ended stream can still be watched",
+        low=0.0,
+        high=86_400.0,
+        per_stream=True,
     )
     slate_after_seconds: float = _setting(
-        1.5, "a stream whose source is silent that long starts with a slate", low=0.1, high=60.0
+        1.5,
+        "a stream whose source is silent that long starts with a slate",
+        low=0.1,
+        high=60.0,
+        per_stream=True,
     )
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            _check(item, getattr(self, item.name))
+            check(item, getattr(self, item.name))
 
     @property
     def part_seconds(self) -> float | None:
@@ -175,7 +206,7 @@ def _from_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    return {key: _typed(_field(key, str(path)), value, str(path)) for key, value in table.items()}
+    return {key: typed(_field(key, str(path)), value, str(path)) for key, value in table.items()}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -224,7 +255,12 @@ _KIND_NAMES: dict[type, str] = {
 }
 
 
-def _typed(item: Field[Any], value: Any, where: str) -> Any:
+def typed(item: Field[Any], value: Any, where: str) -> Any:
+    """A value from TOML or JSON, in the field's type.
+
+    Raises:
+        ConfigError: it has another type.
+    """
     kind: type = type(item.default)
     if kind is float and type(value) is int:
         return float(value)
@@ -233,7 +269,12 @@ def _typed(item: Field[Any], value: Any, where: str) -> Any:
     return value
 
 
-def _check(item: Field[Any], value: Any) -> None:
+def check(item: Field[Any], value: Any) -> None:
+    """Hold a value against its limits.
+
+    Raises:
+        ConfigError: it is outside.
+    """
     low, high, choices = (item.metadata[k] for k in ("low", "high", "choices"))
     if choices and value not in choices:
         raise ConfigError(f"{item.name} is {value!r}: choose one of {', '.join(choices)}")

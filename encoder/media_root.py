@@ -6,6 +6,7 @@
     <media root>/run/<id>.sock   sources connect here (mode 0700)
     <media root>/run/<id>.json   figures of the stream
     <media root>/run/_control.sock  the supervisor hears wishes here
+    <media root>/run/_roster.json   what it tells of its processes
     <media root>/.lock           held while a service runs
 """
 
@@ -16,13 +17,16 @@ import fcntl
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from encoder.errors import StoreFull, StoreUnwritable
 from logs import event
 
-LIVE, RUN, LOCK, CONTROL = "live", "run", ".lock", "_control.sock"
+LIVE, RUN, LOCK = "live", "run", ".lock"
+# No stream has such a name.
+CONTROL, ROSTER = "_control.sock", "_roster.json"
 MOUNT_POINT = Path(__file__).resolve().parent.parent / "tmpfs"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a tmpfs on every Linux
 MOUNTS = Path("/proc/mounts")
@@ -35,9 +39,8 @@ log = logging.getLogger(__name__)
 class MediaRoot:
     """A chosen and locked media root. Use as a context: leaving it removes all media."""
 
-    def __init__(self, path: Path, needed_bytes: int) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._needed_bytes = needed_bytes
         self._lock: int | None = None
         self._made_by_us = False
 
@@ -66,12 +69,41 @@ class MediaRoot:
 
     @property
     def control(self) -> Path:
-        """Where the supervisor hears wishes; no stream has this name."""
+        """Where the supervisor hears wishes."""
         return self.run / CONTROL
+
+    @property
+    def roster(self) -> Path:
+        """What the supervisor tells of streams and processes."""
+        return self.run / ROSTER
 
     def figures(self, stream: str) -> Path:
         """File of what the encoder process tells about a stream."""
         return self.run / f"{stream}.json"
+
+    def check_room(self, bounds_bytes: Sequence[int]) -> None:
+        """See that streams fit, each grown to its bound.
+
+        Args:
+            bounds_bytes: of all streams that run, and of one that shall.
+
+        Raises:
+            StoreFull: they do not.
+            StoreUnwritable: the file system does not answer.
+        """
+        try:
+            room = os.statvfs(self.path)
+            used = sum(_bytes_on_disk(path) for path in self.live.rglob("*.*"))
+        except OSError as error:
+            raise StoreUnwritable.of(self.path, error) from error
+        free_bytes = room.f_bavail * room.f_frsize
+        if free_bytes + used < sum(bounds_bytes):
+            *others, new = bounds_bytes
+            owed = max(0, sum(others) - used)
+            promised = f", {owed} of them promised to running streams" if owed else ""
+            raise StoreFull(
+                self.path, f"{free_bytes} bytes are free{promised}, a stream needs {new}"
+            )
 
     def __enter__(self) -> MediaRoot:
         try:
@@ -81,7 +113,6 @@ class MediaRoot:
             self._empty()
             self.live.mkdir()
             self.run.mkdir(mode=0o700)
-            self._check_room()
         except OSError as error:
             self.__exit__()
             raise StoreUnwritable.of(self.path, error) from error
@@ -118,13 +149,12 @@ class MediaRoot:
         for name in (LIVE, RUN):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
-    def _check_room(self) -> None:
-        room = os.statvfs(self.path)
-        free_bytes = room.f_bavail * room.f_frsize
-        if free_bytes < self._needed_bytes:
-            raise StoreFull(
-                self.path, f"{free_bytes} bytes are free, a stream needs {self._needed_bytes}"
-            )
+
+def _bytes_on_disk(path: Path) -> int:
+    try:
+        return path.stat().st_blocks * 512
+    except FileNotFoundError:  # it left the window just now
+        return 0
 
 
 def choose(wished: str, port: int) -> Path:

@@ -124,6 +124,12 @@ class StreamProcess:
         media = self._plan.media
         still = {"id": self._spec.id, "width": media.width, "height": media.height}
         still |= {"fps": media.fps, "latency": self._settings.latency}
+        timing = self._plan.timing
+        part_target = float(timing.part_target) if timing.low_latency else None
+        still |= {
+            "part_target_seconds": part_target,
+            "segment_seconds": float(timing.segment_seconds),
+        }
         while True:
             write_json(Path(self._spec.state), still | stream.figures() | {"at": time.time()})
             await asyncio.sleep(STATE_SECONDS)

@@ -1,63 +1,64 @@
-"""The control API: what runs, how it is, which encoders work."""
+"""The control API: what runs, how it is, what shall run."""
 
 from __future__ import annotations
 
 import hmac
-import json
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Blueprint, Response, jsonify, request
 
-from config import Settings
-from encoder.errors import EncoderError
+from config import ConfigError, Settings
+from encoder.errors import EncoderError, EncoderUnavailable
 from encoder.ffmpeg import find_ffmpeg
-from encoder.ladder import BEST_RUNG
-from encoder.media_root import CONTROL, LIVE, RUN
-from encoder.packager import PLAYLIST_NAME
-from encoder.probe import trials
+from encoder.media_root import CONTROL, RUN
+from encoder.plan import plan_stream
+from encoder.probe import choose_encoder, trials
 from encoder.report import encoder_json, first_working
 from encoder.stream import MULTIVARIANT_NAME
-from encoder.timing import Timing
-from server.control import send
+from inference.errors import InferenceError
+from inference.source import check_source
+from rawmedia import RawMediaError
+from server.control import Command, send
 from server.errors import SupervisorAway
+from server.listing import list_streams, live_edge_age, oldest_ready_seconds
 from server.problems import problem
+from server.specs import StreamOrder
 from server.tokens import token_path
+from server.wishes import Wish, read_wish
 
-# A live stream's newest part is younger than so many part targets.
-FRESH_PARTS = 3
 # A link to a stream with tokens is valid for a day; `lipstream token` makes others.
 LINK_SECONDS = 24 * 3600
 
 
-def blueprint(settings: Settings, timing: Timing, media_root: Path) -> Blueprint:
+def blueprint(settings: Settings, media_root: Path) -> Blueprint:
     """The routes below ``/api``, and the two health checks.
 
     Args:
         settings: of the service.
-        timing: of its streams.
         media_root: with the folders ``live`` and ``run``.
     """
     routes = Blueprint("api", __name__)
-    control = _Control(settings, timing, media_root)
+    control = _Control(settings, media_root)
     routes.before_request(control.authorise)
-    for rule, view in (
-        ("/api/streams", control.streams),
-        ("/api/streams/<stream>", control.stream),
-        ("/api/encoders", control.encoders),
-        ("/healthz", control.healthz),
-        ("/readyz", control.readyz),
+    for method, rule, view in (
+        ("GET", "/api/streams", control.streams),
+        ("POST", "/api/streams", control.start),
+        ("GET", "/api/streams/<stream>", control.stream),
+        ("DELETE", "/api/streams/<stream>", control.end),
+        ("GET", "/api/encoders", control.encoders),
+        ("GET", "/healthz", control.healthz),
+        ("GET", "/readyz", control.readyz),
     ):
-        routes.add_url_rule(rule, view_func=view, methods=["GET"])
-    routes.add_url_rule("/api/streams/<stream>", view_func=control.end, methods=["DELETE"])
+        routes.add_url_rule(rule, view_func=view, methods=[method])
     return routes
 
 
 class _Control:
-    def __init__(self, settings: Settings, timing: Timing, media_root: Path) -> None:
+    def __init__(self, settings: Settings, media_root: Path) -> None:
         self._settings = settings
-        self._timing = timing
         self._root = media_root
 
     def authorise(self) -> Response | None:
@@ -74,28 +75,59 @@ class _Control:
 
     def streams(self) -> Response:
         """All streams."""
-        return jsonify({"streams": [self._shown(f) for f in self._figures()]})
+        return jsonify({"streams": [self._shown(f) for f in list_streams(self._root).values()]})
 
     def stream(self, stream: str) -> Response:
         """One stream."""
-        for figures in self._figures():
-            if figures["id"] == stream:
-                return jsonify(self._shown(figures))
-        return _no_stream(stream)
+        figures = list_streams(self._root).get(stream)
+        return _no_stream(stream) if figures is None else jsonify(self._shown(figures))
+
+    def start(self) -> Response:
+        """Start a stream. Whoever asks for its playlist from now on is held until it is there."""
+        try:
+            wish = read_wish(request.get_json(silent=True), _no_uploads)
+            order = self._order(wish)
+        except EncoderUnavailable as error:
+            return problem(503, str(error))
+        except (ConfigError, EncoderError, InferenceError, RawMediaError) as error:
+            return problem(400, str(error))
+        refused = self._tell({"start_stream": asdict(order)})
+        if refused is not None:
+            return refused
+        response = jsonify(
+            {"id": order.id, "state": "starting", "playback": self._playback(order.id)}
+        )
+        response.status_code = 201
+        response.headers["Location"] = f"/api/streams/{order.id}"
+        return response
+
+    def _order(self, wish: Wish) -> StreamOrder:
+        """Find out now what cannot work, so that no process is started for it."""
+        settings = wish.settings(self._settings)
+        media = plan_stream(settings).media
+        check_source(settings, media)
+        ffmpeg = find_ffmpeg(settings.ffmpeg)
+        chosen = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
+        return StreamOrder(wish.id, chosen.name, wish.changes)
 
     def end(self, stream: str) -> Response:
-        """End a stream: its playlists get ENDLIST and stay for a while."""
-        if all(figures["id"] != stream for figures in self._figures()):
+        """End a stream: its playlists get ENDLIST and stay for a while; again: it goes at once."""
+        if stream not in list_streams(self._root):
             return _no_stream(stream)
-        try:
-            reply = send(self._root / RUN / CONTROL, {"end_stream": stream})
-        except SupervisorAway as error:
-            return problem(503, str(error))
-        if not reply.get("ok"):
-            return problem(409, str(reply.get("error")))
+        refused = self._tell({"end_stream": stream})
+        if refused is not None:
+            return refused
         response = jsonify({"id": stream, "state": "ending"})
         response.status_code = 202
         return response
+
+    def _tell(self, command: Command) -> Response | None:
+        """Have the supervisor do it; a response says why it does not."""
+        try:
+            reply = send(self._root / RUN / CONTROL, command)
+        except SupervisorAway as error:
+            return problem(503, str(error))
+        return None if reply.get("ok") else problem(int(reply["status"]), str(reply["error"]))
 
     def encoders(self) -> Response:
         """Every encoder of this ffmpeg, with the result of its trial."""
@@ -113,49 +145,38 @@ class _Control:
 
     def readyz(self) -> Response:
         """Every live stream's newest part is young enough; else which are not."""
-        known = self._figures()
-        ages = {f["id"]: self._live_edge_age(f["id"]) for f in known if f["state"] != "ended"}
-        limit = self._oldest_ready_seconds()
-        stale = {name: age for name, age in ages.items() if age is None or age > limit}
+        known = list_streams(self._root)
+        limits = {name: oldest_ready_seconds(figures) for name, figures in known.items()}
+        ages = {
+            name: live_edge_age(self._root, name)
+            for name, limit in limits.items()
+            if limit is not None
+        }
+        stale = {
+            name: {"live_edge_age_seconds": age, "limit_seconds": limits[name]}
+            for name, age in ages.items()
+            if age is None or age > (limits[name] or 0)
+        }
         if known and not stale:
             return jsonify({"status": "ready", "live_edge_age_seconds": ages})
         why = "no stream is running" if not known else "the newest media of a stream is too old"
-        return problem(503, why, live_edge_age_seconds=ages, limit_seconds=limit)
+        return problem(503, why, live_edge_age_seconds=ages, stale=stale)
 
-    def _oldest_ready_seconds(self) -> float:
-        unit = (
-            self._timing.part_target if self._timing.low_latency else self._timing.segment_seconds
-        )
-        return float(FRESH_PARTS * unit)
-
-    def _live_edge_age(self, stream: str) -> float | None:
-        try:
-            changed = (self._root / LIVE / stream / BEST_RUNG / PLAYLIST_NAME).stat().st_mtime
-        except OSError:
-            return None
-        return round(max(0.0, time.time() - changed), 3)
-
-    def _figures(self) -> list[dict[str, Any]]:
-        """What the encoder processes last said of themselves."""
-        found = []
-        for path in sorted((self._root / RUN).glob("*.json")):
-            try:
-                found.append(json.loads(path.read_text("utf-8")))
-            except (OSError, ValueError):
-                continue  # it ended just now
-        return found
-
-    def _path(self, stream: str) -> str:
+    def _playback(self, stream: str) -> dict[str, str]:
         """Where to play; a link that expires where viewers need one."""
         key = self._settings.viewer_key
         if not key:
-            return f"/live/{stream}/{MULTIVARIANT_NAME}"
-        return token_path(key, stream, int(time.time()) + LINK_SECONDS)
+            return {"hls": f"/live/{stream}/{MULTIVARIANT_NAME}"}
+        return {"hls": token_path(key, stream, int(time.time()) + LINK_SECONDS)}
 
     def _shown(self, figures: dict[str, Any]) -> dict[str, Any]:
-        playback = {"hls": self._path(figures["id"])}
-        age = self._live_edge_age(figures["id"])
-        return figures | {"live_edge_age_seconds": age, "playback": playback}
+        name = figures["id"]
+        age = live_edge_age(self._root, name)
+        return figures | {"live_edge_age_seconds": age, "playback": self._playback(name)}
+
+
+def _no_uploads(name: str, kind: str) -> NoReturn:
+    raise ConfigError(f"source.{kind} is {name[:80]!r}: this service takes no uploads")
 
 
 def _no_stream(stream: str) -> Response:

@@ -8,7 +8,6 @@ from flask import Flask, Response, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from config import Settings
-from encoder.plan import plan_stream
 from server import api, hls
 from server.problems import problem
 
@@ -32,7 +31,7 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg))
-    app.register_blueprint(api.blueprint(settings, plan_stream(settings).timing, media_root))
+    app.register_blueprint(api.blueprint(settings, media_root))
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)
     app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))

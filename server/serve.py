@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 import socket
 import sys
+from dataclasses import replace
 
 import logs
 from config import INGEST, ConfigError, Settings
@@ -16,11 +16,11 @@ from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
 from inference.source import check_source, make_source
 from server.errors import PortTaken, Unprotected
-from server.supervisor import Supervisor, playlist_path, service_children
+from server.specs import StreamOrder
+from server.streams import stream_maker, web_child
+from server.supervisor import Supervisor
 from server.tls import check_certificate
-from server.tokens import check_key
-
-_STREAM_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+from server.tokens import STREAM_ID, check_key
 
 
 def serve(settings: Settings) -> None:
@@ -31,6 +31,7 @@ def serve(settings: Settings) -> None:
             a process cannot go on. Nothing is left behind.
     """
     logs.configure(settings.log_format)
+    settings = _for_children(settings)
     _check(settings)
     plan = plan_stream(settings)
     media = plan.media
@@ -41,17 +42,25 @@ def serve(settings: Settings) -> None:
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
-        with MediaRoot(choose(settings.media_root, port), plan.bound_bytes) as root:
-            children = service_children(settings, root, encoder.name, listener.fileno())
-            environment = settings.to_environment()
-            supervisor = Supervisor(settings, children, environment, root.control)
+        with MediaRoot(choose(settings.media_root, port)) as root:
+            root.check_room([plan.bound_bytes])
+            web = web_child(settings, root, listener.fileno())
+            make_stream = stream_maker(settings, root)
+            supervisor = Supervisor(root, [web], make_stream, settings.max_streams)
             url = _url("https" if settings.tls_cert else "http", str(host), port)
-            playlist = playlist_path(settings, root)
-            asyncio.run(supervisor.run(lambda: _greet(settings, url, encoder.name, root), playlist))
+            first = StreamOrder(settings.stream, encoder.name) if settings.stream else None
+            asyncio.run(supervisor.run(first, lambda: _greet(settings, url, encoder.name, root)))
+
+
+def _for_children(settings: Settings) -> Settings:
+    """Their stderr is a pipe to us: only we know what it ends in."""
+    if settings.log_format != "auto":
+        return settings
+    return replace(settings, log_format="text" if sys.stderr.isatty() else "json")
 
 
 def _check(settings: Settings) -> None:
-    if not _STREAM_ID.fullmatch(settings.stream):
+    if settings.stream and not STREAM_ID.fullmatch(settings.stream):
         raise ConfigError(
             f"stream is {settings.stream!r}: use 1 to 63 small letters, digits and hyphens"
         )
@@ -90,6 +99,10 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 def _greet(settings: Settings, url: str, encoder: str, root: MediaRoot) -> None:
+    if not settings.stream:
+        sys.stdout.write(f"\nlipstream runs at {url}\n  streams   POST {url}/api/streams\n\n")
+        sys.stdout.flush()
+        return
     size = f"{settings.width}x{settings.height} at {settings.fps} fps"
     playlist = f"{url}/live/{settings.stream}/index.m3u8"
     if settings.viewer_key:  # a link that works is a secret, and this may end in a log

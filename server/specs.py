@@ -1,8 +1,9 @@
-"""What the supervisor tells its children; light, so that it need not load what they load."""
+"""What the supervisor is told and tells; light, so that children need not load what it loads."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +12,12 @@ class WebSpec:
 
     listen_fd: int
     media_root: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOrder:
+    """A stream that is wished, checked already."""
+
+    id: str
+    encoder: str  # name of a candidate that has passed its trial
+    settings: dict[str, Any] = field(default_factory=dict)  # what differs from the service's

@@ -3,226 +3,205 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
-import math
-import os
+import shutil
 import signal
-import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from config import INGEST, Settings
+from encoder.errors import EncoderError
 from encoder.media_root import MediaRoot
-from encoder.process import END_WORD, StreamSpec
-from encoder.stream import MULTIVARIANT_NAME
 from logs import event
+from rawmedia import RawMediaError
+from server.child import BAD_INPUT, START_ATTEMPTS, Child
 from server.control import Command, listen
 from server.errors import ProcessGaveUp
-from server.specs import WebSpec
+from server.roster import Stream, StreamState, write_roster
+from server.specs import StreamOrder
 
-# Restarts: 0.2 s, doubling to 30 s, forgotten after a healthy minute.
-FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, HEALTHY_SECONDS = 0.2, 30.0, 60.0
-# A child that ends with this status was given something it can never use.
-BAD_INPUT = 2
-# Ctrl-C ends everything in 3 s: so long for children to end by themselves, then they are killed.
-STOP_SECONDS = 2.0
-# A process that ends so often before the stream is first live makes the start a failure.
-START_ATTEMPTS = 3
+# How soon it is seen that a stream can be played, and that one has ended.
+LOOK_SECONDS = 0.02
+# For the last lines of ended children to come through.
+LAST_LINES_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
+MakeStream = Callable[[StreamOrder], Stream]
 
 
-@dataclass(slots=True)
-class Child:
-    """One process to keep running."""
-
-    name: str
-    argv: Sequence[str]
-    greeting: Callable[[], dict[str, Any]]  # its line on stdin
-    pass_fds: tuple[int, ...] = ()
-    stream: str = ""  # the stream it works for; empty: for all
-    last_word: bytes = b""  # what tells it to end well; empty: SIGTERM does
-    wanted: bool = True
-    process: asyncio.subprocess.Process | None = None
-    failures: int = 0  # in a row
-    began: float = 0.0
-
-    def next_delay(self, now: float) -> float:
-        """Seconds to wait before the next start; counts the failure."""
-        if now - self.began > HEALTHY_SECONDS:
-            self.failures = 0
-        self.failures += 1
-        return min(math.ldexp(FIRST_DELAY_SECONDS, self.failures - 1), LONGEST_DELAY_SECONDS)
-
-
-@dataclass(slots=True)
 class Supervisor:
-    """Keeps the children of one service running until it is told to stop."""
+    """Keeps the processes of one service running until it is told to stop.
 
-    settings: Settings
-    children: list[Child]
-    environment: dict[str, str] = field(default_factory=dict)
-    control: Path | None = None  # socket on which the web processes send wishes
-    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _gave_up: ProcessGaveUp | None = None
-    _started: bool = False
+    Args:
+        root: where the streams' media and the supervisor's own socket and roster live.
+        web: the processes that serve all streams.
+        make_stream: from an order to a stream with its processes.
+        most_streams: as many at once, ended ones that can still be watched included.
+    """
+
+    def __init__(
+        self, root: MediaRoot, web: list[Child], make_stream: MakeStream, most_streams: int
+    ) -> None:
+        self.streams: dict[str, Stream] = {}
+        self._root = root
+        self._web = web
+        self._make_stream = make_stream
+        self._most_streams = most_streams
+        self._stopping = asyncio.Event()
+        self._gave_up: ProcessGaveUp | None = None
+        self._was_live = False
+        self._tasks: set[asyncio.Future[None]] = set()
 
     def stop(self) -> None:
         """End all children and return from :meth:`run`."""
         self._stopping.set()
 
-    async def run(self, when_live: Callable[[], None], playlist: Path) -> None:
+    async def run(self, first: StreamOrder | None, when_live: Callable[[], None]) -> None:
         """Run until SIGINT or SIGTERM; every child has been reaped when it returns.
 
         Args:
-            when_live: called once, when the stream can be played.
-            playlist: the file whose appearance means that.
+            first: the stream to start with. A service whose first stream never comes up ends.
+            when_live: called once, when that stream can be played.
 
         Raises:
             ProcessGaveUp: a child cannot work with what it was given.
+            EncoderError, RawMediaError: the first stream cannot be.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
-        keepers = [asyncio.ensure_future(self._keep(child)) for child in self.children]
-        control = await listen(self.control, self._act) if self.control else None
-        live = asyncio.ensure_future(self._announce(when_live, playlist))
-        await self._stopping.wait()
-        live.cancel()
-        if control is not None:
+        control = await listen(self._root.control, self._act)
+        try:
+            for child in self._web:
+                self._background(self._keep_web(child))
+            if first is not None:
+                self._add(first).essential = True
+            live = asyncio.ensure_future(self._announce(first, when_live))
+            await self._stopping.wait()
+            live.cancel()
+        finally:
             control.close()
-        await asyncio.gather(*(self._end(child) for child in self.children))
-        await asyncio.gather(*keepers)
+            await self._end_all()
         if self._gave_up is not None:
             raise self._gave_up
 
-    async def _act(self, command: Command) -> Command:
-        """Carry out a wish of the control API."""
-        stream = command.get("end_stream")
-        children = [child for child in self.children if child.stream and child.stream == stream]
-        if not any(child.wanted for child in children):
-            return {"ok": False, "error": "there is no such stream, or it has been ended"}
-        event(log, "stream_end_wished", stream=stream)
-        for child in children:
-            child.wanted = False
-            self._say_last_word(child)
-        return {"ok": True}
+    async def _end_all(self) -> None:
+        children = [child for stream in self.streams.values() for child in stream.children]
+        await asyncio.gather(*(child.end() for child in [*children, *self._web]))
+        if self._tasks:  # what they last said is still on its way
+            await asyncio.wait(self._tasks, timeout=LAST_LINES_SECONDS)
 
-    def _say_last_word(self, child: Child) -> None:
-        process = child.process
-        if process is None or process.returncode is not None or process.stdin is None:
-            return
-        if child.last_word:
-            process.stdin.write(child.last_word + b"\n")
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _announce(self, when_live: Callable[[], None], playlist: Path) -> None:
-        while not playlist.exists():
-            await asyncio.sleep(0.02)
-        self._started = True
+    async def _announce(self, first: StreamOrder | None, when_live: Callable[[], None]) -> None:
+        while first is not None and not self.streams[first.id].playlist.exists():
+            await asyncio.sleep(LOOK_SECONDS)
+        self._was_live = True
         when_live()
 
-    async def _keep(self, child: Child) -> None:
-        while child.wanted and not self._stopping.is_set():
-            await self._start(child)
-            assert child.process is not None
-            status = await child.process.wait()
-            if self._stopping.is_set() or not child.wanted:
-                return
-            delay = child.next_delay(time.monotonic())
-            hopeless = status == BAD_INPUT or (
-                not self._started and child.failures >= START_ATTEMPTS
-            )
-            if hopeless:
-                self._give_up(child, status)
-                return
-            event(
-                log,
-                "process_ended",
-                level=logging.ERROR,
-                process=child.name,
-                status=status,
-                restart_in_seconds=delay,
-            )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
+    def _tell(self) -> None:
+        """Let the web processes know how things stand."""
+        write_roster(self._root.roster, self.streams.values(), self._web)
 
-    def _give_up(self, child: Child, status: int) -> None:
+    # --- wishes ----------------------------------------------------------------------------------
+
+    async def _act(self, command: Command) -> Command:
+        """Carry out a wish of the control API; a refusal carries an HTTP status."""
+        if "start_stream" in command:
+            return self._start_wished(StreamOrder(**command["start_stream"]))
+        return self._end_wished(str(command.get("end_stream")))
+
+    def _start_wished(self, order: StreamOrder) -> Command:
+        known = self.streams.get(order.id)
+        if known is not None and (known.state is not StreamState.FAILED or known.running):
+            return _refused(409, f"there is a stream {order.id!r} already ({known.state.value})")
+        if known is None and len(self.streams) >= self._most_streams:
+            limit = f"{self._most_streams} streams are the most here (setting max_streams)"
+            return _refused(429, f"{limit}; end one first")
+        try:
+            if known is not None:
+                self._remove(known)
+            self._add(order)
+        except (EncoderError, RawMediaError, OSError) as error:
+            return _refused(503, str(error))
+        return {"ok": True}
+
+    def _end_wished(self, name: str) -> Command:
+        stream = self.streams.get(name)
+        if stream is None:
+            return _refused(404, "there is no such stream, or it is gone")
+        event(log, "stream_end_wished", stream=name)
+        stream.state = StreamState.ENDING
+        for child in stream.children:  # said again, what can still be watched goes at once
+            child.say_last_word()
+        if not stream.running:
+            self._remove(stream)
+        self._tell()
+        return {"ok": True}
+
+    # --- streams ---------------------------------------------------------------------------------
+
+    def _add(self, order: StreamOrder) -> Stream:
+        stream = self._make_stream(order)
+        self._root.check_room([*(s.bound_bytes for s in self.streams.values()), stream.bound_bytes])
+        # Now, so that who is told of the stream can already ask for it, and is held.
+        stream.playlist.parent.mkdir(parents=True, exist_ok=True)
+        self.streams[order.id] = stream
+        for child in stream.children:
+            self._background(self._keep(stream, child))
+        event(log, "stream_started", stream=order.id)
+        self._tell()
+        return stream
+
+    async def _keep(self, stream: Stream, child: Child) -> None:
+        await child.keep(lambda: self._is_hopeless(stream, child), self._tell)
+        if self._stopping.is_set() or self.streams.get(stream.id) is not stream:
+            return
+        if stream.state is StreamState.RUNNING:  # nobody wished it: it was given up
+            self._fail(stream, child)
+        if stream.state is StreamState.ENDING and not stream.running:
+            self._remove(stream)
+            self._tell()
+
+    def _is_hopeless(self, stream: Stream, child: Child) -> bool:
+        """Once a stream was live it is never given up, unless a process never took its input."""
+        stream.was_live = stream.was_live or stream.playlist.exists()
+        return child.only_refused or not (stream.was_live or child.failures < START_ATTEMPTS)
+
+    def _fail(self, stream: Stream, culprit: Child) -> None:
+        """A stream that cannot be: its viewers see the end, its reason stays to be read."""
+        assert culprit.last_exit is not None
+        stream.state, stream.culprit = StreamState.FAILED, culprit.name
+        if stream.essential and (culprit.only_refused or not stream.was_live):
+            self._give_up(culprit)
+            return
+        event(log, "stream_failed", level=logging.ERROR, stream=stream.id, process=culprit.name)
+        for child in stream.children:
+            child.say_last_word()
+        self._tell()
+
+    def _remove(self, stream: Stream) -> None:
+        """All its processes have ended; one that was killed has left its media."""
+        shutil.rmtree(stream.playlist.parent, ignore_errors=True)
+        del self.streams[stream.id]
+
+    async def _keep_web(self, child: Child) -> None:
+        await child.keep(
+            lambda: child.only_refused or not (self._was_live or child.failures < START_ATTEMPTS),
+            self._tell,
+        )
+        if not self._stopping.is_set():
+            self._give_up(child)
+
+    def _give_up(self, child: Child) -> None:
+        assert child.last_exit is not None
+        status = child.last_exit.status
         exit_status = BAD_INPUT if status == BAD_INPUT else 1
         self._gave_up = self._gave_up or ProcessGaveUp(child.name, status, exit_status)
         self._stopping.set()
 
-    async def _start(self, child: Child) -> None:
-        child.began = time.monotonic()
-        child.process = await asyncio.create_subprocess_exec(
-            *child.argv,
-            stdin=asyncio.subprocess.PIPE,
-            env=os.environ | self.environment,
-            pass_fds=child.pass_fds,
-            start_new_session=True,  # Ctrl-C is ours to hear; they are told by us
-        )
-        assert child.process.stdin is not None
-        # Kept open from here on: its end tells the child that we are gone.
-        child.process.stdin.write(json.dumps(child.greeting()).encode() + b"\n")
-        event(log, "process_started", process=child.name, pid=child.process.pid)
 
-    async def _end(self, child: Child) -> None:
-        """SIGTERM, then SIGKILL; always reaped."""
-        process = child.process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
-        except TimeoutError:
-            event(log, "process_killed", level=logging.WARNING, process=child.name)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-
-
-def service_children(
-    settings: Settings, root: MediaRoot, encoder_name: str, listen_fd: int
-) -> list[Child]:
-    """The processes of a service that plays one stream.
-
-    Raises:
-        StoreUnwritable: the media root's path is too long for a socket.
-    """
-    stream = settings.stream
-    spec = StreamSpec(
-        id=stream,
-        socket=str(root.socket(stream)),
-        folder=str(root.live / stream),
-        state=str(root.figures(stream)),
-        encoder=encoder_name,
-    )
-    web = WebSpec(listen_fd, str(root.path))
-    python = [sys.executable, "-m"]
-    source = Child(
-        "inference",
-        [*python, "inference"],
-        lambda: {"socket": spec.socket, "id": stream},
-        stream=stream,
-    )
-    encoder = Child(
-        "encoder", [*python, "encoder"], lambda: asdict(spec), stream=stream, last_word=END_WORD
-    )
-    web_processes = Child(
-        "web", [*python, "server.web"], lambda: asdict(web), pass_fds=(listen_fd,)
-    )
-    ours = [] if settings.source == INGEST else [source]
-    return [*ours, encoder, web_processes]
-
-
-def playlist_path(settings: Settings, root: MediaRoot) -> Path:
-    """Where the stream's multivariant playlist appears when it can be played."""
-    return root.live / settings.stream / MULTIVARIANT_NAME
+def _refused(status: int, error: str) -> Command:
+    return {"ok": False, "status": status, "error": error}

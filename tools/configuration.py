@@ -13,12 +13,14 @@ from pathlib import Path
 from config import Settings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
-HEAD = """# Configuration
+HEAD = r"""# Configuration
 
 Every setting can be given in four places; later ones win: the default, a TOML file
 (`--config FILE`), the environment, a flag. So `video_kbit = 500` in the file,
 `LIPSTREAM_VIDEO_KBIT=500` and `--video-kbit 500` are the same. An unknown name is an error that
 suggests the right one.
+
+\* marks what `POST /api/streams` may set for one stream.
 
 This page is written by `python -m tools.configuration` from `config.py`.
 
@@ -36,7 +38,8 @@ def page() -> str:
         default = "" if item.default == "" else f"`{item.default}`"
         if isinstance(item.default, bool):
             default = f"`{str(item.default).lower()}`"
-        rows.append(f"| `{item.name}` | {default} | {limits} | {item.metadata['help']} |\n")
+        star = r" \*" if item.metadata["per_stream"] else ""
+        rows.append(f"| `{item.name}`{star} | {default} | {limits} | {item.metadata['help']} |\n")
     return HEAD + "".join(rows)
 
 

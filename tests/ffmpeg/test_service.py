@@ -12,6 +12,7 @@ import time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -172,9 +173,49 @@ def test_41_a_stream_that_is_deleted_ends_with_endlist_and_can_still_be_watched(
         assert pictures > 50
         assert "PRELOAD-HINT" not in ended
         assert requests.get(f"{running.url}/readyz", timeout=5).ok
-        assert requests.delete(f"{running.url}/api/streams/demo", timeout=5).status_code == 409
         with pytest.raises(AssertionError):
             running.find("-m inference")
+        requests.delete(f"{running.url}/api/streams/demo", timeout=5)  # again: it goes at once
+        while requests.get(playlist, timeout=10).ok:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert not (media_root / "live/demo").exists()
+
+
+def test_streams_come_and_go_by_the_api(media_root: Path) -> None:
+    small: dict[str, Any] = {"width": 320, "height": 180, "ladder": "single", "latency": "ultra"}
+    with Service(media_root) as running:
+        streams = f"{running.url}/api/streams"
+        answer = requests.post(streams, json={"id": "pet", "fps": 10, **small}, timeout=10)
+        assert answer.status_code == 201
+        assert answer.headers["Location"] == "/api/streams/pet"
+        playlist = running.url + answer.json()["playback"]["hls"]
+        assert "RESOLUTION=320x180,FRAME-RATE=10.000" in requests.get(playlist, timeout=10).text
+        with av.open(playlist, timeout=20) as container:
+            frame = next(container.decode(video=0))
+        assert (frame.width, frame.height) == (320, 180)
+        assert requests.post(streams, json={"id": "pet"}, timeout=10).status_code == 409
+        listed = requests.get(streams, timeout=5).json()["streams"]
+        assert {s["id"]: s["state"] for s in listed} == {"demo": "live", "pet": "live"}
+        ready = requests.get(f"{running.url}/readyz", timeout=5)
+        assert set(ready.json()["live_edge_age_seconds"]) == {"demo", "pet"}
+        requests.delete(f"{streams}/demo", timeout=5)
+        ended = f"{running.url}/live/demo/v0/media.m3u8"
+        deadline = time.monotonic() + 10
+        while "#EXT-X-ENDLIST" not in requests.get(ended, timeout=10).text:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert requests.get(f"{streams}/pet", timeout=5).json()["state"] == "live"
+
+
+def test_a_service_may_start_with_no_stream(media_root: Path) -> None:
+    with Service(media_root, ("--stream", ""), playlist="healthz") as running:
+        assert requests.get(f"{running.url}/readyz", timeout=5).status_code == 503
+        made = requests.post(f"{running.url}/api/streams", json={}, timeout=10).json()
+        assert requests.get(running.url + made["playback"]["hls"], timeout=10).ok
+        wrong = requests.post(f"{running.url}/api/streams", json={"fps": 7}, timeout=10)
+        assert wrong.status_code == 400
+        assert "fps" in wrong.json()["detail"]
 
 
 def test_children_end_when_the_supervisor_is_killed(media_root: Path) -> None:

@@ -16,7 +16,8 @@ from server.app import create_app
 def client(root: Path, token: str = "") -> FlaskClient:
     for name in ("live/demo/v0", "run"):
         (root / name).mkdir(parents=True, exist_ok=True)
-    (root / "run/demo.json").write_text(json.dumps({"id": "demo", "state": "live"}))
+    figures = {"id": "demo", "state": "live", "part_target_seconds": 0.2, "segment_seconds": 2.0}
+    (root / "run/demo.json").write_text(json.dumps(figures))
     (root / "live/demo/v0/media.m3u8").write_text(
         "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n"
     )

@@ -88,7 +88,7 @@ def test_where_there_is_no_proc_nothing_is_a_tmpfs(places: dict[str, Path]) -> N
 
 def test_folders_are_made_and_everything_goes(tmp_path: Path) -> None:
     path = tmp_path / "root"
-    with MediaRoot(path, 0) as root:
+    with MediaRoot(path) as root:
         assert root.live.is_dir()
         assert root.run.stat().st_mode & 0o777 == 0o700
         (root.live / "demo").mkdir()
@@ -99,7 +99,7 @@ def test_folders_are_made_and_everything_goes(tmp_path: Path) -> None:
 
 def test_a_folder_that_was_there_stays_with_what_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with MediaRoot(tmp_path, 0):
+    with MediaRoot(tmp_path):
         pass
     assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -110,28 +110,28 @@ def test_what_a_killed_service_left_is_cleared(tmp_path: Path) -> None:
     (tmp_path / "live/demo/v0/1.m4s").write_bytes(b"old")
     (tmp_path / "run/demo.sock").write_text("")
     (tmp_path / ".lock").write_text("")  # nobody holds it
-    with MediaRoot(tmp_path, 0) as root:
+    with MediaRoot(tmp_path) as root:
         assert list(root.live.iterdir()) == []
         assert list(root.run.iterdir()) == []
 
 
 def test_a_second_service_is_refused_and_the_first_unharmed(tmp_path: Path) -> None:
-    with MediaRoot(tmp_path, 0) as first:
+    with MediaRoot(tmp_path) as first:
         (first.live / "1.m4s").write_bytes(b"abc")
         with pytest.raises(StoreUnwritable, match=r"another lipstream is using it; .* folder"):
-            MediaRoot(tmp_path, 0).__enter__()
+            MediaRoot(tmp_path).__enter__()
         assert (first.live / "1.m4s").read_bytes() == b"abc"
         lock = os.open(tmp_path / ".lock", os.O_RDWR)
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(lock)
-    with MediaRoot(tmp_path, 0):
+    with MediaRoot(tmp_path):
         pass
 
 
 def test_media_goes_also_when_the_service_fails(tmp_path: Path) -> None:
     path = tmp_path / "root"
-    with pytest.raises(KeyError), MediaRoot(path, 0):
+    with pytest.raises(KeyError), MediaRoot(path):
         raise KeyError
     assert not path.exists()
 
@@ -144,29 +144,45 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
 
 def test_too_little_room_is_said_with_both_figures(tiny: Path) -> None:
     with pytest.raises(StoreFull, match=r"\d+ bytes are free, a stream needs 100000") as caught:
-        MediaRoot(tiny / "root", 100_000).__enter__()
+        _check(tiny, 100_000)
     assert str(tiny / "root") in str(caught.value)
     assert "media_root" in str(caught.value)
     assert list(tiny.iterdir()) == []
-    with MediaRoot(tiny / "root", 1000):
-        pass
+    _check(tiny, 1000)
+
+
+def _check(tiny: Path, *bounds: int) -> None:
+    with MediaRoot(tiny / "root") as root:
+        root.check_room(bounds)
+
+
+def test_room_that_is_promised_to_other_streams_is_not_given_again(tiny: Path) -> None:
+    room = os.statvfs(tiny)
+    half = room.f_bavail * room.f_frsize // 2
+    _check(tiny, half)
+    with pytest.raises(StoreFull, match=f"{half + 8192} of them promised to running streams"):
+        _check(tiny, half + 8192, half)
+    with MediaRoot(tiny / "root") as root:  # what they hold already is not counted twice
+        (root.live / "one").mkdir()
+        (root.live / "one" / "1.m4s").write_bytes(bytes(half))
+        root.check_room([half, half - 8192])
 
 
 def test_a_place_that_cannot_be_written(tiny: Path) -> None:
     make_read_only(tiny)
     with pytest.raises(StoreUnwritable, match=r"root: Read-only file system; .* media_root"):
-        MediaRoot(tiny / "root", 0).__enter__()
+        MediaRoot(tiny / "root").__enter__()
 
 
 def test_a_file_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("mine")
     with pytest.raises(StoreUnwritable, match=str(tmp_path / "root")):
-        MediaRoot(tmp_path / "root", 0).__enter__()
+        MediaRoot(tmp_path / "root").__enter__()
     assert (tmp_path / "root").read_text() == "mine"
 
 
 def test_a_path_too_long_for_a_socket_is_said_before_it_is_used(tmp_path: Path) -> None:
-    root = MediaRoot(tmp_path, 0)
+    root = MediaRoot(tmp_path)
     room = LONGEST_SOCKET_PATH - len(os.fsencode(root.run / ".sock"))
     assert len(os.fsencode(root.socket("x" * room))) == LONGEST_SOCKET_PATH
     with pytest.raises(StoreUnwritable, match=f"{LONGEST_SOCKET_PATH} are the limit"):

@@ -1,30 +1,69 @@
-"""Restarts and the stop ladder, with small real processes."""
+"""Restarts, streams that come and go, and the stop ladder, with small real processes."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config import Settings
+from encoder.errors import StoreFull
+from encoder.media_root import MediaRoot
+from server.child import BAD_INPUT, Child, Exit
+from server.control import Command, send
 from server.errors import ProcessGaveUp
-from server.supervisor import BAD_INPUT, Child, Supervisor
+from server.roster import Stream, read_roster
+from server.specs import StreamOrder
+from server.supervisor import Supervisor
+
+DEMO = StreamOrder("demo", "libx264")
+# Plays until it is told to end, then for a while more; deletes nothing.
+PLAY = "(folder / 'index.m3u8').touch()\nsys.stdin.readline()\n"
 
 
 def python(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
+    """A child that knows the folder of its stream."""
+    head = "import sys, json, pathlib, time, signal\n"
+    head += "folder = pathlib.Path(json.loads(sys.stdin.readline())['folder'])\n"
+    return [sys.executable, "-c", head + code]
 
 
-def child(name: str, code: str, **greeting: Any) -> Child:
-    return Child(name, python(code), lambda: greeting)
+def stream_of(root: MediaRoot, **codes: str) -> Callable[[StreamOrder], Stream]:
+    """Makes streams whose processes run these programs."""
+
+    def make(order: StreamOrder) -> Stream:
+        folder = root.live / order.id
+        children = [
+            Child(
+                name,
+                python(order.settings.get(name, code)),
+                lambda: {"folder": str(folder)},
+                stream=order.id,
+                last_word=b"end",
+            )
+            for name, code in codes.items()
+        ]
+        return Stream(order.id, children, folder / "index.m3u8", bound_bytes=1000)
+
+    return make
 
 
-async def run(supervisor: Supervisor, playlist: Path) -> None:
-    await asyncio.wait_for(supervisor.run(supervisor.stop, playlist), 20)
+def run_until_live(root: MediaRoot, **codes: str) -> Supervisor:
+    supervisor = Supervisor(root, [], stream_of(root, **codes), most_streams=2)
+    asyncio.run(asyncio.wait_for(supervisor.run(DEMO, supervisor.stop), 20))
+    return supervisor
+
+
+@pytest.fixture
+def root(media_root: Path) -> Any:
+    with MediaRoot(media_root) as entered:
+        yield entered
 
 
 def test_delays_double_and_are_forgotten_after_a_healthy_minute() -> None:
@@ -35,52 +74,164 @@ def test_delays_double_and_are_forgotten_after_a_healthy_minute() -> None:
     assert failing.next_delay(161.0) == 0.2
 
 
-def test_a_child_that_ends_is_started_again_with_its_greeting(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("status", "reason"), [(0, "exit 0"), (3, "exit 3"), (-9, "SIGKILL"), (-63, "signal 63")]
+)
+def test_why_a_process_ended(status: int, reason: str) -> None:
+    assert Exit(status, 0.0, (), ()).reason == reason
+
+
+def test_a_child_that_ends_is_started_again_with_its_greeting(root: MediaRoot) -> None:
     """The second start makes the file that ends the test."""
     code = (
-        "import sys, json, pathlib\n"
-        "folder = pathlib.Path(json.loads(sys.stdin.readline())['folder'])\n"
         "first = folder / 'first'\n"
-        "if not first.exists(): first.touch(); sys.exit(1)\n"
-        "(folder / 'second').touch(); sys.stdin.read()\n"
+        "if not first.exists(): first.touch(); print('oh', file=sys.stderr); sys.exit(1)\n" + PLAY
     )
-    supervisor = Supervisor(Settings(), [child("flaky", code, folder=str(tmp_path))])
-    asyncio.run(run(supervisor, tmp_path / "second"))
+    supervisor = run_until_live(root, encoder=code)
+    [child] = supervisor.streams["demo"].children
+    assert child.restarts == {"exit 1": 1}
+    assert child.running is False
 
 
-def test_bad_input_is_not_tried_again(tmp_path: Path) -> None:
-    supervisor = Supervisor(
-        Settings(),
-        [
-            child("choosy", f"import sys; sys.exit({BAD_INPUT})"),
-            child("other", "import sys; sys.stdin.read()"),
-        ],
-    )
+def test_bad_input_is_not_tried_again(root: MediaRoot) -> None:
     with pytest.raises(ProcessGaveUp) as gave_up:
-        asyncio.run(run(supervisor, tmp_path / "never"))
+        run_until_live(root, choosy=f"sys.exit({BAD_INPUT})", other="sys.stdin.read()")
     assert gave_up.value.name == "choosy"
     assert gave_up.value.exit_status == BAD_INPUT
-    assert all(c.process and c.process.returncode is not None for c in supervisor.children)
 
 
-def test_a_start_that_keeps_failing_is_given_up(tmp_path: Path) -> None:
-    supervisor = Supervisor(Settings(), [child("broken", "import sys; sys.exit(7)")])
+def test_a_start_that_keeps_failing_is_given_up(root: MediaRoot) -> None:
     with pytest.raises(ProcessGaveUp) as gave_up:
-        asyncio.run(run(supervisor, tmp_path / "never"))
+        run_until_live(root, broken="sys.exit(7)")
     assert gave_up.value.status == 7
 
 
-def test_a_child_that_ignores_sigterm_is_killed_and_reaped(tmp_path: Path) -> None:
-    code = (
-        "import signal, sys, json, pathlib\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "pathlib.Path(json.loads(sys.stdin.readline())['ready']).touch()\n"
-        "signal.pause(); signal.pause()\n"
-    )
-    ready = tmp_path / "ready"
-    stubborn = child("stubborn", code, ready=str(ready))
+def test_a_child_that_ignores_sigterm_is_killed_and_reaped(root: MediaRoot) -> None:
+    code = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + PLAY + "time.sleep(60)\n"
     began = time.monotonic()
-    asyncio.run(run(Supervisor(Settings(), [stubborn]), ready))
+    supervisor = run_until_live(root, stubborn=code)
+    [stubborn] = supervisor.streams["demo"].children
     assert stubborn.process is not None
     assert stubborn.process.returncode == -9
     assert time.monotonic() - began < 6
+
+
+# --- streams that come and go -------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running(root: MediaRoot, **codes: str) -> AsyncIterator[Supervisor]:
+    """A supervisor without a stream, two at most."""
+    supervisor = Supervisor(root, [], stream_of(root, **codes), most_streams=2)
+    runs = asyncio.ensure_future(supervisor.run(None, lambda: None))
+    while not root.control.exists():
+        await asyncio.sleep(0.01)
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+        await asyncio.wait_for(runs, 10)
+
+
+async def tell(root: MediaRoot, **command: Any) -> Command:
+    return await asyncio.to_thread(send, root.control, command)
+
+
+async def start(root: MediaRoot, name: str, **settings: str) -> Command:
+    order = {"id": name, "encoder": "libx264", "settings": settings}
+    return await tell(root, start_stream=order)
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not happened():
+            await asyncio.sleep(0.01)
+
+
+def test_streams_start_and_end_while_others_play(root: MediaRoot) -> None:
+    async def story() -> None:
+        async with running(root, encoder=PLAY) as supervisor:
+            assert (await start(root, "one"))["ok"]
+            assert (root.live / "one").is_dir(), "who asks now is held, not refused"
+            assert (await start(root, "two"))["ok"]
+            playing = (root.live / "two/index.m3u8").exists
+            await until(playing)
+            assert (await tell(root, end_stream="one"))["ok"]
+            await until(lambda: "one" not in supervisor.streams)
+            assert not (root.live / "one").exists()
+            assert playing()
+            assert list(read_roster(root.roster)["streams"]) == ["two"]
+
+    asyncio.run(story())
+
+
+def test_one_id_one_stream_and_no_more_than_allowed(root: MediaRoot) -> None:
+    async def story() -> None:
+        async with running(root, encoder=PLAY):
+            await start(root, "one")
+            assert (await start(root, "one"))["status"] == 409
+            await start(root, "two")
+            third = await start(root, "three")
+            assert third["status"] == 429
+            assert "2 streams" in third["error"]
+            assert (await tell(root, end_stream="three"))["status"] == 404
+
+    asyncio.run(story())
+
+
+def test_a_stream_that_cannot_be_says_why_and_can_be_tried_again(root: MediaRoot) -> None:
+    async def story() -> None:
+        broken = "print('no such photo', file=sys.stderr); sys.exit(2)"
+        async with running(root, inference="sys.stdin.read()", encoder=PLAY) as supervisor:
+            await start(root, "one", inference=broken)
+            await until(lambda: read_roster(root.roster)["streams"]["one"]["state"] == "failed")
+            await until(lambda: not supervisor.streams["one"].running)
+            told = read_roster(root.roster)["streams"]["one"]
+            assert "inference" in told["reason"]
+            last = told["processes"][0]["last_exit"]
+            assert last["stderr"] == ["no such photo"]
+            assert last["reason"] == "exit 2"
+            assert (await start(root, "one"))["ok"]
+            assert supervisor.streams["one"].running
+            await start(root, "two", inference=broken)
+            await until(lambda: read_roster(root.roster)["streams"]["two"]["state"] == "failed")
+            await tell(root, end_stream="two")
+            await until(lambda: "two" not in supervisor.streams)
+
+    asyncio.run(story())
+
+
+def test_a_stream_that_was_live_is_never_given_up(root: MediaRoot) -> None:
+    async def story() -> None:
+        once = "(folder / 'index.m3u8').touch()\nsys.exit(7)"
+        async with running(root, encoder=once) as supervisor:
+            await start(root, "one")
+            child = supervisor.streams["one"].children[0]
+            await until(lambda: child.failures == 4)
+            assert supervisor.streams["one"].state.value == "running"
+            await until(lambda: child.restarts["exit 7"] >= 4)
+
+    asyncio.run(story())
+
+
+def test_what_a_child_says_comes_through(
+    root: MediaRoot, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_until_live(root, encoder="print('{\"event\": 1}', file=sys.stderr, flush=True)\n" + PLAY)
+    assert json.dumps({"event": 1}) in capfd.readouterr().err.splitlines()
+
+
+def test_no_room_is_an_answer_not_an_end(root: MediaRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_bounds: object) -> None:
+        raise StoreFull(root.path, "1 byte is free, a stream needs 2")
+
+    async def story() -> None:
+        async with running(root, encoder=PLAY) as supervisor:
+            await start(root, "one")
+            monkeypatch.setattr(root, "check_room", full)
+            answer = await start(root, "two")
+            assert answer["status"] == 503
+            assert "1 byte" in answer["error"]
+            assert list(supervisor.streams) == ["one"]
+
+    asyncio.run(story())

@@ -1,0 +1,208 @@
+"""One child process that is kept running: started, heard, restarted, ended, always reaped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from logs import event
+
+# Restarts: 0.2 s, doubling to 30 s, forgotten after a healthy minute.
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, HEALTHY_SECONDS = 0.2, 30.0, 60.0
+# A child that ends with this status was given something it can never use.
+BAD_INPUT = 2
+# A process that ends so often before its stream is first live makes the start a failure.
+START_ATTEMPTS = 3
+# Ctrl-C ends everything in 3 s: so long for children to end by themselves, then they are killed.
+STOP_SECONDS = 2.0
+# Of what a child last said; kept with its exit, for who asks why.
+STDERR_LINES_KEPT = 20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a child ended."""
+
+    status: int  # as of waitpid: below zero, the signal's number
+    at: float  # seconds since 1970 UTC
+    argv: tuple[str, ...]
+    stderr: tuple[str, ...]  # its last lines
+
+    @property
+    def reason(self) -> str:
+        """``exit 1`` or ``SIGKILL``: few values, fit for counting."""
+        if self.status >= 0:
+            return f"exit {self.status}"
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-self.status).name
+        return f"signal {-self.status}"
+
+
+@dataclass(slots=True)
+class Child:
+    """One process to keep running."""
+
+    name: str
+    argv: Sequence[str]
+    greeting: Callable[[], dict[str, Any]]  # its line on stdin
+    environment: Mapping[str, str] = field(default_factory=dict)
+    pass_fds: tuple[int, ...] = ()
+    stream: str = ""  # the stream it works for; empty: for all
+    last_word: bytes = b""  # what tells it to end well; empty: SIGTERM does
+    wanted: bool = True
+    over: bool = False  # it has ended, and is not started again
+    process: asyncio.subprocess.Process | None = None
+    failures: int = 0  # in a row
+    began: float = 0.0
+    restarts: Counter[str] = field(default_factory=Counter)  # by reason
+    last_exit: Exit | None = None
+    _stderr_tail: deque[str] = field(default_factory=lambda: deque(maxlen=STDERR_LINES_KEPT))
+    _relaying: asyncio.Task[None] | None = None
+    _retired: asyncio.Event = field(default_factory=asyncio.Event)
+    _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self.process is not None and self.process.returncode is None
+
+    @property
+    def only_refused(self) -> bool:
+        """Whether every one of its runs ended because it cannot use what it was given."""
+        return 0 < self.restarts.total() == self.restarts[f"exit {BAD_INPUT}"]
+
+    async def keep(self, is_hopeless: Callable[[], bool], on_change: Callable[[], None]) -> None:
+        """Start it again and again until it is not wanted any more, or another try is hopeless.
+
+        Args:
+            is_hopeless: asked after each unwanted end, when it has been counted.
+            on_change: called after each start and end.
+        """
+        while await self._start():
+            if not self.wanted:  # it was said while the process started
+                self.say_last_word()
+            on_change()
+            status = await self._reap()
+            if not self.wanted:
+                break
+            delay = self.next_delay(time.monotonic())
+            assert self.last_exit is not None
+            self.restarts[self.last_exit.reason] += 1
+            facts = {"process": self.name, "stream": self.stream or None, "status": status}
+            if is_hopeless():
+                event(log, "process_given_up", level=logging.ERROR, **facts)
+                self.wanted = False
+                break
+            event(log, "process_ended", level=logging.ERROR, **facts, restart_in_seconds=delay)
+            on_change()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._retired.wait(), delay)
+        self.over = True
+        on_change()
+
+    def next_delay(self, now: float) -> float:
+        """Seconds to wait before the next start; counts the failure."""
+        if now - self.began > HEALTHY_SECONDS:
+            self.failures = 0
+        self.failures += 1
+        return min(math.ldexp(FIRST_DELAY_SECONDS, self.failures - 1), LONGEST_DELAY_SECONDS)
+
+    def say_last_word(self) -> None:
+        """Tell it to end well; it is not started again."""
+        self._retire()
+        if not self.running:
+            return
+        assert self.process is not None
+        assert self.process.stdin is not None
+        if self.last_word:
+            self.process.stdin.write(self.last_word + b"\n")
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.terminate()
+
+    async def end(self) -> None:
+        """SIGTERM, then SIGKILL for it and all that it has started; always reaped."""
+        self._retire()
+        async with self._starting:  # one that is being started is ended too
+            process = self.process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            event(log, "process_killed", level=logging.WARNING, process=self.name)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    def _retire(self) -> None:
+        self.wanted = False
+        self._retired.set()
+
+    async def _start(self) -> bool:
+        async with self._starting:
+            if self.wanted:
+                await self._spawn()
+                return True
+        return False
+
+    async def _spawn(self) -> None:
+        self.began = time.monotonic()
+        self._stderr_tail.clear()
+        self.process = await asyncio.create_subprocess_exec(
+            *self.argv,
+            stdin=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | self.environment,
+            pass_fds=self.pass_fds,
+            start_new_session=True,  # Ctrl-C is ours to hear; they are told by us
+        )
+        assert self.process.stdin is not None
+        assert self.process.stderr is not None
+        self._relaying = asyncio.ensure_future(self._relay(self.process.stderr))
+        # Kept open from here on: its end tells the child that we are gone.
+        self.process.stdin.write(json.dumps(self.greeting()).encode() + b"\n")
+        event(
+            log,
+            "process_started",
+            process=self.name,
+            stream=self.stream or None,
+            pid=self.process.pid,
+        )
+
+    async def _reap(self) -> int:
+        assert self.process is not None
+        assert self._relaying is not None
+        status = await self.process.wait()
+        # Not for ever: a grandchild that is still ending may hold the pipe.
+        await asyncio.wait([self._relaying], timeout=STOP_SECONDS)
+        self.last_exit = Exit(status, time.time(), tuple(self.argv), tuple(self._stderr_tail))
+        return status
+
+    async def _relay(self, lines: asyncio.StreamReader) -> None:
+        """What it says goes to our own stderr, and its end is kept."""
+        while True:
+            try:
+                line = await lines.readline()
+            except ValueError:  # beyond the reader's limit; drop it, go on
+                continue
+            if not line:
+                return
+            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.flush()
+            self._stderr_tail.append(line.decode("utf-8", "replace").rstrip())

@@ -1,0 +1,78 @@
+"""From an order to a stream: its settings and the processes that make it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+from config import INGEST, Settings
+from encoder.media_root import MediaRoot
+from encoder.plan import plan_stream
+from encoder.process import END_WORD, StreamSpec
+from encoder.stream import MULTIVARIANT_NAME
+from server.child import Child
+from server.roster import Stream
+from server.specs import StreamOrder, WebSpec
+
+_PYTHON = (sys.executable, "-m")
+
+
+def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], Stream]:
+    """What makes streams of orders.
+
+    Args:
+        service: settings of the service; an order says what differs.
+        root: entered already.
+    """
+
+    def make(order: StreamOrder) -> Stream:
+        """Raises EncoderError, RawMediaError: settings that no stream can have."""
+        settings = replace(service, stream=order.id, **order.settings)
+        spec = StreamSpec(
+            id=order.id,
+            socket=str(root.socket(order.id)),
+            folder=str(root.live / order.id),
+            state=str(root.figures(order.id)),
+            encoder=order.encoder,
+        )
+        children = [_encoder(spec, settings)]
+        if settings.source != INGEST:
+            children.insert(0, _inference(spec, settings))
+        playlist = root.live / order.id / MULTIVARIANT_NAME
+        return Stream(order.id, children, playlist, plan_stream(settings).bound_bytes)
+
+    return make
+
+
+def _inference(spec: StreamSpec, settings: Settings) -> Child:
+    return Child(
+        "inference",
+        [*_PYTHON, "inference"],
+        lambda: {"socket": spec.socket, "id": spec.id},
+        settings.to_environment(),
+        stream=spec.id,
+    )
+
+
+def _encoder(spec: StreamSpec, settings: Settings) -> Child:
+    return Child(
+        "encoder",
+        [*_PYTHON, "encoder"],
+        lambda: asdict(spec),
+        settings.to_environment(),
+        stream=spec.id,
+        last_word=END_WORD,
+    )
+
+
+def web_child(settings: Settings, root: MediaRoot, listen_fd: int) -> Child:
+    """The process that serves all streams over HTTP; it starts workers of its own."""
+    spec = WebSpec(listen_fd, str(root.path))
+    return Child(
+        "web",
+        [*_PYTHON, "server.web"],
+        lambda: asdict(spec),
+        settings.to_environment(),
+        pass_fds=(listen_fd,),
+    )
