@@ -11,7 +11,10 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -24,7 +27,7 @@ from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
 from encoder.plan import plan_stream
 from encoder.probe import AUTO, working_besides
-from encoder.succession import Means, Succession
+from encoder.succession import BLOCKED, Means, Succession
 from logs import event
 
 STATE_SECONDS = 0.5
@@ -43,6 +46,7 @@ class StreamSpec:
     folder: str  # <media root>/live/<id>
     state: str  # file for the figures, read by the web processes
     encoder: str  # name of a candidate that has passed its trial
+    beats: bool = False  # write the figures to stdout too: it is a pipe to the supervisor
 
 
 class Ending(Enum):
@@ -74,6 +78,8 @@ class StreamProcess:
         Raises:
             EncoderError: the stream cannot go on. Its media stays, as after SIGTERM.
         """
+        if self._spec.beats:
+            os.set_blocking(sys.stdout.fileno(), False)
         intake = Intake(Path(self._spec.socket), self._plan.media)
         try:
             intake.start()
@@ -131,7 +137,11 @@ class StreamProcess:
             "segment_seconds": float(timing.segment_seconds),
         }
         while True:
-            write_json(Path(self._spec.state), still | stream.figures() | {"at": time.time()})
+            figures = still | stream.figures() | {"at": time.time(), "beat": time.monotonic()}
+            if self._spec.beats:
+                beat(figures)
+            if figures["state"] != BLOCKED:  # then the supervisor tells what no file can
+                write_json(Path(self._spec.state), figures)
             await asyncio.sleep(STATE_SECONDS)
 
     def _means(self, intake: Intake) -> Means:
@@ -148,6 +158,12 @@ class StreamProcess:
             # An encoder that was asked for by name is that one or an error.
             alternatives=others if self._settings.encoder == AUTO else tuple,
         )
+
+
+def beat(figures: Mapping[str, Any]) -> None:
+    """A line to the supervisor. One that does not listen is no reason to wait."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stdout.fileno(), json.dumps(figures).encode() + b"\n")
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

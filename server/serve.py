@@ -11,7 +11,7 @@ from dataclasses import replace
 import logs
 from config import INGEST, ConfigError, Settings
 from encoder.ffmpeg import find_ffmpeg
-from encoder.media_root import MediaRoot, choose
+from encoder.media_root import MediaRoot, choose, remove_abandoned
 from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
 from inference.source import check_source, make_source
@@ -42,7 +42,10 @@ def serve(settings: Settings) -> None:
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
-        with MediaRoot(choose(settings.media_root, port)) as root:
+        folder = choose(settings.media_root, port)
+        if not settings.media_root:
+            remove_abandoned(folder.parent)
+        with MediaRoot(folder) as root:
             root.check_room([plan.bound_bytes])
             web = web_child(settings, root, listener.fileno())
             make_stream = stream_maker(settings, root)

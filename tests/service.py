@@ -48,7 +48,7 @@ class Service:
         self.url = ""
         self.log: deque[str] = deque(maxlen=200)
         self._flags = flags
-        self._environment = environment
+        self._environment = dict(environment)
         self._seen: set[int] = set()
 
     def __enter__(self) -> Service:
