@@ -24,6 +24,8 @@ import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+_RAISE_LIMIT = "raise the limit (ulimit -n, LimitNOFILE)"
+
 
 class EncoderError(Exception):
     """Root of this folder's errors. The message is one line: what, the limit, the remedy."""
@@ -128,7 +130,7 @@ class OutOfResources(EncoderError):
     def __init__(self, wanted: str, reason: str) -> None:
         self.wanted = wanted
         self.reason = reason
-        super().__init__(f"cannot {wanted}: {reason}; raise the limit (ulimit -n, LimitNOFILE)")
+        super().__init__(f"cannot {wanted}: {reason}; {_RAISE_LIMIT}")
 
     @staticmethod
     def of(wanted: str, error: OSError) -> OutOfResources:
@@ -158,10 +160,12 @@ class StreamBroken(EncoderError):
 class StoreUnwritable(EncoderError):
     """The media root refuses a write."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(
+        self, path: Path, reason: str, remedy: str = "check the setting media_root"
+    ) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"cannot write {path}: {reason}; check the setting media_root")
+        super().__init__(f"cannot write {path}: {reason}; {remedy}")
 
     @staticmethod
     def of(path: Path, error: OSError) -> StoreUnwritable:
@@ -169,6 +173,8 @@ class StoreUnwritable(EncoderError):
         reason = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return StoreFull(path, reason)
+        if OutOfResources.means(error):
+            return StoreUnwritable(path, reason, _RAISE_LIMIT)
         return StoreUnwritable(path, reason)
 
 

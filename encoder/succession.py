@@ -76,6 +76,7 @@ class Succession:
         self._remedies = self._new_remedies()
         self._store = self._new_store()
         self._live: LiveStream | None = None
+        self._last: dict[str, Any] = {"state": "starting"}  # figures of the life before
         self._blocked_by = ""
         self._counted = dict.fromkeys(_COUNTED, 0.0)
         self._finished = asyncio.Event()
@@ -112,9 +113,7 @@ class Succession:
 
     def figures(self) -> dict[str, Any]:
         """Those of the present life, counts summed over all of them."""
-        figures: dict[str, Any] = {"state": "starting"}
-        if self._live is not None:
-            figures = self._live.figures()
+        figures = dict(self._last) if self._live is None else self._live.figures()
         figures |= {k: round(figures.get(k, 0) + v, 6) for k, v in self._counted.items() if v}
         if self._blocked_by:
             figures |= {"state": BLOCKED, "reason": self._blocked_by}
@@ -165,9 +164,9 @@ class Succession:
 
     def _end_life(self) -> None:
         if self._live is not None:
-            figures = self._live.figures()
+            self._last = self._live.figures()
             for name in _COUNTED:
-                self._counted[name] += figures[name]
+                self._counted[name] += self._last.pop(name)
             self._live = None
 
     def _new_store(self) -> StreamStore:

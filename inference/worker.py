@@ -53,8 +53,8 @@ class Job:
         """
         try:
             message = json.loads(line)
-            beats = bool(message.get("beats", False))
-            return cls(Path(message["socket"]), str(message["id"]), beats)
+            socket, name = Path(message["socket"]), str(message["id"])
+            return cls(socket, name, bool(message.get("beats", False)))
         except (ValueError, TypeError, KeyError) as error:
             wanted = '{"socket": PATH, "id": NAME}'
             raise BadJob(f"standard input is {line[:80]!r}: give one line {wanted}") from error
