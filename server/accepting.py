@@ -58,6 +58,7 @@ class Acceptor:
         listener: open, non-blocking.
         protocol: makes the protocol of a connection.
         has_too_many: whether the next one is another's.
+        is_full: whether the next one must wait until somebody leaves.
         options: of ``loop.connect_accepted_socket``.
     """
 
@@ -67,10 +68,11 @@ class Acceptor:
         listener: socket.socket,
         protocol: Callable[[], Any],
         has_too_many: Callable[[], bool],
+        is_full: Callable[[], bool],
         options: dict[str, Any],
     ) -> None:
         self._loop, self._listener, self._protocol = loop, listener, protocol
-        self._has_too_many, self._options = has_too_many, options
+        self._has_too_many, self._is_full, self._options = has_too_many, is_full, options
         self._paused: asyncio.TimerHandle | None = None
         self._joining: set[asyncio.Task[Any]] = set()
         loop.add_reader(listener.fileno(), self._ready)
@@ -91,6 +93,9 @@ class Acceptor:
 
     def _ready(self) -> None:
         for _ in range(_AT_ONCE):
+            if self._is_full():
+                self._pause(_RETRY_SECONDS)
+                return
             if self._has_too_many():
                 self._pause(_LEAVE_SECONDS)
                 return

@@ -112,7 +112,7 @@ class Child:
             delay = self.next_delay(time.monotonic())
             assert self.last_exit is not None
             self.restarts[self.last_exit.reason] += 1
-            facts = {"process": self.name, "stream": self.stream or None, "status": status}
+            facts = {**self._named, "status": status}
             if is_hopeless():
                 event(log, "process_given_up", level=logging.ERROR, **facts)
                 self.wanted = False
@@ -156,10 +156,15 @@ class Child:
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except TimeoutError:
-            event(log, "process_killed", level=logging.WARNING, process=self.name)
+            event(log, "process_killed", level=logging.WARNING, **self._named)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        """Facts for the log."""
+        return {"process": self.name} | ({"stream": self.stream} if self.stream else {})
 
     def _retire(self) -> None:
         self.wanted = False
@@ -190,13 +195,7 @@ class Child:
         self._relaying = asyncio.ensure_future(self._relay(self.process.stderr))
         # Kept open from here on: its end tells the child that we are gone.
         self.process.stdin.write(json.dumps(self.greeting()).encode() + b"\n")
-        event(
-            log,
-            "process_started",
-            process=self.name,
-            stream=self.stream or None,
-            pid=self.process.pid,
-        )
+        event(log, "process_started", **self._named, pid=self.process.pid)
 
     async def _reap(self) -> int:
         assert self.process is not None

@@ -41,6 +41,10 @@ from server.tokens import Guarded
 GRACEFUL_SECONDS = 1
 # Descriptors of one web process.
 MOST_DESCRIPTORS = 65_536
+# Of these, so many are for files: without one no playlist could be read.
+RESERVED_DESCRIPTORS = 512
+# gunicorn limits the wait for a second request on a connection, but not for the first.
+FIRST_REQUEST_SECONDS = 20.0
 # A client must have greeted by then, and may take so long to say goodbye.
 TLS_HANDSHAKE_SECONDS, TLS_SHUTDOWN_SECONDS = 10.0, 2.0
 # Of the worker processes that are forked from this one.
@@ -81,8 +85,15 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
         sock.setblocking(False)
         sock.listen(self.cfg.backlog)
 
-        def has_too_many() -> bool:
-            return TALLY.has_too_many(self.age, self.nr_conns + acceptor.joining)
+        def here() -> int:
+            return int(self.nr_conns) + acceptor.joining
+
+        def patient() -> Any:
+            made = protocol()
+            self.loop.call_later(FIRST_REQUEST_SECONDS, _hang_up_if_silent, made)
+            return made
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS
 
         options: dict[str, Any] = {}
         if ssl is not None:
@@ -91,7 +102,14 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
                 "ssl_handshake_timeout": TLS_HANDSHAKE_SECONDS,
                 "ssl_shutdown_timeout": TLS_SHUTDOWN_SECONDS,
             }
-        acceptor = Acceptor(self.loop, sock, protocol, has_too_many, options)
+        acceptor = Acceptor(
+            self.loop,
+            sock,
+            patient,
+            has_too_many=lambda: TALLY.has_too_many(self.age, here()),
+            is_full=lambda: here() >= most,
+            options=options,
+        )
         return acceptor
 
     def _get_ssl_context(self) -> Any:
@@ -123,6 +141,12 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
             # It sleeps for up to a second, and goes on to its shutdown when it is cancelled; after
             # the turn of the loop in which the answers go out.
             self.loop.call_later(0.02, serving.cancel)
+
+
+def _hang_up_if_silent(protocol: Any) -> None:
+    """End a connection that has not sent a whole request head yet."""
+    if protocol.req_count == 1 and protocol._awaiting_request:
+        protocol._keepalive_timeout()
 
 
 def gunicorn_options(settings: Settings, spec: WebSpec) -> dict[str, Any]:

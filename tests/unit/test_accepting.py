@@ -51,7 +51,7 @@ def test_a_connection_that_nobody_else_takes_is_taken(listener: socket.socket) -
 
     async def connect() -> bytes:
         loop = asyncio.get_running_loop()
-        acceptor = Acceptor(loop, listener, _Greeter, too_many_at_first, {})
+        acceptor = Acceptor(loop, listener, _Greeter, too_many_at_first, lambda: False, options={})
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         line = await asyncio.wait_for(reader.readline(), 5)
         acceptor.close()
@@ -62,10 +62,32 @@ def test_a_connection_that_nobody_else_takes_is_taken(listener: socket.socket) -
     assert asyncio.run(connect()) == b"hello\n"
 
 
+def test_while_it_is_full_nobody_is_taken(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.accepting._RETRY_SECONDS", 0.02)
+    full = [True]
+
+    async def connect() -> bytes:
+        loop = asyncio.get_running_loop()
+        acceptor = Acceptor(loop, listener, _Greeter, lambda: False, lambda: full[0], options={})
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.readline(), 0.1)
+        full.clear()
+        full.append(False)  # somebody left
+        line = await asyncio.wait_for(reader.readline(), 5)
+        acceptor.close()
+        writer.close()
+        return line
+
+    assert asyncio.run(connect()) == b"hello\n"
+
+
 def test_nothing_is_taken_after_its_end(listener: socket.socket) -> None:
     async def connect() -> None:
         loop = asyncio.get_running_loop()
-        acceptor = Acceptor(loop, listener, _Greeter, lambda: True, {})
+        acceptor = Acceptor(loop, listener, _Greeter, lambda: True, lambda: False, options={})
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         await asyncio.sleep(0)
         acceptor.close()  # while it leaves the connection to another

@@ -1,0 +1,195 @@
+"""Streams, viewers and random faults for a long time: what do viewers miss, and what grows?
+
+    python -m benchmarks.soak --minutes 45
+
+Prints what each kind of fault cost the viewers, and memory, descriptors, threads and bytes in the
+media root over time. Exit status 1: something grew, something published was lost or changed, or a
+viewer waited longer than a fault may cost. The same seed does the same faults in the same order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+
+from benchmarks.soak_faults import Done, Faults
+from benchmarks.soak_figures import Sample, Trend, look, trends
+from benchmarks.soak_viewers import Viewer
+
+SAMPLE_SECONDS = 5.0
+# Streams start, caches fill: what is held then is not yet what a service holds.
+WARM_UP_SECONDS = 30.0
+SMALL = {"width": 640, "height": 360, "ladder": "single"}
+# A viewer notices nothing up to here; two part targets and a busy machine.
+USUAL_PAUSE_SECONDS = 1.0
+# No fault may cost more: the supervisor's slowest restart in a row of them, and a hang.
+LONGEST_PAUSE_SECONDS = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one kind of fault cost the viewers, in seconds without a new part."""
+
+    fault: str
+    times: int
+    noticed: int  # how often any viewer had to wait
+    median: float  # of the longest wait of any viewer, per time; 0 where none waited
+    longest: float
+
+
+def main() -> int:
+    given = _parser().parse_args()
+    chance = random.Random(given.seed)
+    print(
+        f"{given.minutes:g} minutes, {given.streams} streams, {given.viewers} viewers each, "
+        f"a fault every {given.every:g} s, seed {given.seed}",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory(prefix="soak-", dir="/dev/shm") as folder:
+        root = Path(folder) / "media"
+        with _service(root, given.log) as (pid, url):
+            faults = Faults(pid, url, [], chance)
+            viewers, samples = asyncio.run(_run(given, faults, root))
+    costs, grown = _costs(viewers, faults.done), trends(samples)
+    print(_report(viewers, costs, grown))
+    if given.json:
+        told = {"costs": [asdict(c) for c in costs], "trends": [asdict(t) for t in grown]}
+        Path(given.json).write_text(json.dumps(told, indent=2))
+    wrong = _wrong(viewers, costs, grown)
+    print("\n".join(wrong) or "nothing grew, nothing published was lost or changed")
+    return 1 if wrong else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=45, help="how long [45]")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults [1]")
+    parser.add_argument("--streams", type=int, default=2, help="of 640x360, all followed [2]")
+    parser.add_argument("--viewers", type=int, default=3, help="of each stream [3]")
+    parser.add_argument("--every", type=float, default=10, help="seconds between two faults [10]")
+    parser.add_argument("--json", metavar="FILE", default="", help="write the figures there too")
+    parser.add_argument("--log", metavar="FILE", default="", help="write the service's log there")
+    return parser
+
+
+@contextmanager
+def _service(root: Path, log: str) -> Iterator[tuple[int, str]]:
+    """`lipstream serve` with no stream yet: its process id and URL."""
+    argv = [sys.executable, "-m", "server", "serve", "--stream", "", "--port", "0"]
+    argv += ["--media-root", str(root), "--log-format", "json"]
+    with Path(log or "/dev/null").open("wb") as said:
+        service = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=said, text=True)
+    try:
+        assert service.stdout is not None
+        lines = iter(service.stdout.readline, "")
+        url = next(line.split()[-1] for line in lines if "lipstream runs at" in line)
+        yield service.pid, url
+    finally:
+        service.send_signal(signal.SIGINT)
+        service.wait(15)
+
+
+async def _run(
+    given: argparse.Namespace, faults: Faults, root: Path
+) -> tuple[list[Viewer], list[Sample]]:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx.AsyncClient(limits=limits, timeout=20) as client:
+        for number in range(given.streams):
+            wish = {"id": f"soak-{number}", **SMALL}
+            (await client.post(f"{faults.url}/api/streams", json=wish)).raise_for_status()
+            faults.streams.append(wish["id"])
+            (await client.get(f"{faults.url}/live/{wish['id']}/index.m3u8")).raise_for_status()
+        viewers = [
+            Viewer(
+                client, f"{faults.url}/live/{stream}/{rendition}/media.m3u8", USUAL_PAUSE_SECONDS
+            )
+            for stream in faults.streams
+            for rendition in ["v0", "a0", *["v0"] * given.viewers][: given.viewers]
+        ]
+        tasks = [asyncio.ensure_future(viewer.follow()) for viewer in viewers]
+        tasks.append(asyncio.ensure_future(faults.do_for_ever(given.every)))
+        samples = await _sample(given.minutes * 60, faults.supervisor, root, tasks)
+        for task in tasks:
+            task.cancel()
+        for viewer in viewers:
+            viewer.finish()
+    return viewers, samples
+
+
+async def _sample(
+    seconds: float, pid: int, root: Path, tasks: Sequence[asyncio.Task[None]]
+) -> list[Sample]:
+    began, samples = time.monotonic(), list[Sample]()
+    while (at := time.monotonic() - began) < seconds:
+        for task in tasks:
+            if task.done():
+                task.result()  # none ends by itself
+        if at > min(WARM_UP_SECONDS, seconds / 4):
+            samples.append(await asyncio.to_thread(look, at, pid, root))
+        if sys.stderr.isatty():
+            print(f"\r{at / 60:5.1f} of {seconds / 60:g} minutes", end="", file=sys.stderr)
+        await asyncio.sleep(SAMPLE_SECONDS)
+    return samples
+
+
+def _costs(viewers: Sequence[Viewer], done: Sequence[Done]) -> list[Cost]:
+    """Each pause is put down to the fault that began last before its end."""
+    waits: dict[str, list[float]] = {fault.name: [] for fault in done}
+    for number, fault in enumerate(done):
+        until = done[number + 1].began if number + 1 < len(done) else float("inf")
+        pauses = [
+            pause.seconds
+            for viewer in viewers
+            for pause in viewer.pauses
+            if fault.began < pause.ended <= until
+        ]
+        waits[fault.name].append(max(pauses, default=0.0))
+    return [
+        Cost(name, len(each), sum(w > 0 for w in each), statistics.median(each), max(each))
+        for name, each in sorted(waits.items())
+    ]
+
+
+def _report(viewers: Sequence[Viewer], costs: Sequence[Cost], grown: Sequence[Trend]) -> str:
+    lines = ["", "| fault | times | noticed | median wait, s | longest wait, s |"]
+    lines.append("|---|---|---|---|---|")
+    lines += [
+        f"| {c.fault} | {c.times} | {c.noticed} | {c.median:.2f} | {c.longest:.2f} |" for c in costs
+    ]
+    lines += ["", "| held by | figure | first third | last third | peak |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {t.role} | {t.figure} | {t.first:.1f} | {t.last:.1f} | {t.peak:.1f} |" for t in grown
+    ]
+    parts, refused = sum(v.parts for v in viewers), sum(v.refused for v in viewers)
+    lines += ["", f"{len(viewers)} viewers got {parts} files, and were refused {refused} times"]
+    return "\n".join(lines)
+
+
+def _wrong(viewers: Sequence[Viewer], costs: Sequence[Cost], grown: Sequence[Trend]) -> list[str]:
+    said = [f"broken: {promise}" for viewer in viewers for promise in viewer.broken]
+    said += [f"grows: {t.role} {t.figure} {t.first:.1f} -> {t.last:.1f}" for t in grown if t.grows]
+    said += [
+        f"too long: {c.fault} cost {c.longest:.1f} s, the limit is {LONGEST_PAUSE_SECONDS:g}"
+        for c in costs
+        if c.longest > LONGEST_PAUSE_SECONDS
+    ]
+    said += [f"nothing came: {v.url}" for v in viewers if not v.parts]
+    return said
+
+
+if __name__ == "__main__":
+    sys.exit(main())

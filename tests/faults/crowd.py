@@ -1,0 +1,107 @@
+"""Many clients on one event loop, which hold, idle, read slowly or vanish; one just follows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import psutil
+
+from encoder.playlist import Position, read_position
+
+Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+# Connections opened at once; more would only queue.
+_BATCH = 200
+
+
+@asynccontextmanager
+async def crowd(url: str, clients: int) -> AsyncIterator[list[Link]]:
+    """Open connections; those that are still open at the end are cut."""
+    place = urlsplit(url)
+    links: list[Link] = []
+    try:
+        while len(links) < clients:
+            batch = min(_BATCH, clients - len(links))
+            opening = [asyncio.open_connection(place.hostname, place.port) for _ in range(batch)]
+            links += await asyncio.gather(*opening)
+        yield links
+    finally:
+        for _, writer in links:
+            writer.transport.abort()
+
+
+def ask(link: Link, url: str) -> None:
+    """Send a GET and do not wait."""
+    place = urlsplit(url)
+    target = f"{place.path}?{place.query}" if place.query else place.path
+    link[1].write(f"GET {target} HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode())
+
+
+async def answer(link: Link) -> tuple[int, bytes]:
+    """Status and body of the next answer."""
+    head = (await link[0].readuntil(b"\r\n\r\n")).decode("latin-1")
+    headers = {
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in head.split("\r\n")[1:])
+    }
+    body = await link[0].readexactly(int(headers["content-length"]))
+    return int(head.split()[1]), body
+
+
+@dataclass(slots=True)
+class Follower:
+    """Follows a rendition with blocking reloads; asks again when it is refused or cut off."""
+
+    url: str
+    seen: list[tuple[float, Position]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    async def follow(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                async with crowd(self.url, 1) as [link]:
+                    await self._on(link)
+            except (OSError, EOFError) as error:
+                self.refused.append(repr(error))
+
+    async def _on(self, link: Link) -> None:
+        query = ""
+        while True:
+            ask(link, self.url + query)
+            status, body = await answer(link)
+            if status != 200:
+                self.refused.append(f"{status} {body[:200]!r} for {query}")
+                return
+            position = read_position(body.decode())
+            self.seen.append((time.monotonic(), position))
+            query = f"?_HLS_msn={position.last_msn + 1}&_HLS_part={position.parts}"
+
+    def longest_pause(self) -> float:
+        """Between two answers, seconds."""
+        times = [at for at, _ in self.seen]
+        return max(b - a for a, b in itertools.pairwise(times))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What processes hold."""
+
+    memory_mb: float
+    threads: int
+    descriptors: int
+
+
+def held(pids: list[int]) -> Held:
+    """By these processes together; what forked ones share counts once."""
+    processes = [psutil.Process(pid) for pid in pids]
+    return Held(
+        sum(p.memory_full_info().pss for p in processes) / (1 << 20),
+        sum(p.num_threads() for p in processes),
+        sum(p.num_fds() for p in processes),
+    )
