@@ -217,7 +217,13 @@ class Succession:
         Raises:
             EncoderGivenUp: there is none.
         """
-        left = self._left(await self._look_for_alternatives())
+        search = self._look_for_alternatives()
+        stopping = asyncio.ensure_future(self._finished.wait())
+        await asyncio.wait((search, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not search.done():  # who stops the stream does not wait for trials
+            return
+        left = self._left(search.result())
         if not left:
             raise error
         self._given_up.add(self._candidate.name)

@@ -5,7 +5,7 @@ set -eu
 
 # One program of each package that is needed, and the package.
 wanted="chromium:chromium chromedriver:chromium-driver WebKitWebDriver:webkit2gtk-driver
-  Xvfb:xvfb xauth:xauth ffprobe:ffmpeg curl:curl faketime:faketime"
+  Xvfb:xvfb xauth:xauth ffprobe:ffmpeg curl:curl"
 # WebKitGTK finds its decoders only through these.
 decoders="gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
 

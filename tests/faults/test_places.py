@@ -90,7 +90,7 @@ def test_the_media_root_is_full(place: Place) -> None:
         place.check_says_so("No space left on device")
         time.sleep(max(0.0, began + OUTAGE_SECONDS - time.monotonic()))
         ballast.unlink()
-    check(row.seen, freeze=OUTAGE_SECONDS + 2, discontinuities=1)
+    check(row.seen, freeze=OUTAGE_SECONDS + 2, discontinuities=1, restarts=1)
     place.check_well_again()
 
 
@@ -101,7 +101,7 @@ def test_the_media_root_is_read_only(place: Place) -> None:
         place.check_says_so("Read-only file system")
         time.sleep(max(0.0, began + OUTAGE_SECONDS - time.monotonic()))
         remount(place.mount, "rw")
-    check(row.seen, freeze=OUTAGE_SECONDS + 2, discontinuities=1)
+    check(row.seen, freeze=OUTAGE_SECONDS + 2, discontinuities=1, restarts=1)
     place.check_well_again()
 
 
@@ -125,5 +125,5 @@ def test_no_descriptor_is_left(place: Place) -> None:
         place.check_says_so("Too many open files")
         time.sleep(max(0.0, began + OUTAGE_SECONDS - time.monotonic()))
         resource.prlimit(encoder, resource.RLIMIT_NOFILE, before)
-    check(row.seen, freeze=OUTAGE_SECONDS + 2, discontinuities=1)
+    check(row.seen, freeze=OUTAGE_SECONDS + 2, discontinuities=1, restarts=1)
     place.check_well_again()

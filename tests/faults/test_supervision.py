@@ -75,7 +75,7 @@ def test_the_encoder_process_hangs(hall: Hall) -> None:
     with hall.audience.row("encoder process hangs (SIGSTOP)") as row:
         os.kill(hung, signal.SIGSTOP)
         until("it was replaced", lambda: not hall.service.still_alive([hung]), SILENT_SECONDS + 4)
-    check(row.seen, freeze=SILENT_SECONDS + 4, discontinuities=1)
+    check(row.seen, freeze=SILENT_SECONDS + 4, discontinuities=1, restarts=1)
     until("counted", lambda: hall.restarts("encoder") == {"stuck": 1}, 5)
 
 
