@@ -173,6 +173,8 @@ class Rendition:
         self._current: SegmentEntry | None = None
         # Files that go when the media time reaches their instant: a heap, soonest first.
         self._kept: list[tuple[Fraction, str]] = []
+        for part in (part for segment in past.segments for part in segment.parts):
+            self._keep(part.uri, _parts_stay(layout.timing))
         self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
 
