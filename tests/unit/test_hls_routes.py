@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from encoder.playlist import (
     render_media_playlist,
 )
 from server.app import create_app
+from server.watcher import FolderWatcher
 
 CONTROL = ServerControl(2, 6, Fraction(1, 5), Fraction(3, 5))
 RUN = "abc123"
@@ -61,6 +63,7 @@ class Stream:
         self.app = create_app(Settings(), root)
         self.client: FlaskClient = self.app.test_client()
         self._pool = pool
+        self.held_or_answered = threading.Event()
         self.publish("v0/media.m3u8", playlist())
         self.publish("index.m3u8", "#EXTM3U\n")
 
@@ -71,21 +74,27 @@ class Stream:
 
     def ask(self, path: str) -> Future[TestResponse]:
         """GET in another thread; returns once the request is being held or is answered."""
-        entered = threading.Event()
-
-        def get() -> TestResponse:
-            entered.set()
-            return self.app.test_client().get(f"/live/demo/{path}")
-
-        future = self._pool.submit(get)
-        entered.wait(5)
+        self.held_or_answered.clear()
+        future = self._pool.submit(lambda: self.app.test_client().get(f"/live/demo/{path}"))
+        future.add_done_callback(lambda _: self.held_or_answered.set())
+        assert self.held_or_answered.wait(5)
         return future
 
 
 @pytest.fixture
-def stream(tmp_path: Path) -> Iterator[Stream]:
+def stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
     with ThreadPoolExecutor() as pool:
-        yield Stream(tmp_path, pool)
+        made = Stream(tmp_path, pool)
+        registered = FolderWatcher._registered
+
+        @contextmanager
+        def watched(watcher: FolderWatcher, folder: Path) -> Iterator[threading.Event]:
+            with registered(watcher, folder) as changed:
+                made.held_or_answered.set()
+                yield changed
+
+        monkeypatch.setattr(FolderWatcher, "_registered", watched)
+        yield made
 
 
 def test_61_types_and_63_caching(stream: Stream) -> None:
@@ -273,4 +282,4 @@ def test_a_stream_that_is_deleted_frees_its_waiters(stream: Stream) -> None:
     held = stream.ask("v0/media.m3u8?_HLS_msn=8")
     (stream.folder / "v0" / "media.m3u8").unlink()
     (stream.folder / "v0").rmdir()
-    assert held.result(5).status_code in (404, 503)  # 404 where it asked after the end
+    assert held.result(5).status_code == 503
