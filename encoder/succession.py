@@ -78,7 +78,7 @@ class Succession:
         self._live: LiveStream | None = None
         self._last: dict[str, Any] = {"state": "starting"}  # figures of the life before
         self._blocked_by = ""
-        self._counted = dict.fromkeys(_COUNTED, 0.0)
+        self._counted = dict.fromkeys(_COUNTED, 0)
         self._finished = asyncio.Event()
         self._search: asyncio.Future[Sequence[Candidate]] | None = None
         self._forgetting: asyncio.TimerHandle | None = None
@@ -114,7 +114,7 @@ class Succession:
     def figures(self) -> dict[str, Any]:
         """Those of the present life, counts summed over all of them."""
         figures = dict(self._last) if self._live is None else self._live.figures()
-        figures |= {k: round(figures.get(k, 0) + v, 6) for k, v in self._counted.items() if v}
+        figures |= {name: figures.get(name, 0) + sum_ for name, sum_ in self._counted.items()}
         if self._blocked_by:
             figures |= {"state": BLOCKED, "reason": self._blocked_by}
         return figures | self._record.shown()
