@@ -123,6 +123,7 @@ class LiveStream:
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_output_ns = self._run_began_ns = self._run_began_unit = 0
         self._last_pump_ns = self._slip_shown = 0
+        self._gave_output = False
         self._wall = WallWatch(1000 * timing.target_duration)
         self._state = "starting"
         self._open_outputs = 0
@@ -191,6 +192,7 @@ class LiveStream:
         sample = max(0, next_sample - AAC_WARM_UP_FRAMES * AAC_FRAME_SAMPLES)
         self._run_began_unit = unit
         self._run_began_ns = self._last_output_ns = time.monotonic_ns()
+        self._gave_output = False
         child = await EncoderChild.start(
             lambda pipes: self._argv(pipes, unit, [frame - unit for frame in frames]),
             frame_bytes=self._media.frame_bytes,
@@ -275,8 +277,7 @@ class LiveStream:
 
     def _tick(self) -> None:
         self._pump()
-        started = self._last_output_ns > self._run_began_ns
-        limit_ns = STUCK_NS if started else START_NS
+        limit_ns = STUCK_NS if self._gave_output else START_NS
         if self._child is not None and time.monotonic_ns() - self._last_output_ns > limit_ns:
             self._replace_child("stuck", f"no output for {limit_ns / NANOSECONDS:g} s")
 
@@ -286,7 +287,6 @@ class LiveStream:
         self._last_pump_ns = now
         if absent > ABSENCE_NS:
             self._last_output_ns = min(now, self._last_output_ns + absent)
-            self._run_began_ns = min(now, self._run_began_ns + absent)
 
     def _leap_if_far_behind(self, now: int) -> None:
         clock = self._feeder.clock
@@ -305,7 +305,7 @@ class LiveStream:
         """Bytes of one rendition came out of ffmpeg."""
         if self._error is not None:  # what follows a part that was not written must not be either
             return
-        self._last_output_ns = time.monotonic_ns()
+        self._last_output_ns, self._gave_output = time.monotonic_ns(), True
         try:
             for item in reader.feed(data):
                 if isinstance(item, Init):

@@ -24,6 +24,7 @@ from encoder.errors import (
 from encoder.ffmpeg import Ffmpeg
 from encoder.intake import Intake
 from encoder.plan import plan_stream
+from encoder.store import StreamStore
 from encoder.stream import Parts
 from encoder.succession import BLOCKED, Means, Succession
 
@@ -106,7 +107,7 @@ def test_a_broken_circuit_gives_way_to_the_next_that_works(
 def test_the_stream_fails_only_when_nothing_is_left(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(EncoderGivenUp, match="fails again and again: .* no device"):
+    with pytest.raises(EncoderGivenUp, match=r"fails again and again: .* no device"):
         play(monkeypatch, tmp_path, [BROKEN, BROKEN], HARDWARE, [SOFTWARE])
 
 
@@ -152,8 +153,13 @@ def test_it_is_blocked_while_there_is_no_room(
 
     running: list[Succession] = []
     begin = Succession._begin_life
-    monkeypatch.setattr(Succession, "_begin_life", lambda self: running.append(self) or begin(self))
-    monkeypatch.setattr(succession.StreamStore, "require_room", no_room)
+
+    def noted(stream: Succession) -> Any:
+        running.append(stream)
+        return begin(stream)
+
+    monkeypatch.setattr(Succession, "_begin_life", noted)
+    monkeypatch.setattr(StreamStore, "require_room", no_room)
     play(monkeypatch, tmp_path, [StoreFull(tmp_path, "no room")])
     assert len(seen) == 4
     assert all(figures["state"] == BLOCKED for figures in seen)
