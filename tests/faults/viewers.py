@@ -114,6 +114,7 @@ class Follower:
         self.broken += [f"{fault}" for fault in playlist.faults]
         if before is not None:
             self._compare(before, playlist)
+        self._remember(playlist)
 
     def _compare(self, before: MediaPlaylist, now: MediaPlaylist) -> None:
         if now.media_sequence < before.media_sequence or now.last_msn < before.last_msn:
@@ -121,14 +122,16 @@ class Follower:
         # A new stream grows first.
         if now.media_sequence > 1 and now.seconds < 3 * (now.target_duration or 0):
             self.broken.append(f"7: only {float(now.seconds)} s in the window")
-        era = now.discontinuity_sequence or 0
-        for segment in now.every:
+
+    def _remember(self, playlist: MediaPlaylist) -> None:
+        era = playlist.discontinuity_sequence or 0
+        for segment in playlist.every:
             era += segment.discontinuity
             if self._eras.setdefault(segment.msn, era) != era:
                 self.broken.append(f"17: segment {segment.msn} has another discontinuity number")
-            self._remember(segment)
+            self._remember_segment(segment)
 
-    def _remember(self, segment: Segment) -> None:
+    def _remember_segment(self, segment: Segment) -> None:
         if not segment.uri:
             return
         facts = (segment.uri, segment.duration, segment.map_uri, segment.wall, segment.gap)
