@@ -1,12 +1,14 @@
 """Run the rows of the fault table, and write what viewers saw to docs/reliability.md.
 
 ``python -m tools.fault_table`` runs the tests that measure rows and replaces the table between the
-markers in the page; ``--print`` only prints it. Rows come from runs: a row whose test fails is
-left out, and the exit status says so.
+markers in the page; ``--print`` only prints it, ``--from FILE ...`` takes the rows of runs that
+were made with ``pytest tests/faults --fault-rows FILE``. A row whose test fails is in the table as
+it was seen, and the exit status says so.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -33,7 +35,12 @@ def measure() -> tuple[int, list[Row]]:
         rows.touch()
         argv = [sys.executable, "-m", "pytest", "tests/faults", "--fault-rows", str(rows)]
         status = subprocess.run(argv, cwd=ROOT, check=False).returncode
-        return status, [json.loads(line) for line in rows.read_text("utf-8").splitlines()]
+        return status, read([rows])
+
+
+def read(files: Sequence[Path]) -> list[Row]:
+    """The rows of runs."""
+    return [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -61,10 +68,14 @@ def with_table(page: str, made: str) -> str:
 
 def main() -> int:
     """Measure, and write or print."""
-    status, rows = measure()
+    parser = argparse.ArgumentParser(prog="python -m tools.fault_table", description=__doc__)
+    parser.add_argument("--print", action="store_true", dest="only_print", help="write no file")
+    parser.add_argument("--from", nargs="+", type=Path, dest="files", help="rows of earlier runs")
+    given = parser.parse_args()
+    status, rows = (0, read(given.files)) if given.files else measure()
     made = table(rows)
     print(made)
-    if "--print" not in sys.argv[1:]:
+    if not given.only_print:
         PAGE.write_text(with_table(PAGE.read_text("utf-8"), made), "utf-8")
     return status
 
