@@ -148,6 +148,23 @@ class Settings:
         high=86_400.0,
         per_stream=True,
     )
+    dvr_seconds: float = _setting(
+        0.0,
+        "how far back viewers can go; 0: the window of window_segments",
+        low=0.0,
+        high=43_200.0,
+        per_stream=True,
+    )
+    disk_folder: str = _setting(
+        "", "folder for the older segments of a long dvr_seconds; empty: they stay in memory"
+    )
+    record: str = _setting(
+        "",
+        "mp4: one file with the best picture; hls: a folder with all renditions; empty: nothing",
+        choices=("", "mp4", "hls"),
+        per_stream=True,
+    )
+    record_folder: str = _setting("", "folder for recordings; needed where record is given")
     slate_after_seconds: float = _setting(
         1.5,
         "a stream whose source is silent that long starts with a slate",

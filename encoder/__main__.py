@@ -35,12 +35,18 @@ def _heard(process: StreamProcess) -> None:
     process.stop(Ending.WISHED if word.strip() == END_WORD else Ending.ABANDONED)
 
 
+def _first_line() -> bytes:
+    """Not a byte more: what follows is for :func:`_heard`, which reads the descriptor."""
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as lines:
+        return lines.readline()
+
+
 def main() -> int:
     """Run one stream; 0 when it was told to end, 1 when it could not go on."""
     try:
         settings = config.load()
         logs.configure(settings.log_format)
-        asyncio.run(_run(StreamSpec(**json.loads(sys.stdin.readline())), settings))
+        asyncio.run(_run(StreamSpec(**json.loads(_first_line())), settings))
     except (EncoderError, RawMediaError, config.ConfigError) as error:
         print(f"lipstream: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -14,6 +14,7 @@
     ├── OutOfResources      the system has no descriptor or process left for us
     ├── BadBox              bytes that are not the ISO BMFF they should be
     ├── StreamBroken        media that would break a MUST of HLS; it was not published
+    ├── FolderUnusable      a folder of the settings, other than the media root, cannot be used
     └── StoreUnwritable     the media root refuses a write
         └── StoreFull       ... because there is no room
 """
@@ -155,6 +156,21 @@ class BadBox(EncoderError):
 
 class StreamBroken(EncoderError):
     """Media that would break a MUST of HLS if it were published; it was not."""
+
+
+class FolderUnusable(EncoderError):
+    """A folder that the setting ``setting`` names cannot be used."""
+
+    def __init__(self, setting: str, path: Path, reason: str) -> None:
+        self.setting = setting
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot use {path}: {reason}; check the setting {setting}")
+
+    @staticmethod
+    def of(setting: str, path: Path, error: OSError) -> FolderUnusable:
+        """Translate an error of the operating system."""
+        return FolderUnusable(setting, path, error.strerror or str(error))
 
 
 class StoreUnwritable(EncoderError):

@@ -143,38 +143,19 @@ class MediaRoot:
 
     def _take_lock(self) -> None:
         """One service at a time: a second one would remove the media of the first."""
-        # For reading: a file that is open for writing would keep root from remounting read-only.
-        lock = os.open(self.path / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self._await_lock(lock)
-            (self.path / LOCK).write_text(str(os.getpid()))
-        except BaseException:
-            os.close(lock)
-            raise
-        self._lock = lock
-
-    def _await_lock(self, lock: int) -> None:
-        """Where a supervisor was killed, its children are still ending: wait for them."""
         deadline = time.monotonic() + ORPHANS_END_SECONDS
-        while not _locked(lock):
+        # Where a supervisor was killed, its children are still ending: wait for them.
+        while (lock := lock_file(self.path / LOCK)) is None:
             if _runs((self.path / LOCK).read_text()) or time.monotonic() > deadline:
                 reason = "another lipstream is using it; stop that one or give another folder"
                 raise StoreUnwritable(self.path, reason)
             time.sleep(0.05)
+        self._lock = lock
+        (self.path / LOCK).write_text(str(os.getpid()))
 
     def _empty(self) -> None:
         for name in (LIVE, RUN):
             shutil.rmtree(self.path / name, ignore_errors=True)
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        return False
-    return True
 
 
 def _runs(pid: str) -> bool:
@@ -195,12 +176,10 @@ def remove_abandoned(base: Path) -> None:
     """
     for path in base.glob(f"lipstream-{os.getuid()}-*"):
         with suppress(OSError):
-            lock = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if _locked(lock):
-                    shutil.rmtree(path)
-                    event(log, "media_removed", folder=path, why="its service is gone")
-            finally:
+            lock = lock_file(path / LOCK) if (path / LOCK).exists() else None
+            if lock is not None:
+                shutil.rmtree(path)
+                event(log, "media_removed", folder=path, why="its service is gone")
                 os.close(lock)
 
 
@@ -209,6 +188,24 @@ def _bytes_on_disk(path: Path) -> int:
         return path.stat().st_blocks * 512
     except FileNotFoundError:  # it left the window just now
         return 0
+
+
+def lock_file(path: Path) -> int | None:
+    """Hold a lock until the descriptor is closed; None where another process holds it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    # For reading: a file that is open for writing would keep root from remounting read-only.
+    lock = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        return None
+    return lock
 
 
 def choose(wished: str, port: int) -> Path:

@@ -6,35 +6,35 @@ viewer). What leaves the window stays fetchable as long as rules 29 and 30 ask, 
 
 from __future__ import annotations
 
-import gzip
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 
+from encoder.archive import WAITING_WINDOWS, Archive
 from encoder.boxes import Sample
 from encoder.codecs import Track
 from encoder.errors import StreamBroken
+from encoder.gzipped import deflated, gzipped
 from encoder.playlist import (
     MediaPlaylist,
     PartEntry,
     RenditionReport,
     SegmentEntry,
     ServerControl,
-    render_media_playlist,
+    pack_media_playlist,
 )
+from encoder.recorder import Recorder
 from encoder.segmenter import Part, Segment, Segmenter
 from encoder.store import StreamStore
 from encoder.timing import SHORTEST_PART, Timing, TrackTiming
+from encoder.window import Window
 
 # One playlist in four forms, rendered once per part for all viewers: whole or delta (42), plain
 # or gzip (62). The first is written last: who waits for it finds the others as new.
 PLAYLIST_NAME, DELTA_NAME, GZIP_SUFFIX = "media.m3u8", "delta.m3u8", ".gz"
-# Level 9 saves 1 % over 6 and costs twice the time; 0: the same bytes for the same text.
-_GZIP_LEVEL, _GZIP_TIME = 6, 0
 # moof, its table and the playlist line of a part: measured well below this.
 _PART_OVERHEAD_BYTES = 400
 # Lines of a segment in a playlist, and of all parts, hints and headers: measured below these.
@@ -44,28 +44,37 @@ _RATE_HEADROOM = 2
 
 
 def disk_bound_bytes(
-    timing: Timing, window_segments: int, video_kbit: Sequence[int], audio_kbit: int
+    timing: Timing,
+    window_segments: int,
+    video_kbit: Sequence[int],
+    audio_kbit: int,
+    archived_segments: int = 0,
 ) -> int:
     """The most a stream may hold on tmpfs, from the arithmetic of what is kept.
 
     Segments: the window, one in progress, and what left it for a segment plus a playlist more
-    (rule 30). Parts: three target durations listed, three more and a part kept (rule 29), one
-    segment in progress. All at twice the nominal rate, plus boxes and playlists.
+    (rule 30); with an archive some wait for it too. Parts: three target durations listed, three
+    more and a part kept (rule 29), one segment in progress. All at twice the nominal rate, plus
+    boxes and playlists.
 
     Args:
         timing: of the stream.
-        window_segments: complete segments in a playlist.
+        window_segments: complete segments in a playlist, as far as they are on tmpfs.
         video_kbit: rate of each rung of the ladder.
         audio_kbit: rate of the sound.
+        archived_segments: further ones in the playlist, whose files are elsewhere.
     """
     segments = 2 * window_segments + 2
+    if archived_segments:
+        segments += WAITING_WINDOWS * window_segments + 1
     part_seconds = _parts_stay(timing) + timing.segment_seconds if timing.low_latency else 0
     seconds = segments * timing.segment_seconds + part_seconds
     video_parts = len(video_kbit) * seconds / timing.video.part_seconds
     parts = math.ceil(video_parts + seconds / timing.audio.part_seconds)
     media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * _RATE_HEADROOM)
     # Each playlist stands in four forms at most, none larger than the plain whole one.
-    playlist = window_segments * _SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
+    listed = window_segments + archived_segments
+    playlist = listed * _SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
     playlists = 4 * (len(video_kbit) + 1) * playlist
     return media + parts * _PART_OVERHEAD_BYTES + playlists
 
@@ -159,6 +168,8 @@ class Rendition:
         calendar: Calendar,
         store: StreamStore,
         past: Past = Past(),
+        archive: Archive | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.name = name
         self.track: Track | None = None
@@ -169,7 +180,10 @@ class Rendition:
         first_msn = calendar.newest.first_msn
         self.segmenter = Segmenter(track_timing, first_msn, is_video=name.startswith("v"))
         self._timing = track_timing
-        self._window: deque[SegmentEntry] = deque(past.segments)
+        self._archive, self._recorder = archive, recorder
+        self._window = Window(layout.control, past.segments)
+        # The newest segments of the window, whose files are not yet handed to the archive.
+        self._ours = deque(past.segments)
         self._current: SegmentEntry | None = None
         # Files that go when the media time reaches their instant: a heap, soonest first.
         self._kept: list[tuple[Fraction, str]] = []
@@ -184,13 +198,18 @@ class Rendition:
         return len(self._window)
 
     @property
+    def listed_seconds(self) -> Fraction:
+        """How long the playlist is."""
+        return self._window.seconds
+
+    @property
     def report(self) -> RenditionReport | None:
         """How far this rendition is, for the playlists of the others (rule 44)."""
         uri = f"../{self.name}/{PLAYLIST_NAME}"
         if self._current and self._current.parts:
             return RenditionReport(uri, self._current.msn, len(self._current.parts) - 1)
-        if self._window:
-            last = self._window[-1]
+        last = self._window.last
+        if last:
             return RenditionReport(uri, last.msn, len(last.parts) - 1 if last.parts else None)
         return None
 
@@ -198,6 +217,8 @@ class Rendition:
         """Publish the init segment of an encoder run."""
         self._store.publish(f"{self.name}/{run}-init.mp4", data)
         self.track = track
+        if self._recorder:
+            self._recorder.init(self.name, f"{run}-init.mp4", data)
 
     def add(self, sample: Sample) -> None:
         """Take the next frame; publish what it completes."""
@@ -268,26 +289,43 @@ class Rendition:
             raise StreamBroken(f"segment of {segment.duration} s exceeds the target duration (4)")
         uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.m4s"
         self._store.publish(f"{self.name}/{uri}", segment.data)
-        self._window.append(replace(self._current, uri=uri, duration=segment.duration))
+        entry = replace(self._current, uri=uri, duration=segment.duration)
         for part in self._current.parts:
             self._keep(part.uri, _parts_stay(self._layout.timing))
         self._current = None
-        while len(self._window) > self._layout.window_segments and self._is_long_without_oldest():
+        if self._recorder:
+            self._recorder.segment(self.name, entry, segment.data)
+        self._window.append(entry)
+        self._ours.append(entry)
+        longest = self._layout.window_segments
+        if self._archive:
+            longest = self._hand_over(self._archive)
+        while len(self._window) > longest and self._is_long_without_oldest():
             self._retire(self._window.popleft())
+        self._window.note_length()
+
+    def _hand_over(self, archive: Archive) -> int:
+        """Older segments leave tmpfs; returns how many the playlist may list."""
+        for name in archive.arrived():
+            self._store.remove(name)
+        while len(self._ours) > archive.live_segments:
+            archive.take(f"{self.name}/{self._ours.popleft().uri}")
+        return archive.live_segments if archive.is_short else self._layout.window_segments
 
     def _is_long_without_oldest(self) -> bool:
         """Rule 7: restarts may have left many short segments, and three TD must stay."""
-        left = sum((entry.duration for entry in islice(self._window, 1, None)), Fraction())
+        oldest = self._window.first
+        left = self._window.seconds - (oldest.duration if oldest else 0)
         return left >= 3 * self._layout.timing.target_duration
 
     def _retire(self, old: SegmentEntry) -> None:
         """A segment leaves the playlist; its file stays for rule 30."""
-        window = sum((entry.duration for entry in self._window), Fraction())
+        stays = old.duration + self._window.longest_with(old.msn)
         self._discontinuity_sequence += old.discontinuity  # rule 17
-        self._keep(old.uri, old.duration + window)
-        listed = (*self._window, self._current) if self._current else self._window
-        if all(entry.map_uri != old.map_uri for entry in listed):
-            self._keep(old.map_uri, old.duration + window)
+        self._keep(old.uri, stays)
+        following = self._window.first or self._current
+        if following is None or following.map_uri != old.map_uri:
+            self._keep(old.map_uri, stays)
 
     def _keep(self, uri: str, seconds: Fraction) -> None:
         heapq.heappush(self._kept, (self._media_seconds() + seconds, f"{self.name}/{uri}"))
@@ -299,24 +337,29 @@ class Rendition:
         """Remove the files whose time is over."""
         now = self._media_seconds()
         while self._kept and self._kept[0][0] <= now:
-            self._store.remove(heapq.heappop(self._kept)[1])
+            name = heapq.heappop(self._kept)[1]
+            self._store.remove(name)
+            if self._archive:
+                self._archive.remove(name)
 
     def _publish_playlist(self) -> None:
         if not self._window:  # hls.js takes parts without a complete segment for an empty playlist
             return
         snapshot = self._snapshot()
-        texts = {}
+        files: dict[str, bytes] = {}
         if self._layout.control.can_skip_until is not None:
-            texts[f"{self.name}/{DELTA_NAME}"] = render_media_playlist(snapshot, delta=True)
-        texts[f"{self.name}/{PLAYLIST_NAME}"] = render_media_playlist(snapshot)
-        publish_texts(self._store, texts)
+            delta = pack_media_playlist(snapshot, delta=True)
+            files |= _both_forms(f"{self.name}/{DELTA_NAME}", *delta)
+        files |= _both_forms(f"{self.name}/{PLAYLIST_NAME}", *pack_media_playlist(snapshot))
+        self._store.publish_together(files)
 
     def _snapshot(self) -> MediaPlaylist:
         reports = tuple(r for r in (peer.report for peer in self.peers) if r is not None)
         parts_open = len(self._current.parts) if self._current else 0
         return MediaPlaylist(
             control=self._layout.control,
-            segments=tuple(self._window),
+            segments=self._window.newest,
+            older=self._window.older,
             current=self._current,
             discontinuity_sequence=self._discontinuity_sequence,
             hint_uri=self._part_uri(self.segmenter.msn, parts_open),
@@ -328,11 +371,12 @@ class Rendition:
         return f"{self._calendar.at(msn).run}-{msn}.{index}.m4s"
 
 
-def publish_texts(store: StreamStore, texts: Mapping[str, str]) -> None:
-    """Publish playlists, each gzip first; where one form has no room, no form changes (12)."""
-    files = {}
-    for name, text in texts.items():
-        data = text.encode()
-        files[name + GZIP_SUFFIX] = gzip.compress(data, _GZIP_LEVEL, mtime=_GZIP_TIME)
-        files[name] = data
-    store.publish_together(files)
+def publish_text(store: StreamStore, name: str, text: str) -> None:
+    """Publish a playlist, gzip first."""
+    data = text.encode()
+    store.publish_together(_both_forms(name, data, gzipped(data, deflated(data))))
+
+
+def _both_forms(name: str, data: bytes, packed: bytes) -> dict[str, bytes]:
+    """Where one form has no room, no form changes (12)."""
+    return {name + GZIP_SUFFIX: packed, name: data}

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import cached_property
+
+from encoder.gzipped import deflated, gzipped
 
 # EXT-X-MAP asks for 6, EXT-X-SKIP for 9; no higher than needed (rule 3).
 VERSION, VERSION_WITH_SKIP = 6, 9
@@ -59,6 +63,41 @@ class ServerControl:
     can_skip_until: int | None = None  # seconds; None: no delta updates
 
 
+class Block:
+    """Lines of some complete segments that list no parts any more: rendered and packed once (8).
+
+    Args:
+        entries: at least one segment.
+        map_uri: what EXT-X-MAP says before the first of them; empty: nothing yet.
+    """
+
+    def __init__(self, entries: tuple[SegmentEntry, ...], map_uri: str) -> None:
+        self.entries = entries
+        self._map_uri = map_uri
+
+    @cached_property
+    def text(self) -> bytes:
+        """The lines."""
+        return _text(segment_lines(self.entries, self._map_uri))
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The lines as deflated bytes that stand anywhere in a deflate stream."""
+        return deflated(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """Segments before those a :class:`MediaPlaylist` names; a long window is mostly these.
+
+    All of them end farther from the end than parts are listed and than a delta may skip.
+    """
+
+    blocks: tuple[Block, ...]
+    count: int
+    has_discontinuity: bool
+
+
 @dataclass(frozen=True, slots=True)
 class MediaPlaylist:
     """Everything one rendering of a media playlist shows."""
@@ -70,6 +109,15 @@ class MediaPlaylist:
     hint_uri: str = ""
     reports: tuple[RenditionReport, ...] = ()
     ended: bool = False
+    older: Older | None = None  # what stands before ``segments``
+
+    @property
+    def first_msn(self) -> int:
+        """EXT-X-MEDIA-SEQUENCE."""
+        if self.older:
+            return self.older.blocks[0].entries[0].msn
+        first = self.segments[0] if self.segments else self.current
+        return first.msn if first else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,33 +173,83 @@ def render_media_playlist(playlist: MediaPlaylist, *, delta: bool = False) -> st
         delta: leave out the segments beyond the skip boundary (42); without any, the whole
             playlist is the answer to a request for a delta too.
     """
-    control = playlist.control
-    every = playlist.segments + ((playlist.current,) if playlist.current else ())
+    head, older, tail = _render(playlist, delta=delta)
+    return b"".join((head, *(block.text for block in older), tail)).decode()
+
+
+def pack_media_playlist(playlist: MediaPlaylist, *, delta: bool = False) -> tuple[bytes, bytes]:
+    """The same as UTF-8 and as gzip; what has been packed before is not packed again."""
+    head, older, tail = _render(playlist, delta=delta)
+    whole = b"".join((head, *(block.text for block in older), tail))
+    if not older:
+        return whole, gzipped(whole, deflated(whole))
+    packed = (deflated(head), *(block.packed for block in older), deflated(tail))
+    return whole, gzipped(whole, *packed)
+
+
+def _render(playlist: MediaPlaylist, *, delta: bool) -> tuple[bytes, tuple[Block, ...], bytes]:
+    """What stands before the older segments, those, and what stands behind them."""
     skipped = _beyond_skip_boundary(playlist) if delta else 0
+    older = playlist.older.blocks if playlist.older and not skipped else ()
     version = VERSION_WITH_SKIP if skipped else VERSION
-    lines = ["#EXTM3U", f"#EXT-X-VERSION:{version}", *_header(playlist, every)]
+    head = ["#EXTM3U", f"#EXT-X-VERSION:{version}", *_header(playlist)]
     if skipped:
-        lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
+        head.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
+    named = playlist.segments + ((playlist.current,) if playlist.current else ())
+    before = playlist.older.count if playlist.older else 0
+    tail = named[max(0, skipped - before) :]
+    map_uri = _map_uri_before(playlist, tail, named) if skipped or older else ""
     with_parts = _segments_with_parts(playlist)
-    map_uri = every[skipped - 1].map_uri if skipped else ""
-    for segment in every[skipped:]:
+    lines = segment_lines(tail, map_uri, with_parts if playlist.control.part_target else None)
+    return _text(head), older, _text([*lines, *_ending(playlist)])
+
+
+def _map_uri_before(
+    playlist: MediaPlaylist, tail: tuple[SegmentEntry, ...], named: tuple[SegmentEntry, ...]
+) -> str:
+    left_out = len(named) - len(tail)
+    if left_out:
+        return named[left_out - 1].map_uri
+    return playlist.older.blocks[-1].entries[-1].map_uri if playlist.older else ""
+
+
+def segment_lines(
+    segments: Iterable[SegmentEntry], map_uri: str, with_parts: int | None = None
+) -> list[str]:
+    """Lines of segments.
+
+    Args:
+        segments: in order.
+        map_uri: what EXT-X-MAP says before the first of them; empty: nothing yet.
+        with_parts: parts are listed from this msn on; None: nowhere.
+    """
+    lines: list[str] = []
+    for segment in segments:
         lines += _before_segment(segment, map_uri)
         map_uri = segment.map_uri
-        if control.part_target is not None and segment.msn >= with_parts:
+        if with_parts is not None and segment.msn >= with_parts:
             lines += [_part(part) for part in segment.parts]
         if segment.gap:
             lines.append("#EXT-X-GAP")
         if segment.uri:
             lines += [f"#EXTINF:{_seconds(segment.duration)},", segment.uri]
+    return lines
+
+
+def _ending(playlist: MediaPlaylist) -> list[str]:
     if playlist.ended:
-        lines.append("#EXT-X-ENDLIST")
-    elif control.part_target is not None:
-        lines.append(f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{playlist.hint_uri}"')
-        lines += [_report(report) for report in playlist.reports]
-    return "\n".join(lines) + "\n"
+        return ["#EXT-X-ENDLIST"]
+    if playlist.control.part_target is None:
+        return []
+    hint = f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{playlist.hint_uri}"'
+    return [hint, *(_report(report) for report in playlist.reports)]
 
 
-def _header(playlist: MediaPlaylist, every: tuple[SegmentEntry, ...]) -> list[str]:
+def _text(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _header(playlist: MediaPlaylist) -> list[str]:
     control = playlist.control
     offers = ["CAN-BLOCK-RELOAD=YES"]  # plain HLS too: a client may ask for the next segment
     if control.part_hold_back is not None:
@@ -165,10 +263,16 @@ def _header(playlist: MediaPlaylist, every: tuple[SegmentEntry, ...]) -> list[st
     ]
     if control.part_target is not None:
         lines.append(f"#EXT-X-PART-INF:PART-TARGET={_seconds(control.part_target)}")
-    lines.append(f"#EXT-X-MEDIA-SEQUENCE:{every[0].msn if every else 1}")
-    if playlist.discontinuity_sequence or any(s.discontinuity for s in every):  # rule 17
+    lines.append(f"#EXT-X-MEDIA-SEQUENCE:{playlist.first_msn}")
+    if playlist.discontinuity_sequence or _has_discontinuity(playlist):  # rule 17
         lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{playlist.discontinuity_sequence}")
     return lines
+
+
+def _has_discontinuity(playlist: MediaPlaylist) -> bool:
+    named = (*playlist.segments, *([playlist.current] if playlist.current else ()))
+    in_older = playlist.older is not None and playlist.older.has_discontinuity
+    return in_older or any(segment.discontinuity for segment in named)
 
 
 def _beyond_skip_boundary(playlist: MediaPlaylist) -> int:
@@ -178,11 +282,12 @@ def _beyond_skip_boundary(playlist: MediaPlaylist) -> int:
         return 0
     open_parts = playlist.current.parts if playlist.current else ()
     behind = sum((part.duration for part in open_parts), Fraction())
+    older = playlist.older.count if playlist.older else 0
     for place in range(len(playlist.segments) - 1, -1, -1):
         if behind > boundary:
-            return place + 1
+            return older + place + 1
         behind += playlist.segments[place].duration
-    return 0
+    return older
 
 
 def _segments_with_parts(playlist: MediaPlaylist) -> int:
@@ -259,27 +364,29 @@ def read_position(text: str) -> Position:
     Raises:
         ValueError: the text is not a media playlist of ours.
     """
+    # A long window is large: its tags are looked for only where they can be.
+    first = text.find("\n#EXTINF:")
+    head = text if first < 0 else text[:first]
     numbers = {}
     for name, pattern in _NUMBER_TAGS.items():
-        match = pattern.search(text)
+        match = pattern.search(head)
         if match is None:
             raise ValueError(f"no {name} in the playlist")
         numbers[name] = int(match[1])
-    skipped = _SKIPPED.search(text)
+    skipped = _SKIPPED.search(head)
     complete = text.count("\n#EXTINF:") + (int(skipped[1]) if skipped else 0)
-    before, _extinf, tail = text.rpartition("\n#EXTINF:")
-    tail = tail if complete else text
-    last = before.rpartition("\n#EXTINF:")[2]
-    part_target, hint = _PART_TARGET.search(text), _HINT.search(text)
-    slid_out = _DISCONTINUITY_SEQUENCE.search(text)
+    last = max(0, text.rfind("\n#EXTINF:"))
+    tail, before = text[last:], text[max(0, text.rfind("\n#EXTINF:", 0, last)) : last]
+    part_target, hint = _PART_TARGET.search(head), _HINT.search(tail)
+    slid_out = _DISCONTINUITY_SEQUENCE.search(head)
     return Position(
         last_msn=numbers["MEDIA-SEQUENCE"] + complete - 1,
-        last_parts=last.count("\n#EXT-X-PART:") if complete else 0,
+        last_parts=before.count("\n#EXT-X-PART:"),
         parts=tail.count("\n#EXT-X-PART:"),
         target_duration=numbers["TARGETDURATION"],
         part_target=Fraction(part_target[1]) if part_target else None,
         hint_uri=hint[1] if hint else "",
-        ended=text.rstrip().endswith("#EXT-X-ENDLIST"),
+        ended=tail.rstrip().endswith("#EXT-X-ENDLIST"),
         discontinuity_sequence=(int(slid_out[1]) if slid_out else 0)
         + text.count("\n#EXT-X-DISCONTINUITY\n"),
     )

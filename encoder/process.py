@@ -153,6 +153,7 @@ class StreamProcess:
             plan=self._plan,
             ffmpeg=ffmpeg,
             intake=intake,
+            id=self._spec.id,
             folder=Path(self._spec.folder),
             candidate=chosen,
             # An encoder that was asked for by name is that one or an error.

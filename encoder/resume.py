@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from encoder.archive import Archive
 from encoder.packager import PLAYLIST_NAME, Past
 from encoder.playlist import SegmentEntry, read_segments
 from encoder.store import StreamStore
@@ -28,13 +29,19 @@ class Resume:
     past: Mapping[str, Past] = field(default_factory=dict)  # by rendition
 
 
-def take_over(store: StreamStore, renditions: Sequence[str], segment_seconds: Fraction) -> Resume:
+def take_over(
+    store: StreamStore,
+    renditions: Sequence[str],
+    segment_seconds: Fraction,
+    archive: Archive | None = None,
+) -> Resume:
     """Read what a dead process left in an opened store, and make it ours.
 
     Args:
         store: of the stream.
         renditions: names of all of them; where one is missing the stream begins anew.
         segment_seconds: length of a segment, for those that never came.
+        archive: where the older segments are, opened.
     """
     try:
         left = {
@@ -52,7 +59,7 @@ def take_over(store: StreamStore, renditions: Sequence[str], segment_seconds: Fr
         while whole[-1].msn + 1 < first_msn:
             whole.append(_gap_after(whole[-1], segment_seconds))
         past[name] = Past(tuple(whole), discontinuities)
-        _adopt(store, name, whole)
+        _adopt(store, name, whole, archive)
     event(log, "stream_resumed", level=logging.WARNING, msn=first_msn, folder=store.folder)
     return Resume(first_msn, past)
 
@@ -91,9 +98,13 @@ def _gap_after(previous: SegmentEntry, segment_seconds: Fraction) -> SegmentEntr
     )
 
 
-def _adopt(store: StreamStore, name: str, segments: Sequence[SegmentEntry]) -> None:
+def _adopt(
+    store: StreamStore, name: str, segments: Sequence[SegmentEntry], archive: Archive | None
+) -> None:
     for segment in segments:
         store.adopt(f"{name}/{segment.uri}")
         store.adopt(f"{name}/{segment.map_uri}")
         for part in segment.parts:
             store.adopt(f"{name}/{part.uri}")
+        if archive:
+            archive.adopt(f"{name}/{segment.uri}")

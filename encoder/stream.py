@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from config import Settings
+from encoder.archive import Archive
 from encoder.arguments import Pipes, compile_argv
 from encoder.candidates import Candidate, RateControl
 from encoder.child import EncoderChild
@@ -35,10 +36,11 @@ from encoder.packager import (
     Layout,
     Past,
     Rendition,
-    publish_texts,
+    publish_text,
 )
 from encoder.plan import StreamPlan
 from encoder.playlist import AudioMedia, Variant, render_multivariant
+from encoder.recorder import Recorder
 from encoder.remedies import Record, Remedies, failure
 from encoder.resume import Resume
 from encoder.store import StreamStore
@@ -82,6 +84,8 @@ class Parts:
     remedies: Remedies = field(default_factory=lambda: Remedies(hardware=False))
     record: Record = field(default_factory=Record)
     when_live: Callable[[], None] = lambda: None  # called when the stream can be played
+    archive: Archive | None = None
+    recorder: Recorder | None = None
 
 
 class LiveStream:
@@ -103,13 +107,13 @@ class LiveStream:
         self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
         era = Era(resume.first_msn, _wall_ms(epoch), self._run_name)
         self._calendar = Calendar(era, resumed=bool(resume.past))
-        shared = (Layout(timing, parts.settings.window_segments), self._calendar, parts.store)
-        past = resume.past
+        shared = (Layout(timing, parts.plan.listed_segments), self._calendar, parts.store)
+        past, sinks = resume.past, (parts.archive, parts.recorder)
         self._videos = [
-            Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()))
+            Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()), *sinks)
             for rung in parts.plan.rungs
         ]
-        self._audio = Rendition(AUDIO, timing.audio, *shared, past.get(AUDIO, Past()))
+        self._audio = Rendition(AUDIO, timing.audio, *shared, past.get(AUDIO, Past()), *sinks)
         self._renditions = [*self._videos, self._audio]
         for rendition in self._renditions:
             rendition.peers = [peer for peer in self._renditions if peer is not rendition]
@@ -159,6 +163,8 @@ class LiveStream:
                 await asyncio.wait_for(self._outputs_ended.wait(), OUTPUTS_END_SECONDS)
         for rendition in self._renditions:
             rendition.end()
+        if self._parts.recorder:
+            self._parts.recorder.end()
         self._state = "ended"
         event(log, "stream_ended", folder=self._parts.store.folder)
 
@@ -180,7 +186,14 @@ class LiveStream:
             "overloads": self._feeder.counters.overloads,
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,
+            "dvr": self._dvr_figures(),
+            "recording": self._parts.recorder.figures() if self._parts.recorder else None,
         } | self._parts.record.shown()
+
+    def _dvr_figures(self) -> dict[str, Any]:
+        archive = self._parts.archive
+        listed = float(self._videos[0].listed_seconds)
+        return {"listed_seconds": listed, "disk": archive.figures() if archive else None}
 
     # --- the child -------------------------------------------------------------------------------
 
@@ -330,7 +343,9 @@ class LiveStream:
             rendition.complete_segments and rendition.track for rendition in self._renditions
         ):
             text = multivariant(self._parts, self._videos, self._audio)
-            publish_texts(self._parts.store, {MULTIVARIANT_NAME: text})
+            publish_text(self._parts.store, MULTIVARIANT_NAME, text)
+            if self._parts.recorder:
+                self._parts.recorder.multivariant(text)
             self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)
             self._parts.when_live()

@@ -28,9 +28,9 @@ from encoder.errors import (
 )
 from encoder.ffmpeg import Ffmpeg
 from encoder.intake import Intake
+from encoder.keeping import Keeping, take_up
 from encoder.plan import StreamPlan
 from encoder.remedies import Record, Remedies
-from encoder.resume import take_over
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, LiveStream, Parts
 from logs import event
@@ -59,6 +59,7 @@ class Means:
     plan: StreamPlan
     ffmpeg: Ffmpeg
     intake: Intake
+    id: str
     folder: Path
     candidate: Candidate  # the first to use
     # Finds what else works here; asked once, in a thread, for it may encode a few pictures.
@@ -74,7 +75,8 @@ class Succession:
         self._given_up: set[str] = set()
         self._record = Record()
         self._remedies = self._new_remedies()
-        self._store = self._new_store()
+        self._store = StreamStore(means.folder, means.plan.bound_bytes)
+        self._keeping: Keeping | None = None
         self._live: LiveStream | None = None
         self._last: dict[str, Any] = {"state": "starting"}  # figures of the life before
         self._blocked_by = ""
@@ -93,7 +95,10 @@ class Succession:
             while not self._finished.is_set():
                 await self._live_once()
         finally:
-            self._forget_leftovers_later(cancel=True)
+            if self._forgetting is not None:
+                self._forgetting.cancel()
+            if self._keeping is not None:
+                self._keeping.close()
 
     def finish(self) -> None:
         """Stop the stream."""
@@ -108,7 +113,9 @@ class Succession:
             await self._live.conclude()
 
     def delete(self) -> None:
-        """Remove all media."""
+        """Remove all media; call it when :meth:`run` has returned."""
+        if self._keeping is not None:
+            self._keeping.delete()
         self._store.delete()
 
     def figures(self) -> dict[str, Any]:
@@ -125,13 +132,13 @@ class Succession:
             await live.run()
             self._finished.set()
         except (StoreUnwritable, OutOfResources) as error:
-            self._end_life()
+            await self._end_life()
             await self._until_unblocked(error)
         except ParametersChanged as error:
-            self._end_life()
+            await self._end_life()
             event(log, "encoder_parameters_changed", level=logging.WARNING, reason=error)
         except EncoderGivenUp as error:
-            self._end_life()
+            await self._end_life()
             await self._change_encoder(error)
 
     def _begin_life(self) -> LiveStream:
@@ -142,10 +149,10 @@ class Succession:
         """
         means = self._means
         names = (*(rung.name for rung in means.plan.rungs), AUDIO)
-        self._store = store = self._new_store()
+        self._store = store = StreamStore(means.folder, means.plan.bound_bytes)
         store.open(names)
-        resume = take_over(store, names, means.plan.timing.segment_seconds)
-        self._forget_leftovers_later()
+        self._keeping = keeping = take_up(means.settings, means.id, means.plan, store, names)
+        self._forget_leftovers_later(keeping)
         self._live = live = LiveStream(
             Parts(
                 settings=means.settings,
@@ -154,7 +161,9 @@ class Succession:
                 candidate=self._candidate,
                 intake=means.intake,
                 store=store,
-                resume=resume,
+                resume=keeping.resume,
+                archive=keeping.archive,
+                recorder=keeping.recorder,
                 remedies=self._remedies,
                 record=self._record,
                 when_live=self._when_live,
@@ -162,32 +171,26 @@ class Succession:
         )
         return live
 
-    def _end_life(self) -> None:
+    async def _end_life(self) -> None:
+        if self._keeping is not None:  # it waits for a disk
+            await asyncio.to_thread(self._keeping.close)
         if self._live is not None:
             self._last = self._live.figures()
             for name in _COUNTED:
                 self._counted[name] += self._last.pop(name)
             self._live = None
 
-    def _new_store(self) -> StreamStore:
-        return StreamStore(self._means.folder, self._means.plan.bound_bytes)
-
     def _new_remedies(self) -> Remedies:
         return Remedies(hardware=self._candidate.hardware)
 
-    def _forget_leftovers_later(self, *, cancel: bool = False) -> None:
+    def _forget_leftovers_later(self, keeping: Keeping) -> None:
         """Rule 30 for the media of an earlier life: it has left the playlist by then."""
         if self._forgetting is not None:
             self._forgetting.cancel()
-        if not cancel:
-            segments = self._means.settings.window_segments + 1
-            seconds = float(segments * self._means.plan.timing.segment_seconds)
-            loop = asyncio.get_running_loop()
-            self._forgetting = loop.call_later(seconds, self._forget_leftovers, self._store)
-
-    def _forget_leftovers(self, store: StreamStore) -> None:
-        with contextlib.suppress(StoreUnwritable):  # the next life will find them again
-            store.remove_leftovers()
+        segments = self._means.plan.listed_segments + 1
+        seconds = float(segments * self._means.plan.timing.segment_seconds)
+        loop = asyncio.get_running_loop()
+        self._forgetting = loop.call_later(seconds, _forget_leftovers, keeping)
 
     # --- another encoder --------------------------------------------------------------------------
 
@@ -261,8 +264,9 @@ class Succession:
         event(log, "stream_tries_again", seconds=round(time.monotonic() - began, 3))
 
     def _room_bytes(self) -> int:
-        segments = 2 * self._means.settings.window_segments + ROOM_SEGMENTS
-        return self._means.plan.bound_bytes * ROOM_SEGMENTS // segments
+        plan = self._means.plan
+        segments = 2 * (plan.listed_segments - plan.archived_segments) + ROOM_SEGMENTS
+        return plan.bound_bytes * ROOM_SEGMENTS // segments
 
     async def _drop_a_part_of_media(self) -> None:
         """What the source sends meanwhile has passed when there is room again: time goes on."""
@@ -272,6 +276,11 @@ class Succession:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._finished.wait(), 1 / timing.fps)
             intake.drop_oldest()
+
+
+def _forget_leftovers(keeping: Keeping) -> None:
+    with contextlib.suppress(StoreUnwritable):  # the next life will find them again
+        keeping.remove_leftovers()
 
 
 def _in_thread(search: Callable[[], Sequence[Candidate]]) -> asyncio.Future[Sequence[Candidate]]:

@@ -18,6 +18,7 @@ from encoder.plan import plan_stream
 from encoder.probe import choose_encoder, trials
 from encoder.report import encoder_json, first_working
 from encoder.stream import MULTIVARIANT_NAME
+from encoder.takes import check_record_folder
 from inference.errors import InferenceError
 from inference.source import check_source
 from rawmedia import RawMediaError
@@ -106,6 +107,7 @@ class _Control:
         settings = wish.settings(self._settings)
         media = plan_stream(settings).media
         check_source(settings, media)
+        check_record_folder(settings)
         ffmpeg = find_ffmpeg(settings.ffmpeg)
         chosen = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
         return StreamOrder(wish.id, chosen.name, wish.changes)

@@ -8,6 +8,7 @@ from flask import Flask, Response, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from config import Settings
+from encoder.disk_folder import archive_root
 from server import api, hls
 from server.problems import problem
 
@@ -30,7 +31,8 @@ def create_app(settings: Settings, media_root: Path) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg))
+    older = archive_root(settings.disk_folder) if settings.disk_folder else None
+    app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg, older))
     app.register_blueprint(api.blueprint(settings, media_root))
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)

@@ -5,6 +5,7 @@ A web process holds no stream state: the playlist file itself says how far the s
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -36,15 +37,16 @@ _MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.m4s)")
 _EXPOSED = "Age, Date, Content-Length, Content-Range"
 
 
-def blueprint(live: Path, ffmpeg: str) -> Blueprint:
+def blueprint(live: Path, ffmpeg: str, older: Path | None = None) -> Blueprint:
     """The routes below ``/live``.
 
     Args:
         live: folder with one folder per stream.
         ffmpeg: the setting, for snapshots.
+        older: folder with the same for segments that have left ``live``.
     """
     routes = Blueprint("hls", __name__, url_prefix="/live")
-    origin = _Origin(live, Snapshots(ffmpeg))
+    origin = _Origin(live, Snapshots(ffmpeg), older)
     methods = ["GET", "HEAD", "OPTIONS"]
     for rule, view in (
         (f"/<stream>/{MULTIVARIANT_NAME}", origin.multivariant),
@@ -65,8 +67,9 @@ def with_cors(response: Response) -> Response:
 
 
 class _Origin:
-    def __init__(self, live: Path, snapshots: Snapshots) -> None:
-        self._live = live
+    def __init__(self, live: Path, snapshots: Snapshots, older: Path | None) -> None:
+        self._live = live.resolve()
+        self._places = [self._live, *([older.resolve()] if older else [])]
         self._snapshots = snapshots
         self._watcher = FolderWatcher()
 
@@ -135,14 +138,27 @@ class _Origin:
             return _unknown()
         if request.method == "OPTIONS":
             return _preflight()
-        path, began = folder / name, time.monotonic()
-        if not path.is_file():
+        began = time.monotonic()
+        found = self._find(stream, rendition, name)
+        if found is None:
             self._await_hinted(folder, name)
-        if not path.is_file():
+            found = self._find(stream, rendition, name)
+        if found is None:
             return _unknown()
-        # A name never gets other bytes: it is its own strong ETag, on every host of a fleet.
-        response = send_file(path, MEDIA_TYPES[rendition[0]], conditional=True, etag=name)
+        path, response = found
         return _cached(_timed(response, began, path), FOUND_MEDIA_TD * USUAL_TARGET_DURATION)
+
+    def _find(self, stream: str, rendition: str, name: str) -> tuple[Path, Response] | None:
+        """A media file, first where it begins: it stands in the next place before it goes there."""
+        for place in self._places:
+            path = place / stream / rendition / name
+            if path.resolve() != path:  # a link leads out of the media
+                continue
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                # A name never gets other bytes: it is its own strong ETag, on every host.
+                kind = MEDIA_TYPES[rendition[0]]
+                return path, send_file(path, kind, conditional=True, etag=name)
+        return None
 
     def _await_hinted(self, folder: Path, name: str) -> None:
         if request.method != "GET":
@@ -161,7 +177,7 @@ class _Origin:
         if not _ID.fullmatch(stream) or (rendition and not _RENDITION.fullmatch(rendition)):
             return None
         folder = self._live / stream / rendition
-        return folder if folder.is_dir() else None
+        return folder if folder.is_dir() and folder.resolve() == folder else None
 
 
 def _when(path: Path, satisfied: Callable[[Position], bool]) -> Callable[[], str | None]:
@@ -174,7 +190,7 @@ def _when(path: Path, satisfied: Callable[[Position], bool]) -> Callable[[], str
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text("utf-8")
+        return None if path.is_symlink() else path.read_text("utf-8")
     except FileNotFoundError:
         return None
 
@@ -193,8 +209,9 @@ def _playlist(path: Path, text: str, max_age_seconds: float) -> Response:
 
 
 def _read_packed(path: Path) -> bytes | None:
+    packed = path.with_name(path.name + GZIP_SUFFIX)
     try:
-        return path.with_name(path.name + GZIP_SUFFIX).read_bytes()
+        return None if packed.is_symlink() else packed.read_bytes()
     except FileNotFoundError:
         return None
 

@@ -33,6 +33,7 @@ class Stream:
     children: Sequence[Child]
     playlist: Path  # its multivariant playlist: there when it can be played
     bound_bytes: int  # the most it may hold in the media root
+    archive_bound_bytes: int = 0  # and in the disk folder
     state: StreamState = StreamState.RUNNING
     was_live: bool = False
     essential: bool = False  # where it never comes up the service has failed

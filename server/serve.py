@@ -10,10 +10,12 @@ from dataclasses import replace
 
 import logs
 from config import INGEST, ConfigError, Settings
+from encoder.disk_folder import DiskFolder
 from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import MediaRoot, choose, remove_abandoned
 from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
+from encoder.takes import check_record_folder
 from inference.source import check_source, make_source
 from server.errors import PortTaken, Unprotected
 from server.specs import StreamOrder
@@ -45,11 +47,12 @@ def serve(settings: Settings) -> None:
         folder = choose(settings.media_root, port)
         if not settings.media_root:
             remove_abandoned(folder.parent)
-        with MediaRoot(folder) as root:
+        with MediaRoot(folder) as root, DiskFolder(settings.disk_folder) as disk:
             root.check_room([plan.bound_bytes])
+            disk.check_room([plan.archive_bound_bytes])
             web = web_child(settings, root, listener.fileno())
             make_stream = stream_maker(settings, root)
-            supervisor = Supervisor(root, [web], make_stream, settings.max_streams)
+            supervisor = Supervisor(root, [web], make_stream, settings.max_streams, disk)
             url = _url("https" if settings.tls_cert else "http", str(host), port)
             first = StreamOrder(settings.stream, encoder.name) if settings.stream else None
             asyncio.run(supervisor.run(first, lambda: _greet(settings, url, encoder.name, root)))
@@ -72,6 +75,7 @@ def _check(settings: Settings) -> None:
     if settings.viewer_key:
         check_key(settings.viewer_key)
     check_certificate(settings)
+    check_record_folder(settings)
 
 
 def _is_loopback(host: str) -> bool:

@@ -41,7 +41,8 @@ def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], 
         if settings.source != INGEST:
             children.insert(0, _inference(spec, settings))
         playlist = root.live / order.id / MULTIVARIANT_NAME
-        return Stream(order.id, children, playlist, plan_stream(settings).bound_bytes)
+        plan = plan_stream(settings)
+        return Stream(order.id, children, playlist, plan.bound_bytes, plan.archive_bound_bytes)
 
     return make
 

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from encoder.disk_folder import DiskFolder
 from encoder.errors import EncoderError
 from encoder.media_root import MediaRoot
 from logs import event
@@ -36,16 +37,23 @@ class Supervisor:
         web: the processes that serve all streams.
         make_stream: from an order to a stream with its processes.
         most_streams: as many at once, ended ones that can still be watched included.
+        disk: entered already; takes the older segments of long windows.
     """
 
     def __init__(
-        self, root: MediaRoot, web: list[Child], make_stream: MakeStream, most_streams: int
+        self,
+        root: MediaRoot,
+        web: list[Child],
+        make_stream: MakeStream,
+        most_streams: int,
+        disk: DiskFolder | None = None,
     ) -> None:
         self.streams: dict[str, Stream] = {}
         self._root = root
         self._web = web
         self._make_stream = make_stream
         self._most_streams = most_streams
+        self._disk = disk
         self._stopping = asyncio.Event()
         self._gave_up: ProcessGaveUp | None = None
         self._was_live = False
@@ -153,6 +161,9 @@ class Supervisor:
     def _add(self, order: StreamOrder) -> Stream:
         stream = self._make_stream(order)
         self._root.check_room([*(s.bound_bytes for s in self.streams.values()), stream.bound_bytes])
+        if self._disk is not None:
+            on_disk = [s.archive_bound_bytes for s in (*self.streams.values(), stream)]
+            self._disk.check_room(on_disk)
         # Now, so that who is told of the stream can already ask for it, and is held.
         stream.playlist.parent.mkdir(parents=True, exist_ok=True)
         self.streams[order.id] = stream
@@ -192,6 +203,8 @@ class Supervisor:
     def _remove(self, stream: Stream) -> None:
         """All its processes have ended; one that was killed has left its media."""
         shutil.rmtree(stream.playlist.parent, ignore_errors=True)
+        if self._disk is not None:
+            self._disk.remove(stream.id)
         del self.streams[stream.id]
 
     async def _keep_web(self, child: Child) -> None:

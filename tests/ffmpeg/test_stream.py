@@ -465,3 +465,27 @@ def test_the_end_need_not_wait_for_a_restart(short: Path) -> None:
         encoder.until(lambda: not children(encoder.process.pid))  # the next would come in 3.2 s
         assert encoder.end(by_signal=True) < 2
         assert encoder.process.returncode == 0
+
+
+def test_a_last_word_with_the_first_is_heard(short: Path) -> None:
+    """A stream that is ended as soon as it was begun: both lines lie in the pipe at once."""
+    spec = StreamSpec(
+        "t", str(short / "w.sock"), str(short / "w"), str(short / "w.json"), "libx264"
+    )
+    values: dict[str, Any] = SMALL | {"ended_seconds": 0.0}
+    settings = Settings(**values)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "encoder"],
+        stdin=subprocess.PIPE,
+        cwd=ROOT,
+        env=os.environ | settings.to_environment(),
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(asdict(spec)).encode() + b"\n" + END_WORD + b"\n")
+    process.stdin.flush()
+    try:
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()

@@ -71,7 +71,9 @@ def moov(entry: bytes, timescale_hz: int, *, edit_list: bool = False, version: i
     media = box("mdia", mdhd, box("minf", box("stbl", stsd)))
     edits = box("edts", full_box("elst", 0, 0, bytes(4))) if edit_list else b""
     trex = full_box("trex", 0, 0, struct.pack(">5I", 1, 1, 1000, 0, 0x02000000))
-    return box("moov", box("trak", edits, media), box("mvex", trex))
+    mvhd = full_box("mvhd", 0, 0, bytes(8), struct.pack(">I", 1000), bytes(84))
+    tkhd = full_box("tkhd", 0, 3, bytes(8), struct.pack(">I", 1), bytes(68))
+    return box("moov", mvhd, box("trak", tkhd, edits, media), box("mvex", trex))
 
 
 def init(entry: bytes, timescale_hz: int) -> bytes:

@@ -83,6 +83,7 @@ def play(
             plan=plan,
             ffmpeg=Ffmpeg("ffmpeg", "9", 9, 0, ""),
             intake=Intake(folder / "s.sock", plan.media),
+            id="t",
             folder=folder / "live",
             candidate=candidate,
             alternatives=lambda: list(alternatives),
