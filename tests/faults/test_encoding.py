@@ -62,7 +62,7 @@ class Stage:
         """From now on, flash and beep come together."""
         video, audio = self.audience.followers
         first = 1 + max(video.last_msn, audio.last_msn)
-        self.audience.wait_until_segment(first + 2)
+        self.audience.wait_until_segment(first + 1)
         found = lips.offsets(video, audio, first)
         assert max(abs(offset) for offset in found) <= IN_SYNC_SECONDS, found
 
