@@ -51,8 +51,9 @@ from logs import event
 MULTIVARIANT_NAME = "index.m3u8"
 AUDIO = "a0"
 # An encoder that gives nothing for so long while frames go in is stuck, and is replaced. With its
-# successor's start this is what viewers may notice of it: two seconds, most of them from a buffer.
-STUCK_NS = 3 * NANOSECONDS // 2
+# successor's start and a player's own recovery viewers may notice two seconds of it; 1.5 s here
+# were 1.2 to 2.2 s there. To be wrong now and then costs a splice that nobody sees.
+STUCK_NS = 6 * NANOSECONDS // 5
 # Before its first output it may have a driver to load.
 START_NS = 6 * NANOSECONDS
 # A new encoder is fed two AAC frames again: its first ones are not yet the real sound.
