@@ -30,7 +30,7 @@ STOP_SECONDS = 2.0
 STDERR_LINES_KEPT = 20
 # Children that beat do it every half second. One that lives and does not is stuck: nobody else
 # would notice, for its parent only hears of ends.
-SILENT_SECONDS, WATCH_SECONDS = 4.0, 0.5
+SILENT_SECONDS, WATCH_SECONDS = 3.0, 0.5
 STUCK = "stuck"
 
 log = logging.getLogger(__name__)

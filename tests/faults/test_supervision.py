@@ -75,7 +75,7 @@ def test_the_encoder_process_hangs(hall: Hall) -> None:
     with hall.audience.row("encoder process hangs (SIGSTOP)") as row:
         os.kill(hung, signal.SIGSTOP)
         until("it was replaced", lambda: not hall.service.still_alive([hung]), SILENT_SECONDS + 4)
-    check(row.seen, freeze=SILENT_SECONDS + 4, discontinuities=1, restarts=1)
+    check(row.seen, freeze=SILENT_SECONDS + 5, discontinuities=1, restarts=1)
     until("counted", lambda: hall.restarts("encoder") == {"stuck": 1}, 5)
 
 
@@ -94,7 +94,7 @@ def test_the_supervisor_is_killed(media_root: Path) -> None:
             assert follow.ok
         left = service.still_alive(all_pids())
         assert not sessions & {os.getsid(pid) for pid in left}
-    assert not media_root.exists()
+    assert list(media_root.rglob("*")) == []
 
 
 def test_a_killed_service_leaves_no_media_though_nobody_follows(media_root: Path) -> None:

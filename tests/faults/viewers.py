@@ -35,7 +35,12 @@ video.addEventListener("emptied", () => { seen.emptied += 1; });
 setInterval(() => {
   const now = performance.now();
   if (video.currentTime !== seen.at) {
-    seen.longest = Math.max(seen.longest, now - seen.movedMs);
+    // A page that got no time to look has not stood still: its picture went on meanwhile. A jump
+    // forth, as a player makes after a stall, is no such thing.
+    const elapsed = now - seen.movedMs;
+    const played = Math.max(0, video.currentTime - seen.at) * 1000;
+    const stood = played > elapsed + 250 ? elapsed : elapsed - played;
+    seen.longest = Math.max(seen.longest, stood);
     [seen.at, seen.movedMs] = [video.currentTime, now];
   }
 }, 20);

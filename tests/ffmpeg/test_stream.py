@@ -274,7 +274,8 @@ def beeps(copy: Copy, running: Running) -> list[float]:
 
 def check_lip_sync(seen: list[float], heard: list[float], after: float = 0.0) -> None:
     """Rule 58: flash and beep within an AAC frame, the encoder's priming counted."""
-    seen, heard = ([at for at in times if at > after] for times in (seen, heard))
+    first = next(at for at in seen if at > after) - 0.1  # between two pairs
+    seen, heard = ([at for at in times if at > first] for times in (seen, heard))
     end = min(seen[-1], heard[-1]) + 0.1  # one rendition can be a segment ahead
     seen, heard = ([at for at in times if at < end] for times in (seen, heard))
     assert len(seen) == len(heard) >= 2
