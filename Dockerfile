@@ -1,6 +1,7 @@
 # CPU image. The control API needs a token beyond loopback:
 #   docker build -t lipstream .
 #   docker run --rm -p 8000:8000 --shm-size 256m -e LIPSTREAM_API_TOKEN=choose-one lipstream
+# With a cache and TLS in front: deploy/compose.yaml.
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY . .

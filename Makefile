@@ -19,7 +19,8 @@ run: $(RUN_STAMP)
 	@exec $(VENV)/bin/lipstream serve $(ARGS)
 
 test: lint
-	@tools/browsers.sh
+	@tools/packages.sh
+	@VENV=$(VENV) tools/promtool.sh
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(DEV_STAMP)

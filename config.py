@@ -47,7 +47,9 @@ class Settings:
 
     host: str = _setting("127.0.0.1", "address to listen on; beyond loopback a token is needed")
     port: int = _setting(8000, "TCP port; 0 takes a free one", low=0, high=65535)
-    web_processes: int = _setting(2, "gunicorn worker processes", low=1, high=64)
+    web_processes: int = _setting(
+        2, "gunicorn worker processes; 0: none, `lipstream web` serves apart", low=0, high=64
+    )
     web_threads: int = _setting(
         64, "different requests one web process can hold open at once", low=4, high=1024
     )
@@ -109,9 +111,15 @@ class Settings:
     ffmpeg: str = _setting(
         "", "ffmpeg binary, path or name; empty: the one in the imageio-ffmpeg wheel"
     )
+    video_codec: str = _setting(
+        "h264",
+        "h264 plays everywhere; hevc and av1 look better at the same rate (docs/formats.md)",
+        choices=("h264", "hevc", "av1"),
+        per_stream=True,
+    )
     encoder: str = _setting(
         "auto",
-        "auto: the first that works; a name, such as libx264: that one or an error",
+        "auto: the first of video_codec that works; a name, such as libx264: that one or an error",
         per_stream=True,
     )
     video_kbit: int = _setting(
@@ -123,8 +131,19 @@ class Settings:
         "WIDTHxHEIGHT:KBIT for each, commas between",
         per_stream=True,
     )
+    audio_codec: str = _setting(
+        "aac",
+        "aac plays everywhere; opus sounds better at the same rate (docs/formats.md)",
+        choices=("aac", "opus"),
+        per_stream=True,
+    )
     audio_kbit: int = _setting(64, "audio bit rate in kbit/s", low=16, high=320, per_stream=True)
 
+    mpegts: bool = _setting(
+        False,
+        "also plain HLS of MPEG-TS, for old players: /live/<id>/ts.m3u8 (h264 and aac)",
+        per_stream=True,
+    )
     latency: str = _setting(
         "low",
         "length of a part: ultra 0.12 s, low 0.2 s, normal none",

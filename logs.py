@@ -6,9 +6,15 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 _FACTS = "lipstream_facts"
+# A child or a client that complains without end must not fill the disk: of each event so many
+# lines in so many seconds; the first one after that says how many were left out.
+MOST_LINES, WINDOW_SECONDS = 50, 10.0
+
+_bound: dict[str, Any] = {}
 
 
 def configure(log_format: str, stream: TextIO | None = None) -> None:
@@ -22,7 +28,16 @@ def configure(log_format: str, stream: TextIO | None = None) -> None:
     as_text = log_format == "text" or (log_format == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Text() if as_text else _Json())
+    handler.addFilter(Bounded())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def bind(**facts: Any) -> None:
+    """Facts that every later line of this process carries, such as ``bind(stream="demo")``.
+
+    Of the whole process, threads included: a process works for one stream, or for all.
+    """
+    _bound.update(facts)
 
 
 def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **facts: Any) -> None:
@@ -30,9 +45,34 @@ def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fac
     logger.log(level, name, extra={_FACTS: facts}, stacklevel=2)
 
 
+class Bounded(logging.Filter):
+    """Lets at most :data:`MOST_LINES` lines of an event pass in :data:`WINDOW_SECONDS`.
+
+    Args:
+        clock: seconds, rising.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seen: dict[tuple[str, int], tuple[float, int]] = {}  # (began, lines) by source line
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        key, now = (record.pathname, record.lineno), self._clock()
+        began, lines = self._seen.get(key, (now, 0))
+        if now - began >= WINDOW_SECONDS:
+            left_out = lines - MOST_LINES
+            began, lines = now, 0
+            if left_out > 0:
+                setattr(record, _FACTS, getattr(record, _FACTS, {}) | {"left_out": left_out})
+        self._seen[key] = (began, lines + 1)
+        return lines < MOST_LINES
+
+
 def _line(record: logging.LogRecord) -> dict[str, Any]:
     facts: dict[str, Any] = getattr(record, _FACTS, {})
-    line = {"event": record.getMessage(), **facts}
+    line = {"event": record.getMessage(), **_bound, **facts}
     if record.exc_info and record.exc_info[1] is not None:
         line["exception"] = logging.Formatter().formatException(record.exc_info)
     return line

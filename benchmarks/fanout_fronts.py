@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks import fanout_http2
 from benchmarks.fanout_server import SLOTS
 from config import Settings
+from tests import fronts
+from tests.certificates import Pair, make_pair
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 10.0
 # One web process answers; the others are up soon after.
 _ALL_UP_SECONDS = 1.0
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_KILOBYTE = 1024
+_FIRST = -20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,49 +38,66 @@ class Mode:
     kind: str  # web: lipstream; bare: the alternative
     worker: str = "asgi"
     processes: int = 1
-    front: str = ""  # program in front
+    fronts: tuple[str, ...] = ()  # from the origin outwards
+    is_tls: bool = False  # viewers come over TLS and HTTP/2
 
     def missing(self) -> str:
         """Why it cannot be measured here; empty if it can."""
-        program = {"varnish": "varnishd", "nginx": "nginx"}.get(self.front)
-        if program and not shutil.which(program, path=_path()):
-            return f"{program} is not installed (Debian: apt-get install {self.front})"
+        for name in self.fronts:
+            if not fronts.installed(name):
+                return f"{name} is not installed (tools/packages.sh)"
         return ""
 
 
-MODES = {
-    mode.name: mode
-    for mode in (
-        Mode("coalescer", "web"),
+def modes(processes: int) -> dict[str, Mode]:
+    """All of them, where several web processes are so many."""
+    n = processes
+    made = (
         Mode("bare", "bare"),
-        Mode("coalescer-2", "web", processes=2),
-        Mode("bare-2", "bare", processes=2),
+        Mode("coalescer", "web"),
+        Mode(f"bare-{n}", "bare", processes=n),
+        Mode(f"coalescer-{n}", "web", processes=n),
+        Mode("varnish", "web", fronts=("varnish",)),
+        Mode("nginx", "web", fronts=("nginx",)),
+        Mode("nginx-h2", "web", fronts=("nginx",), is_tls=True),
+        Mode("haproxy", "web", fronts=("varnish", "haproxy"), is_tls=True),
+        Mode("caddy", "web", fronts=("varnish", "caddy"), is_tls=True),
         Mode("gthread", "web", worker="gthread"),
-        Mode("varnish", "web", front="varnish"),
-        Mode("nginx", "web", front="nginx"),
     )
-}
+    return {mode.name: mode for mode in made}
 
 
 @dataclass(slots=True)
 class Server:
-    """One that runs."""
+    """One that runs; the origin, and what stands in front of it."""
 
     port: int
     counts: Path
-    processes: list[subprocess.Popen[bytes]]
+    origin: subprocess.Popen[bytes]
+    fronts: list[fronts.Front]
+    pair: Pair | None
 
-    def pids(self) -> list[int]:
-        """All its processes."""
-        return [pid for child in self.processes for pid in family(child.pid)]
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """For viewers over TLS and HTTP/2."""
+        return fanout_http2.context(self.pair.authority) if self.pair else None
 
-    def cpu_ns(self) -> int:
-        """CPU time that they have used."""
-        return sum(_cpu_ticks(pid) for pid in self.pids()) * _TICK_NS
+    def groups(self) -> dict[str, list[int]]:
+        """All its processes, by program."""
+        made = {"origin": family(self.origin.pid)}
+        return made | {front.name: family(front.child.pid) for front in self.fronts}
+
+    def cpu_ns(self) -> dict[str, int]:
+        """CPU time that each program has used."""
+        return {name: sum(map(_cpu_ticks, pids)) * _TICK_NS for name, pids in self.groups().items()}
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Memory of each program; what its processes share is counted once."""
+        return {name: sum(map(_memory_bytes, pids)) for name, pids in self.groups().items()}
 
     def threads(self) -> int:
         """Threads of the web workers, the most of one."""
-        return max(len(os.listdir(f"/proc/{pid}/task")) for pid in family(self.processes[0].pid))
+        return max(len(os.listdir(f"/proc/{pid}/task")) for pid in family(self.origin.pid))
 
 
 @contextmanager
@@ -86,23 +108,33 @@ def serving(
     counts = folder / f"counts-{mode.name}"
     counts.write_bytes(bytes(16 * SLOTS))
     settings = replace(settings, web_worker=mode.worker, web_processes=mode.processes)
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
+    with ExitStack() as stack:
         with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
             port = listener.getsockname()[1]
             origin = _start_origin(mode, settings, media_root, counts, listener, cpus)
-            processes.append(origin)
-        if mode.front:
-            front_port = free_port()
-            start = {"varnish": _start_varnish, "nginx": _start_nginx}[mode.front]
-            processes.append(start(folder, media_root, port, front_port))
-            port = front_port
+        stack.callback(_end, origin)
         _await_answer(port, settings.stream)
+        pair = make_pair(folder)
+        started = []
+        for name in mode.fronts:
+            front = stack.enter_context(_front(name, folder, port, pair))
+            started.append(front)
+            port = front.http_port or front.https_port or 0
+        if mode.is_tls:
+            port = started[-1].https_port or 0
         time.sleep(_ALL_UP_SECONDS)
-        yield Server(port, counts, processes)
-    finally:
-        for process in reversed(processes):
-            _end(process)
+        yield Server(port, counts, origin, started, pair if mode.is_tls else None)
+
+
+@contextmanager
+def _front(name: str, folder: Path, port: int, pair: Pair) -> Iterator[fronts.Front]:
+    if name == "varnish":
+        with fronts.varnish(folder, port) as made:
+            yield made
+    else:
+        start = {"nginx": fronts.nginx, "haproxy": fronts.haproxy, "caddy": fronts.caddy}[name]
+        with start(folder, port, pair) as made:
+            yield made
 
 
 def _start_origin(
@@ -128,50 +160,6 @@ def _start_origin(
     child.stdin.write(json.dumps(spec).encode() + b"\n")
     child.stdin.flush()
     return child
-
-
-def _start_varnish(
-    folder: Path, _media: Path, port: int, front_port: int
-) -> subprocess.Popen[bytes]:
-    vcl = (ROOT / "deploy/varnish/default.vcl").read_text()
-    copy = folder / "default.vcl"
-    copy.write_text(vcl.replace('"8000"', f'"{port}"'))
-    pool = ("thread_pool_min=50", "thread_pool_max=150", "thread_queue_limit=20000")
-    parameters = (*pool, "timeout_linger=0")
-    argv = ["varnishd", "-F", "-j", "none", "-a", f"127.0.0.1:{front_port}", "-f", str(copy)]
-    argv += ["-n", str(folder / "varnish"), "-s", "malloc,64m"]
-    argv += [word for parameter in parameters for word in ("-p", parameter)]
-    return _start_front(argv, folder / "varnish.log")
-
-
-def _start_nginx(folder: Path, media: Path, port: int, front_port: int) -> subprocess.Popen[bytes]:
-    site = (ROOT / "deploy/nginx/lipstream.conf").read_text()
-    for old, new in (
-        ("127.0.0.1:8000", f"127.0.0.1:{port}"),
-        ("listen 80;", f"listen 127.0.0.1:{front_port};"),
-        ("/dev/shm/lipstream-8000", str(media)),
-    ):
-        assert old in site
-        site = site.replace(old, new)
-    (folder / "lipstream.conf").write_text(site)
-    main = (ROOT / "deploy/nginx/nginx.conf").read_text()
-    for old, new in (
-        ("/etc/nginx/conf.d/lipstream.conf", str(folder / "lipstream.conf")),
-        ("/run/nginx.pid", str(folder / "nginx.pid")),
-        ("/var/log/nginx/error.log", str(folder / "nginx.log")),
-    ):
-        assert old in main
-        main = main.replace(old, new)
-    (folder / "nginx.conf").write_text(main)
-    argv = ["nginx", "-c", str(folder / "nginx.conf"), "-g", "daemon off; user root;"]
-    return _start_front(argv, folder / "nginx.out")
-
-
-def _start_front(argv: list[str], log: Path) -> subprocess.Popen[bytes]:
-    argv = ["chrt", "--other", "0", *argv]  # Varnish answers nothing under a real-time scheduler
-    with log.open("wb") as file:
-        environ = os.environ | {"PATH": _path()}
-        return subprocess.Popen(argv, stdout=file, stderr=file, env=environ, start_new_session=True)
 
 
 def _await_answer(port: int, stream: str) -> None:
@@ -200,10 +188,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def go_first(pids: list[int]) -> None:
+    """Before other work of the machine: nice -20, also among sessions, each of which Linux may
+    treat as one (autogroup). Needs root."""
+    for pid in pids:
+        os.setpriority(os.PRIO_PROCESS, pid, _FIRST)
+        with suppress(OSError):  # a kernel without autogroup
+            Path(f"/proc/{pid}/autogroup").write_text(str(_FIRST))
 
 
 def family(pid: int) -> list[int]:
@@ -226,5 +217,9 @@ def _cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def _path() -> str:
-    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+def _memory_bytes(pid: int) -> int:
+    try:
+        rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(row.split()[1]) * _KILOBYTE for row in rows if row.startswith("Pss:"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from benchmarks.fanout_http2 import Reader, greeting, request
 
 # Connections opened at once; more would only queue.
 _BATCH = 100
@@ -48,12 +51,14 @@ class Crowd:
         port: of the server.
         path: the request's path and query for a position.
         parts: parts in a segment.
+        tls: for viewers over TLS and HTTP/2.
     """
 
     host: str
     port: int
     path: Callable[[Position], str]
     parts: int
+    tls: ssl.SSLContext | None = None
     answers: list[list[Answered]] = field(default_factory=list)
     lost: int = 0  # connections that ended by themselves
     _viewers: list[_Viewer] = field(default_factory=list)
@@ -61,11 +66,15 @@ class Crowd:
     async def join(self, viewers: int) -> None:
         """Open the connections."""
         loop = asyncio.get_running_loop()
+
+        def kind() -> _Viewer:
+            return _Viewer(self) if self.tls is None else _Http2Viewer(self)
+
         while len(self._viewers) < viewers:
             batch = min(_BATCH, viewers - len(self._viewers))
             made = await asyncio.gather(
                 *[
-                    loop.create_connection(lambda: _Viewer(self), self.host, self.port)
+                    loop.create_connection(kind, self.host, self.port, ssl=self.tls)
                     for _ in range(batch)
                 ]
             )
@@ -90,6 +99,8 @@ class Crowd:
 
 
 class _Viewer(asyncio.Protocol):
+    """Over HTTP/1.1."""
+
     transport: asyncio.Transport
 
     def __init__(self, crowd: Crowd) -> None:
@@ -110,7 +121,9 @@ class _Viewer(asyncio.Protocol):
 
     def ask(self, position: Position) -> None:
         self._asked, self._asked_ns = position, time.monotonic_ns()
-        path = self._crowd.path(position)
+        self._send(self._crowd.path(position))
+
+    def _send(self, path: str) -> None:
         self.transport.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
@@ -121,7 +134,9 @@ class _Viewer(asyncio.Protocol):
         if not blank or len(body) < content_length(head):
             return
         self._buffer = b""
-        status = int(head[9:12])
+        self._answered(int(head[9:12]), body)
+
+    def _answered(self, status: int, body: bytes) -> None:
         self.answers.append(
             Answered(
                 self._asked, self._asked_ns, self._first_byte_ns, status, len(body), hash(body)
@@ -132,8 +147,39 @@ class _Viewer(asyncio.Protocol):
             self._loop.call_later(_THINK_SECONDS, self._ask_again, again)
 
     def _ask_again(self, position: Position) -> None:
-        if self.following:
+        if self.following and not self.transport.is_closing():
             self.ask(position)
+
+
+class _Http2Viewer(_Viewer):
+    """Over TLS and HTTP/2, one stream after another."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        super().__init__(crowd)
+        self._reader = Reader()
+        self._stream = 1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.write(greeting())
+
+    def _send(self, path: str) -> None:
+        self.transport.write(request(self._stream, path))
+        self._stream += 2
+
+    def data_received(self, data: bytes) -> None:
+        reader, now_ns = self._reader, time.monotonic_ns()
+        had_begun = reader.has_begun
+        if reply := reader.feed(data):
+            self.transport.write(reply)
+        if reader.has_begun and not had_begun:
+            self._first_byte_ns = now_ns
+        if reader.has_ended:
+            status, body = reader.status, reader.body
+            reader.next_answer()
+            self._answered(status, body)
+        if reader.has_closed:
+            self.transport.close()
 
 
 def content_length(head: bytes) -> int:

@@ -267,6 +267,32 @@ def read_fragments(data: bytes, init: Init) -> Fragments:
     return Fragments(tuple(runs), stray)
 
 
+def read_key_frame(data: bytes, init: Init) -> tuple[Frame, int]:
+    """The first sample of an I-frame range, and how many bytes of the range follow it.
+
+    The range may end in the middle of its mdat: other packagers cut it behind the key frame.
+
+    Raises:
+        BadBox: it does not begin with a moof, or the sample is not all there.
+    """
+    moof = next(BoxStream().feed(data), None)
+    if moof is None or moof.kind != "moof":
+        raise BadBox(moof.kind if moof else "?", 0, "is where a moof should be")
+    rest = memoryview(data)[len(moof.raw) :]
+    if bytes(rest[4:8]) != b"mdat":
+        raise BadBox("moof", 0, "has no mdat behind it")
+    mdat = Box("mdat", len(moof.raw), rest[8:], rest)
+    traf = find(moof, "traf")
+    tfhd, trun = find(traf, "tfhd"), find(traf, "trun")
+    flags, _track = unpack("2I", tfhd)
+    defaults = _defaults(tfhd, flags, init.tracks[0])
+    start = unpack("Q" if _version(tfdt := find(traf, "tfdt")) else "I", tfdt, 4)[0]
+    frame = next(_trun(trun, start, defaults, 0, len(moof.raw), mdat), None)
+    if frame is None:
+        raise BadBox("trun", trun.offset, "lists no sample")
+    return frame, len(mdat.payload) - len(frame.data)
+
+
 def _run(traf: Box, moof: Box, mdat: Box, init: Init) -> Run:
     tfhd = find(traf, "tfhd")
     flags, track_id = unpack("2I", tfhd)

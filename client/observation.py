@@ -150,6 +150,7 @@ class Observation:
     media: Mapping[Address, Resource]
     seconds: float
     notes: tuple[str, ...] = ()
+    iframes: tuple[Rendition, ...] = ()  # I-frame playlists, each as it was at the end
 
     def resource(self, rendition: Rendition, uri: str, byterange: str = "") -> Resource | None:
         """What was fetched for a URI."""

@@ -24,6 +24,7 @@ MAX_RENDITIONS = 8
 MAX_MEDIA_BYTES = 256 * 1024 * 1024
 # Older ones are history, which players do not fetch either.
 _NEWEST_SEGMENTS = 4
+_NEWEST_KEY_FRAMES = 2
 _FIRST_ERRORS = 5
 _REDIRECTS = 3
 _BYTERANGE = re.compile(r"[1-9][0-9]{0,17}@[0-9]{1,18}")
@@ -87,6 +88,10 @@ def observe(url: str, seconds: float, fetch: Fetch) -> Observation:
         told = next((f.reloads[-1].answer.told for f in followers if f.reloads), "no answer")
         raise CannotCheck(url, f"no media playlist could be read: {told}")
     _fetch_again(renditions, media, fetch)
+    iframes = iframe_playlists(first.url, multivariant, fetch)
+    for address in key_frames(iframes):
+        if media.claim(address, "iframe"):
+            media.keep(address, fetch(address.url, headers=address.range_header))
     return Observation(
         url=first.url,
         first=first,
@@ -95,6 +100,7 @@ def observe(url: str, seconds: float, fetch: Fetch) -> Observation:
         media=_resources(media),
         seconds=time.monotonic() - began,
         notes=tuple(dict.fromkeys(media.notes)),
+        iframes=iframes,
     )
 
 
@@ -126,6 +132,31 @@ def rendition_urls(base: str, multivariant: Multivariant | None) -> list[str]:
     uris += [media.uri for media in multivariant.media if media.uri]
     found = (resolve(base, uri) for uri in uris)
     return list(dict.fromkeys(url for url in found if url))[:MAX_RENDITIONS]
+
+
+def iframe_playlists(
+    base: str, multivariant: Multivariant | None, fetch: Fetch
+) -> tuple[Rendition, ...]:
+    """The I-frame playlists that a multivariant playlist names, as they are now."""
+    uris = [stream.uri for stream in multivariant.iframes] if multivariant else []
+    urls = dict.fromkeys(url for uri in uris if uri and (url := resolve(base, uri)))
+    found = []
+    for url in list(urls)[:MAX_RENDITIONS]:
+        answer = fetch(url)
+        playlist = read_media_playlist(answer.body) if answer.status == 200 else None
+        found.append(Rendition(short_name(url), url, (Reload(answer, playlist),)))
+    return tuple(found)
+
+
+def key_frames(iframes: tuple[Rendition, ...]) -> Iterator[Address]:
+    """The newest ranges of I-frame playlists, and their init segments."""
+    for rendition in iframes:
+        for playlist in rendition.playlists:
+            for segment in playlist.segments[-_NEWEST_KEY_FRAMES:]:
+                wanted = [(segment.map_uri or "", segment.map_byterange)]
+                wanted += [(segment.uri, segment.byterange)] if not segment.gap else []
+                found = [rendition.address(*entry) for entry in wanted if _usable(entry[1])]
+                yield from (address for address in found if address is not None)
 
 
 class _Follower:

@@ -171,6 +171,15 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
+class IFrameStream:
+    """One EXT-X-I-FRAME-STREAM-INF."""
+
+    uri: str
+    bandwidth: int | None
+    codecs: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Multivariant:
     """A multivariant playlist."""
 
@@ -178,5 +187,5 @@ class Multivariant:
     independent: bool
     variants: tuple[Variant, ...]
     media: tuple[Media, ...]
-    iframes: tuple[str, ...]
+    iframes: tuple[IFrameStream, ...]
     faults: tuple[Fault, ...]

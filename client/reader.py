@@ -13,6 +13,7 @@ from fractions import Fraction
 from client.playlists import (
     REMOVED_DATERANGES,
     Hint,
+    IFrameStream,
     Media,
     MediaPlaylist,
     Multivariant,
@@ -104,7 +105,7 @@ def read_multivariant(body: bytes) -> Multivariant:
         elif line.name == "EXT-X-MEDIA":
             media.append(_media(Attributes(line, faults)))
         elif line.name == "EXT-X-I-FRAME-STREAM-INF":
-            iframes.append(Attributes(line, faults).quoted("URI") or "")
+            iframes.append(_iframe_stream(Attributes(line, faults)))
         elif not line.name:
             if pending:
                 variants.append(_variant(line.value, Attributes(pending, faults)))
@@ -114,6 +115,14 @@ def read_multivariant(body: bytes) -> Multivariant:
     independent = any(line.name == "EXT-X-INDEPENDENT-SEGMENTS" for line in every)
     found = tuple(faults.found)
     return Multivariant(version, independent, tuple(variants), tuple(media), tuple(iframes), found)
+
+
+def _iframe_stream(attributes: Attributes) -> IFrameStream:
+    return IFrameStream(
+        uri=attributes.quoted("URI") or "",
+        bandwidth=attributes.integer("BANDWIDTH"),
+        codecs=attributes.quoted("CODECS"),
+    )
 
 
 def _variant(uri: str, attributes: Attributes) -> Variant:

@@ -46,7 +46,9 @@ def main() -> int:
     try:
         settings = config.load()
         logs.configure(settings.log_format)
-        asyncio.run(_run(StreamSpec(**json.loads(_first_line())), settings))
+        spec = StreamSpec(**json.loads(_first_line()))
+        logs.bind(stream=spec.id)
+        asyncio.run(_run(spec, settings))
     except (EncoderError, RawMediaError, config.ConfigError) as error:
         print(f"lipstream: {error}", file=sys.stderr)  # noqa: T201
         return 1

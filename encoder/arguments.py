@@ -12,15 +12,11 @@ from typing import Any
 
 import ffmpeg
 
-from encoder.candidates import (
-    Candidate,
-    RateControl,
-    global_arguments,
-    video_arguments,
-    video_filter,
-)
+from encoder.candidate import Candidate, RateControl
+from encoder.candidates import global_arguments, video_arguments, video_filter
 from encoder.fragments import TIMESTAMP_OFFSET_SECONDS
 from encoder.ladder import Rung
+from encoder.sound import AAC, SoundCodec
 from encoder.timing import Timing
 from rawmedia import MediaFormat
 
@@ -53,6 +49,7 @@ def compile_argv(
     *,
     rungs: Sequence[Rung],
     audio_kbit: int,
+    sound_codec: SoundCodec = AAC,
     pipes: Pipes,
     first_frame: int = 0,
     ahead: Sequence[int] = (),
@@ -66,6 +63,7 @@ def compile_argv(
         timing: the stream's arithmetic.
         rungs: the renditions of the picture.
         audio_kbit: rate of the sound.
+        sound_codec: and its codec.
         pipes: descriptors for ``pipe:N``.
         first_frame: ordinal of the run's first frame in the stream; keeps IDRs on the grid when
             an encoder is replaced in mid-segment.
@@ -91,10 +89,14 @@ def compile_argv(
             strict=True,
         )
     ]
+    heard = sound.audio.filter("asetrate", media.audio_rate_hz)
+    if sound_codec.delay_samples:
+        heard = heard.filter("adelay", f"{sound_codec.delay_samples}S", all=1)
     audio = ffmpeg.output(
-        sound.audio.filter("asetrate", media.audio_rate_hz),
+        heard,
         f"pipe:{pipes.audio_out}",
-        **{"c:a": "aac", "b:a": f"{audio_kbit}k"},
+        **{"c:a": sound_codec.encoder, "b:a": f"{audio_kbit}k"},
+        **sound_codec.options,
         **_fragmented_mp4(),
     )
     command = ffmpeg.merge_outputs(*videos, audio).global_args(

@@ -1,4 +1,4 @@
-"""The H.264 encoders we know, in order of preference, and the arguments of each.
+"""The encoders we know, by codec in order of preference, and the arguments of each.
 
 Pure values and functions: nothing here runs ffmpeg. ``encoder.probe`` tells which of them work.
 
@@ -9,9 +9,9 @@ limited range. A flag that only one encoder knows stands in its table, its reaso
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from encoder.av1 import AV1_CANDIDATES
+from encoder.candidate import Candidate, RateControl, flags
+from encoder.hevc import HEVC_CANDIDATES
 
 # RGB frames become BT.709 limited range: what every phone decodes, and what the tags below say.
 # setparams: since ffmpeg 7 a frame's tags win over the options, and scale writes only two of them.
@@ -20,48 +20,13 @@ _TO_BT709 = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RateControl:
-    """A bit rate: what to aim at, the most the buffer may be filled with, and its size."""
-
-    video_kbit: int
-    max_kbit: int
-    buffer_kbit: int
-
-    @classmethod
-    def constant(cls, kbit: int) -> RateControl:
-        """A near constant rate.
-
-        A segment of 2 s can hold at most ``2 * max + buffer``. A buffer of 0.4 s keeps that at
-        120 % of the rate; Apple allows 125 %.
-        """
-        return cls(kbit, kbit, max(1, kbit * 2 // 5))
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One encoder of ffmpeg and all that differs between it and the others."""
-
-    name: str
-    hardware: bool
-    platforms: tuple[str, ...]  # values of sys.platform; empty: everywhere
-    needs: str  # what must be installed for it, for the reader of an error
-    pixels: str  # end of the filter chain: the pixel format it takes, and the way there
-    own: Mapping[str, object] = field(hash=False)  # its own low-latency flags
-    global_arguments: tuple[str, ...] = ()
-
-
-def _flags(**values: object) -> Mapping[str, object]:
-    return MappingProxyType(values)
-
-
 _NVENC = Candidate(
     name="h264_nvenc",
     hardware=True,
     platforms=("linux", "win32"),
     needs="an NVIDIA GPU with NVENC (data-centre H100, H200, A100 have none) and its driver",
     pixels="format=yuv420p",
-    own=_flags(
+    own=flags(
         **{
             "preset": "p4",  # the middle of p1 (fastest) to p7 (best)
             "tune": "ull",  # ultra low latency: single pass, no reordering, tight buffer model
@@ -82,7 +47,7 @@ _QSV = Candidate(
     platforms=("linux", "win32"),
     needs="an Intel GPU and its oneVPL runtime (libmfx-gen, or libmfxhw64 for older ones)",
     pixels="format=nv12",
-    own=_flags(
+    own=flags(
         **{
             "preset": "veryfast",  # fewest passes over a frame, so it is out soonest
             "profile:v": "high",  # 8x8 transform: fewer bits; every phone since 2012 decodes it
@@ -103,7 +68,7 @@ _AMF = Candidate(
     platforms=("linux", "win32"),
     needs="an AMD GPU with its AMF runtime (libamfrt64), and a recent ffmpeg",
     pixels="format=nv12",
-    own=_flags(
+    own=flags(
         **{
             "usage": "ultralowlatency",  # no reordering, no pipeline inside the driver
             "quality": "balanced",  # the middle of "speed" and "quality"
@@ -126,7 +91,7 @@ _VIDEOTOOLBOX = Candidate(
     platforms=("darwin",),
     needs="a Mac whose media engine is free, and a recent ffmpeg",
     pixels="format=nv12",
-    own=_flags(
+    own=flags(
         **{
             "profile:v": "high",  # 8x8 transform: fewer bits; every phone since 2012 decodes it
             "realtime": "1",  # do not trade time for quality
@@ -144,7 +109,7 @@ _VAAPI = Candidate(
     pixels="format=nv12,hwupload",
     # No path: ffmpeg tries each render node, and the first need not be the right one.
     global_arguments=("-init_hw_device", "vaapi=va", "-filter_hw_device", "va"),
-    own=_flags(
+    own=flags(
         **{
             "profile:v": "high",  # 8x8 transform: fewer bits; every phone since 2012 decodes it
             "rc_mode": "CBR",  # else it is chosen by driver, and some choose constant quality
@@ -160,7 +125,7 @@ _X264 = Candidate(
     platforms=(),
     needs="an ffmpeg built with libx264",
     pixels="format=yuv420p",
-    own=_flags(
+    own=flags(
         **{
             # 0.15 of a core at 1280x720, 25 fps; "faster" takes 0.22, "superfast" 0.11.
             "preset": "veryfast",
@@ -178,7 +143,7 @@ _OPENH264 = Candidate(
     platforms=(),
     needs="an ffmpeg built with libopenh264",
     pixels="format=yuv420p",
-    own=_flags(
+    own=flags(
         **{
             "profile:v": "high",  # CABAC: fewer bits than its default, constrained baseline
             "rc_mode": "bitrate",  # the default "quality" knows no bit rate
@@ -197,12 +162,20 @@ CANDIDATES: tuple[Candidate, ...] = (
     _VAAPI,
     _X264,
     _OPENH264,
+    *HEVC_CANDIDATES,
+    *AV1_CANDIDATES,
 )
 
 
-def candidates_for(platform: str) -> tuple[Candidate, ...]:
-    """The candidates that can exist on ``sys.platform`` value ``platform``, best first."""
-    return tuple(c for c in CANDIDATES if not c.platforms or platform in c.platforms)
+def candidates_for(platform: str, codec: str = "h264") -> tuple[Candidate, ...]:
+    """The candidates of a codec that can exist on a platform, best first.
+
+    Args:
+        platform: a value of ``sys.platform``.
+        codec: a value of the setting ``video_codec``.
+    """
+    of_codec = (c for c in CANDIDATES if c.codec == codec)
+    return tuple(c for c in of_codec if not c.platforms or platform in c.platforms)
 
 
 def global_arguments(candidate: Candidate) -> tuple[str, ...]:

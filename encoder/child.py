@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from encoder.arguments import Pipes
+from encoder.candidate import ENVIRONMENT
 from encoder.errors import FfmpegMissing, OutOfResources
 from encoder.pipes import PipeReader, PipeWriter, widen
 from logs import event
@@ -81,6 +82,7 @@ class EncoderChild:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=inherited,
+                env=os.environ | ENVIRONMENT,
                 start_new_session=True,  # Ctrl-C is the supervisor's to hear
             )
         except OSError as error:

@@ -7,6 +7,7 @@
     ├── FfmpegTooOld        an ffmpeg without an option that we need
     ├── ImpossibleSize      a picture size that 4:2:0 H.264 cannot have
     ├── ImpossibleLadder    a ladder of renditions that the source cannot have
+    ├── ImpossibleFormat    settings that do not go together
     ├── EncoderUnavailable  a forced encoder does not work, or none does
     ├── EncoderExited       the ffmpeg child ended by itself
     ├── EncoderGivenUp      ... so often that it will not get better
@@ -77,14 +78,28 @@ class ImpossibleLadder(EncoderError):
         super().__init__(f"ladder {ladder!r}: {problem}")
 
 
+class ImpossibleFormat(EncoderError):
+    """Settings that are right each for itself, but not together."""
+
+    def __init__(self, settings: str, remedy: str) -> None:
+        self.settings = settings
+        self.remedy = remedy
+        super().__init__(f"{settings}: they do not go together; {remedy}")
+
+
+_CODEC_NAMES = {"h264": "H.264", "hevc": "HEVC", "av1": "AV1"}
+
+
 class EncoderUnavailable(EncoderError):
     """The encoder ``wanted`` cannot be used; ``reasons`` tells by encoder name why not."""
 
-    def __init__(self, wanted: str, reasons: Mapping[str, str], remedy: str) -> None:
+    def __init__(
+        self, wanted: str, reasons: Mapping[str, str], remedy: str, codec: str = "h264"
+    ) -> None:
         self.wanted = wanted
         self.reasons = dict(reasons)
         if wanted == "auto":
-            what = "no H.264 encoder works here"
+            what = f"no {_CODEC_NAMES[codec]} encoder works here"
         else:
             what = f"the encoder {wanted!r} cannot be used"
         why = "; ".join(
@@ -155,7 +170,11 @@ class BadBox(EncoderError):
 
 
 class StreamBroken(EncoderError):
-    """Media that would break a MUST of HLS if it were published; it was not."""
+    """Media that would break a MUST of HLS, the one numbered ``rule``; it was not published."""
+
+    def __init__(self, problem: str, *, rule: int) -> None:
+        self.rule = rule
+        super().__init__(f"{problem} (rule {rule}): it was not published")
 
 
 class FolderUnusable(EncoderError):

@@ -17,6 +17,7 @@ import numpy as np
 
 from encoder.clock import NANOSECONDS, MediaClock
 from encoder.intake import QUEUE_UNITS, Intake, Unit
+from encoder.ledger import HandOvers
 from encoder.pipes import PipeWriter
 from rawmedia import Frame, MediaFormat
 
@@ -82,6 +83,7 @@ class Feeder:
     intake: Intake
     picture: Frame  # shown until the source sends one
     counters: Counters = field(default_factory=Counters)
+    handed: HandOvers = field(default_factory=HandOvers)
     _video: PipeWriter | None = None
     _audio: PipeWriter | None = None
     _history: SoundHistory = field(init=False)
@@ -125,8 +127,10 @@ class Feeder:
         if self._can_write():  # a stuck encoder is no slow one: units wait for its successor
             self._watch_load(now_ns)
         while self._can_write() and self.clock.owed(now_ns):
+            unit = self.clock.next_unit
             if not self._feed_one(now_ns):
                 return
+            self.handed.note(unit, now_ns)
 
     def next_wake_ns(self, now_ns: int) -> int:
         """When to pump again if nothing else happens: the next unit is due, or overdue."""

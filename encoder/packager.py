@@ -9,15 +9,17 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from encoder.archive import WAITING_WINDOWS, Archive
 from encoder.boxes import Sample
 from encoder.codecs import Track
-from encoder.errors import StreamBroken
+from encoder.errors import EncoderError, StreamBroken
 from encoder.gzipped import deflated, gzipped
+from encoder.iframes import IDR_HEAD_BYTES, IFRAMES_NAME, LONGEST, IFrames
 from encoder.playlist import (
     MediaPlaylist,
     PartEntry,
@@ -26,6 +28,8 @@ from encoder.playlist import (
     ServerControl,
     pack_media_playlist,
 )
+from encoder.publish import both_forms
+from encoder.rates import RateMeter, Weight
 from encoder.recorder import Recorder
 from encoder.segmenter import Part, Segment, Segmenter
 from encoder.store import StreamStore
@@ -34,13 +38,13 @@ from encoder.window import Window
 
 # One playlist in four forms, rendered once per part for all viewers: whole or delta (42), plain
 # or gzip (62). The first is written last: who waits for it finds the others as new.
-PLAYLIST_NAME, DELTA_NAME, GZIP_SUFFIX = "media.m3u8", "delta.m3u8", ".gz"
+PLAYLIST_NAME, DELTA_NAME = "media.m3u8", "delta.m3u8"
 # moof, its table and the playlist line of a part: measured well below this.
 _PART_OVERHEAD_BYTES = 400
 # Lines of a segment in a playlist, and of all parts, hints and headers: measured below these.
-_SEGMENT_LINES_BYTES, _PARTS_LINES_BYTES = 170, 12 * 1024
+SEGMENT_LINES_BYTES, _PARTS_LINES_BYTES = 170, 12 * 1024
 # A constrained rate still swings within its buffer; the bound must not cut a legal stream.
-_RATE_HEADROOM = 2
+RATE_HEADROOM = 2
 
 
 def disk_bound_bytes(
@@ -71,11 +75,13 @@ def disk_bound_bytes(
     seconds = segments * timing.segment_seconds + part_seconds
     video_parts = len(video_kbit) * seconds / timing.video.part_seconds
     parts = math.ceil(video_parts + seconds / timing.audio.part_seconds)
-    media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * _RATE_HEADROOM)
-    # Each playlist stands in four forms at most, none larger than the plain whole one.
+    media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * RATE_HEADROOM)
+    # Each playlist stands in four forms at most, none larger than the plain whole one, and the
+    # one of key frames in two.
     listed = window_segments + archived_segments
-    playlist = listed * _SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
+    playlist = listed * SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
     playlists = 4 * (len(video_kbit) + 1) * playlist
+    playlists += 2 * len(video_kbit) * min(listed, LONGEST) * SEGMENT_LINES_BYTES
     return media + parts * _PART_OVERHEAD_BYTES + playlists
 
 
@@ -174,11 +180,16 @@ class Rendition:
         self.name = name
         self.track: Track | None = None
         self.peers: list[Rendition] = []
+        # Told of each segment when it is published: what else is made of the same samples.
+        self.followers: list[Callable[[SegmentEntry, Segment], None]] = []
         self._layout = layout
         self._calendar = calendar
         self._store = store
         first_msn = calendar.newest.first_msn
-        self.segmenter = Segmenter(track_timing, first_msn, is_video=name.startswith("v"))
+        is_video = name.startswith("v")
+        self.segmenter = Segmenter(track_timing, first_msn, is_video=is_video)
+        self.meter = RateMeter(layout.timing.target_duration, layout.window_segments)
+        self.iframes = IFrames(layout.timing, past.discontinuity_sequence) if is_video else None
         self._timing = track_timing
         self._archive, self._recorder = archive, recorder
         self._window = Window(layout.control, past.segments)
@@ -191,11 +202,30 @@ class Rendition:
             self._keep(part.uri, _parts_stay(layout.timing))
         self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
+        # Parts so far, their bytes, and the frame after the newest.
+        self.parts = self.media_bytes = self.end_frame = 0
+        for segment in past.segments:
+            self._weigh_again(segment)
 
     @property
     def complete_segments(self) -> int:
         """How many complete segments the playlist lists."""
         return len(self._window)
+
+    def newest(self, count: int) -> tuple[int, tuple[SegmentEntry, ...]]:
+        """The newest segments of the playlist, and the discontinuity sequence of the first (17)."""
+        older = self._window.older
+        blocks = older.blocks if older else ()
+        every = [entry for block in blocks for entry in block.entries]
+        every += self._window.newest
+        left_out = every[:-count]
+        broken = sum(entry.discontinuity for entry in left_out)
+        return self._discontinuity_sequence + broken, tuple(every[-count:])
+
+    @property
+    def end_seconds(self) -> Fraction:
+        """Media time up to which frames have come, those of a part in progress too."""
+        return self._media_seconds()
 
     @property
     def listed_seconds(self) -> Fraction:
@@ -217,6 +247,7 @@ class Rendition:
         """Publish the init segment of an encoder run."""
         self._store.publish(f"{self.name}/{run}-init.mp4", data)
         self.track = track
+        self.segmenter.codecs = track.codecs
         if self._recorder:
             self._recorder.init(self.name, f"{run}-init.mp4", data)
 
@@ -235,6 +266,9 @@ class Rendition:
         for item in finished:
             if isinstance(item, Part):
                 self._take_part(item)
+                self.parts += 1
+                self.media_bytes += len(item.data)
+                self.end_frame = self.segmenter.next_frame
                 changed = self._layout.timing.low_latency
             else:
                 self._take_segment(item)
@@ -265,11 +299,12 @@ class Rendition:
         if not timing.low_latency:
             return
         if part.duration > timing.part_target:
-            raise StreamBroken(f"part of {part.duration} s exceeds {timing.part_target} s (22)")
+            problem = f"part of {part.duration} s exceeds {timing.part_target} s"
+            raise StreamBroken(problem, rule=22)
         before = self._current.parts[-1:] if self._current else ()
         for previous in before:
             if previous.duration < SHORTEST_PART * timing.part_target and not previous.independent:
-                raise StreamBroken(f"part of {previous.duration} s is too short (23)")
+                raise StreamBroken(f"part of {previous.duration} s is too short", rule=23)
 
     def _open_segment(self, part: Part) -> SegmentEntry:
         era = self._calendar.at(part.msn)
@@ -286,7 +321,8 @@ class Rendition:
     def _take_segment(self, segment: Segment) -> None:
         assert self._current is not None
         if math.floor(segment.duration + Fraction(1, 2)) > self._layout.timing.target_duration:
-            raise StreamBroken(f"segment of {segment.duration} s exceeds the target duration (4)")
+            problem = f"segment of {segment.duration} s exceeds the target duration"
+            raise StreamBroken(problem, rule=4)
         uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.m4s"
         self._store.publish(f"{self.name}/{uri}", segment.data)
         entry = replace(self._current, uri=uri, duration=segment.duration)
@@ -303,6 +339,9 @@ class Rendition:
         while len(self._window) > longest and self._is_long_without_oldest():
             self._retire(self._window.popleft())
         self._window.note_length()
+        self._weigh(entry, segment.data[:IDR_HEAD_BYTES], len(segment.data))
+        for follow in self.followers:
+            follow(entry, segment)
 
     def _hand_over(self, archive: Archive) -> int:
         """Older segments leave tmpfs; returns how many the playlist may list."""
@@ -317,6 +356,20 @@ class Rendition:
         oldest = self._window.first
         left = self._window.seconds - (oldest.duration if oldest else 0)
         return left >= 3 * self._layout.timing.target_duration
+
+    def _weigh_again(self, entry: SegmentEntry) -> None:
+        """A segment of a dead process; what cannot be read any more is not worth a stream."""
+        head, size = b"", 0
+        with suppress(EncoderError):
+            head, size = self._store.look(f"{self.name}/{entry.uri}", IDR_HEAD_BYTES)
+        with suppress(EncoderError):
+            self._weigh(entry, head, size)
+
+    def _weigh(self, entry: SegmentEntry, head: bytes, size: int) -> None:
+        if size:
+            self.meter.add(Weight(8 * size, entry.duration))
+        if self.iframes is not None:
+            self.iframes.take(entry, head, size)
 
     def _retire(self, old: SegmentEntry) -> None:
         """A segment leaves the playlist; its file stays for rule 30."""
@@ -349,8 +402,11 @@ class Rendition:
         files: dict[str, bytes] = {}
         if self._layout.control.can_skip_until is not None:
             delta = pack_media_playlist(snapshot, delta=True)
-            files |= _both_forms(f"{self.name}/{DELTA_NAME}", *delta)
-        files |= _both_forms(f"{self.name}/{PLAYLIST_NAME}", *pack_media_playlist(snapshot))
+            files |= both_forms(f"{self.name}/{DELTA_NAME}", *delta)
+        if self.iframes is not None and (self._current is None or self._ended):
+            text = self.iframes.render(snapshot).encode()
+            files |= both_forms(f"{self.name}/{IFRAMES_NAME}", text, gzipped(text, deflated(text)))
+        files |= both_forms(f"{self.name}/{PLAYLIST_NAME}", *pack_media_playlist(snapshot))
         self._store.publish_together(files)
 
     def _snapshot(self) -> MediaPlaylist:
@@ -369,14 +425,3 @@ class Rendition:
 
     def _part_uri(self, msn: int, index: int) -> str:
         return f"{self._calendar.at(msn).run}-{msn}.{index}.m4s"
-
-
-def publish_text(store: StreamStore, name: str, text: str) -> None:
-    """Publish a playlist, gzip first."""
-    data = text.encode()
-    store.publish_together(_both_forms(name, data, gzipped(data, deflated(data))))
-
-
-def _both_forms(name: str, data: bytes, packed: bytes) -> dict[str, bytes]:
-    """Where one form has no room, no form changes (12)."""
-    return {name + GZIP_SUFFIX: packed, name: data}

@@ -8,9 +8,12 @@ from fractions import Fraction
 
 from config import Settings
 from encoder.archive import archive_bound_bytes
+from encoder.errors import ImpossibleFormat
 from encoder.ladder import Rung, plan_ladder
 from encoder.packager import disk_bound_bytes
+from encoder.sound import SOUND_CODECS, SoundCodec
 from encoder.timing import Timing, plan
+from encoder.transport import ts_disk_bound_bytes
 from rawmedia import MediaFormat
 
 
@@ -21,6 +24,7 @@ class StreamPlan:
     media: MediaFormat
     timing: Timing
     rungs: tuple[Rung, ...]
+    sound: SoundCodec
     bound_bytes: int  # the most it may hold in the media root
     listed_segments: int  # complete segments in a playlist
     archived_segments: int = 0  # those of them whose files are in the disk folder
@@ -33,13 +37,20 @@ def plan_stream(settings: Settings) -> StreamPlan:
     Raises:
         FormatError: a size or rate that no stream can have.
         ImpossibleLadder: rungs that do not fit the source.
+        ImpossibleFormat: settings that do not go together.
     """
+    sound = SOUND_CODECS[settings.audio_codec]
+    if sound.rates_hz and settings.audio_rate_hz not in sound.rates_hz:
+        possible = " or ".join(map(str, sound.rates_hz))
+        have = f"audio_rate_hz {settings.audio_rate_hz} with audio_codec {sound.name}"
+        raise ImpossibleFormat(have, f"set audio_rate_hz to {possible}")
     media = MediaFormat(**settings.media_fields)
     timing = plan(
         fps=settings.fps,
         audio_rate_hz=settings.audio_rate_hz,
         part_seconds=settings.part_seconds,
         segment_seconds=settings.segment_seconds,
+        sound=sound,
     )
     rungs = plan_ladder(settings.ladder, media, settings.video_kbit)
     rates = [rung.kbit for rung in rungs]
@@ -49,5 +60,19 @@ def plan_stream(settings: Settings) -> StreamPlan:
         live = listed
     archived = listed - live
     bound = disk_bound_bytes(timing, live, rates, settings.audio_kbit, archived)
+    if settings.mpegts:
+        _require_transportable(settings)
+        muxed = settings.window_segments
+        bound += ts_disk_bound_bytes(timing, muxed, rates, settings.audio_kbit)
     on_disk = archive_bound_bytes(timing, listed, rates, settings.audio_kbit) if archived else 0
-    return StreamPlan(media, timing, rungs, bound, listed, archived, on_disk)
+    return StreamPlan(media, timing, rungs, sound, bound, listed, archived, on_disk)
+
+
+def _require_transportable(settings: Settings) -> None:
+    """MPEG-TS is for old players, which know one codec for each."""
+    for name, value, wanted in (
+        ("video_codec", settings.video_codec, "h264"),
+        ("audio_codec", settings.audio_codec, "aac"),
+    ):
+        if value != wanted:
+            raise ImpossibleFormat(f"mpegts with {name} {value}", f"set {name} to {wanted}")

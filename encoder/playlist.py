@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -17,6 +17,8 @@ from encoder.gzipped import deflated, gzipped
 
 # EXT-X-MAP asks for 6, EXT-X-SKIP for 9; no higher than needed (rule 3).
 VERSION, VERSION_WITH_SKIP = 6, 9
+# MPEG-TS needs no more than EXTINF with decimals.
+TS_VERSION = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -109,6 +111,7 @@ class MediaPlaylist:
     hint_uri: str = ""
     reports: tuple[RenditionReport, ...] = ()
     ended: bool = False
+    version: int = VERSION
     older: Older | None = None  # what stands before ``segments``
 
     @property
@@ -143,8 +146,16 @@ class Variant:
     average_bandwidth: int
 
 
-def render_multivariant(audio: AudioMedia, variants: tuple[Variant, ...]) -> str:
-    """The multivariant playlist (rules 11, 47, 49)."""
+def render_multivariant(
+    audio: AudioMedia, variants: tuple[Variant, ...], iframes: tuple[Variant, ...] = ()
+) -> str:
+    """The multivariant playlist (rules 11, 47, 49, 50).
+
+    Args:
+        audio: the sound.
+        variants: the pictures; their rates include the sound.
+        iframes: key frames alone; their rates do not.
+    """
     lines = [
         "#EXTM3U",
         f"#EXT-X-VERSION:{VERSION}",
@@ -160,6 +171,26 @@ def render_multivariant(audio: AudioMedia, variants: tuple[Variant, ...]) -> str
             f'CODECS="{variant.codecs},{audio.codecs}",'
             f"RESOLUTION={variant.width}x{variant.height},"
             f'FRAME-RATE={variant.fps:.3f},AUDIO="audio"',
+            variant.uri,
+        ]
+    lines += [
+        f"#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={iframe.bandwidth},"
+        f"AVERAGE-BANDWIDTH={iframe.average_bandwidth},"
+        f'CODECS="{iframe.codecs}",RESOLUTION={iframe.width}x{iframe.height},URI="{iframe.uri}"'
+        for iframe in iframes
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def render_ts_multivariant(variants: tuple[Variant, ...]) -> str:
+    """The multivariant playlist of muxed MPEG-TS: codecs and rates with sound."""
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{TS_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    for variant in variants:
+        lines += [
+            f"#EXT-X-STREAM-INF:BANDWIDTH={variant.bandwidth},"
+            f"AVERAGE-BANDWIDTH={variant.average_bandwidth},"
+            f'CODECS="{variant.codecs}",RESOLUTION={variant.width}x{variant.height},'
+            f"FRAME-RATE={variant.fps:.3f}",
             variant.uri,
         ]
     return "\n".join(lines) + "\n"
@@ -191,7 +222,7 @@ def _render(playlist: MediaPlaylist, *, delta: bool) -> tuple[bytes, tuple[Block
     """What stands before the older segments, those, and what stands behind them."""
     skipped = _beyond_skip_boundary(playlist) if delta else 0
     older = playlist.older.blocks if playlist.older and not skipped else ()
-    version = VERSION_WITH_SKIP if skipped else VERSION
+    version = VERSION_WITH_SKIP if skipped else playlist.version
     head = ["#EXTM3U", f"#EXT-X-VERSION:{version}", *_header(playlist)]
     if skipped:
         head.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
@@ -243,6 +274,26 @@ def _ending(playlist: MediaPlaylist) -> list[str]:
         return []
     hint = f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{playlist.hint_uri}"'
     return [hint, *(_report(report) for report in playlist.reports)]
+
+
+def render_iframes_playlist(playlist: MediaPlaylist, lengths: Mapping[int, int]) -> str:
+    """The key frames of segments (§4.4.3.6).
+
+    Args:
+        playlist: the segments, and the constant tags of their media playlist without parts.
+        lengths: by msn, how many of a segment's first bytes are its key frame; where that is not
+            known the key frame is missing (19).
+    """
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-I-FRAMES-ONLY", *_header(playlist)]
+    map_uri = ""
+    for segment in playlist.segments:
+        lines += _before_segment(segment, map_uri)
+        map_uri = segment.map_uri
+        lines.append(f"#EXTINF:{_seconds(segment.duration)},")
+        length = None if segment.gap else lengths.get(segment.msn)
+        lines += ["#EXT-X-GAP" if length is None else f"#EXT-X-BYTERANGE:{length}@0", segment.uri]
+    lines += _ending(playlist)
+    return _text(lines).decode()
 
 
 def _text(lines: list[str]) -> bytes:

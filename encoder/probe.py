@@ -22,19 +22,18 @@ from typing import Any
 import ffmpeg as argv_compiler
 
 from encoder.boxes import Sample
+from encoder.candidate import Candidate, RateControl
 from encoder.candidates import (
     CANDIDATES,
-    Candidate,
-    RateControl,
     candidates_for,
     global_arguments,
     video_arguments,
     video_filter,
 )
-from encoder.codecs import is_idr
+from encoder.codecs import is_random_access
 from encoder.errors import BadBox, EncoderUnavailable, ImpossibleSize
 from encoder.ffmpeg import Ffmpeg
-from encoder.fragments import FragmentReader
+from encoder.fragments import FragmentReader, Init
 from encoder.reasons import LOG_LEVEL, telling_line
 from encoder.trial_cache import Entry, TrialCache, default_directory, driver_identity
 from encoder.trial_picture import TrialPictures
@@ -50,6 +49,8 @@ TRIAL_GOP_FRAMES = 6  # two GOPs: the second shows that IDR frames come when ask
 TRIAL_CUT_FRAME = 4  # a new scene in the middle of a GOP
 MAX_DIFFERENCE = 16.0  # of 255. libx264 stays below 3; grey is at 40, green at 100, black at 127.
 _QUIET = ("-hide_banner", "-nostats", "-loglevel", LOG_LEVEL)  # stderr holds reasons only
+_ENTRIES = {"h264": "avc1", "hevc": "hvc1", "av1": "av01"}  # as Apple wants them
+_SOFTWARE = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
 SIZE_LIMITS = (16, 4096)
 FPS_LIMITS = (1, 60)
 
@@ -136,23 +137,25 @@ def trials(
     height: int,
     fps: int,
     *,
+    codec: str = "h264",
     cache_dir: Path | None = None,
     fresh: bool = False,
 ) -> list[Trial]:
-    """Try every candidate of this platform, in order of preference.
+    """Try every candidate of this platform for a codec, in order of preference.
 
     Args:
         ffmpeg: the binary.
         width: of the stream.
         height: of the stream.
         fps: of the stream.
+        codec: h264, hevc or av1.
         cache_dir: folder of the cached results; None: the user's cache folder.
         fresh: run them all, whatever is cached.
 
     Raises:
         ImpossibleSize: odd, or beyond the limits of a stream.
     """
-    jobs = [_job(ffmpeg, c, width, height, fps) for c in candidates_for(sys.platform)]
+    jobs = [_job(ffmpeg, c, width, height, fps) for c in candidates_for(sys.platform, codec)]
     with _Session(jobs, cache_dir, fresh) as session:
         return [session.result(job) for job in jobs]
 
@@ -164,6 +167,7 @@ def choose_encoder(
     height: int,
     fps: int,
     *,
+    codec: str = "h264",
     cache_dir: Path | None = None,
     fresh: bool = False,
 ) -> Candidate:
@@ -175,6 +179,7 @@ def choose_encoder(
         width: of the stream.
         height: of the stream.
         fps: of the stream.
+        codec: h264, hevc or av1; a wanted name must be one of its encoders.
         cache_dir: folder of the cached results; None: the user's cache folder.
         fresh: run trials, whatever is cached.
 
@@ -182,7 +187,7 @@ def choose_encoder(
         EncoderUnavailable: the wanted one does not work or does not exist, or none works.
         ImpossibleSize: odd, or beyond the limits of a stream.
     """
-    jobs = [_job(ffmpeg, c, width, height, fps) for c in _named(wanted)]
+    jobs = [_job(ffmpeg, c, width, height, fps) for c in _named(wanted, codec)]
     reasons = {}
     with _Session(jobs, cache_dir, fresh) as session:
         for job in jobs:
@@ -191,32 +196,35 @@ def choose_encoder(
                 event(log, "encoder_chosen", encoder=found.name, wanted=wanted)
                 return job.candidate
             reasons[found.name] = found.reason
-    raise EncoderUnavailable(wanted, reasons, _remedy(wanted, jobs[0].candidate))
+    raise EncoderUnavailable(wanted, reasons, _remedy(wanted, jobs[0].candidate), codec)
 
 
 def working_besides(
     ffmpeg: Ffmpeg, chosen: Candidate, width: int, height: int, fps: int
 ) -> list[Candidate]:
     """The other encoders that work, best first: what could take the place of a broken one."""
-    others = [c for c in candidates_for(sys.platform) if c.name != chosen.name]
+    others = [c for c in candidates_for(sys.platform, chosen.codec) if c.name != chosen.name]
     jobs = [_job(ffmpeg, candidate, width, height, fps) for candidate in others]
     with _Session(jobs, None, fresh=False) as session:
         return [job.candidate for job in jobs if session.result(job).works]
 
 
-def _named(wanted: str) -> tuple[Candidate, ...]:
+def _named(wanted: str, codec: str) -> tuple[Candidate, ...]:
     if wanted == AUTO:
-        return candidates_for(sys.platform)
+        return candidates_for(sys.platform, codec)
     chosen = tuple(c for c in CANDIDATES if c.name == wanted)
+    names = ", ".join(c.name for c in CANDIDATES if c.codec == codec)
+    if chosen and chosen[0].codec != codec:
+        reason = f"it makes {chosen[0].codec}, video_codec is {codec}"
+        raise EncoderUnavailable(wanted, {wanted: reason}, f"choose auto or one of {names}")
     if not chosen:
-        names = ", ".join(c.name for c in CANDIDATES)
         raise EncoderUnavailable(wanted, {wanted: "unknown"}, f"choose auto or one of {names}")
     return chosen
 
 
 def _remedy(wanted: str, candidate: Candidate) -> str:
     if wanted == AUTO:
-        return "use an ffmpeg that has libx264, such as the bundled one"
+        return f"use an ffmpeg that has {_SOFTWARE[candidate.codec]}, such as the bundled one"
     return f"it needs {candidate.needs}; `auto` takes the first that works"
 
 
@@ -308,7 +316,7 @@ def _fault(job: _Job, stop: threading.Event, deadline: float) -> str:
     encoded = run_to_end(job.encode_argv, frames, deadline, stop)
     if encoded.returncode:
         return _exit_reason(job, encoded, deadline, stop)
-    if fault := stream_fault(encoded.stdout):
+    if fault := stream_fault(encoded.stdout, job.candidate.codec):
         return fault
     decoded = run_to_end(job.decode_argv, [encoded.stdout], deadline, stop)
     if decoded.returncode:
@@ -328,17 +336,21 @@ def _exit_reason(job: _Job, encoded: Finished, deadline: float, stop: threading.
     return next(unknown, reason)
 
 
-def stream_fault(data: bytes) -> str:
+def stream_fault(data: bytes, codec: str = "h264") -> str:
     """What the live stream could not use in a trial's MP4; empty if nothing."""
     reader = FragmentReader(base_ticks=0)
     try:
-        samples = [item for item in reader.feed(data) if isinstance(item, Sample)]
+        items = list(reader.feed(data))
     except BadBox as error:
         return f"its output is no fragmented MP4: {error}"
+    samples = [item for item in items if isinstance(item, Sample)]
+    entry = next((item.track.codecs for item in items if isinstance(item, Init)), "")
     if len(samples) != TRIAL_FRAMES:
         return f"{TRIAL_FRAMES} frames went in, {len(samples)} came out"
+    if entry[:4] != _ENTRIES[codec]:
+        return f"its sample entry is {entry[:4]}, not {_ENTRIES[codec]}"
     for number in range(0, TRIAL_FRAMES, TRIAL_GOP_FRAMES):
-        if not (samples[number].is_sync and is_idr(samples[number].data)):
+        if not (samples[number].is_sync and is_random_access(entry, samples[number].data)):
             return f"frame {number} should be an IDR and is not"
     return ""
 

@@ -32,7 +32,7 @@ STDERR_LINES_SHOWN = 3
 class Failure:
     """One end of an ffmpeg that nobody wished."""
 
-    reason: str  # "exited", "stuck" or "garbage": few values, for counting
+    reason: str  # value of a Fault
     detail: str
     encoder: str
     status: int | None  # of its exit; negative: the signal
@@ -49,7 +49,8 @@ class Failure:
 class Record:
     """What went wrong in a stream's whole life, for its figures."""
 
-    restarts: Counter[str] = field(default_factory=Counter)  # by reason
+    restarts: Counter[str] = field(default_factory=Counter)  # by value of Fault
+    refused: Counter[int] = field(default_factory=Counter)  # media not published, by rule
     changes: Counter[str] = field(default_factory=Counter)  # to another encoder, by reason
     blocked: Counter[str] = field(default_factory=Counter)  # times it could not write, by reason
     failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=FAILURES_KEPT))
@@ -58,7 +59,6 @@ class Record:
         """For the figures of a stream."""
         return {
             "encoder_restarts": self.restarts.total(),
-            "encoder_restarts_by_reason": dict(self.restarts),
             "encoder_changes": dict(self.changes),
             "encoder_failures": [failure.shown() for failure in self.failures],
             "blocked": dict(self.blocked),

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from encoder.boxes import Sample, write_fragment
-from encoder.codecs import is_idr
+from encoder.codecs import is_random_access
 from encoder.errors import StreamBroken
 from encoder.timing import TrackTiming
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One CMAF chunk: a moof and its mdat."""
+    """One CMAF chunk; the first of a video segment is two, its IDR apart (I-frame playlists)."""
 
     msn: int
     index: int
@@ -33,6 +33,7 @@ class Segment:
     start_ticks: int
     duration: Fraction  # seconds
     data: bytes
+    samples: tuple[Sample, ...] = ()
 
 
 class Segmenter:
@@ -42,10 +43,12 @@ class Segmenter:
         self._timing = timing
         self._first_msn = first_msn
         self._is_video = is_video
+        self.codecs = "avc1"  # of the track, once its init segment is known
         self._sequence = 0
         self._next_frame = 0
         self._index = 0  # of the segment in progress, from 0
         self._samples: list[Sample] = []
+        self._taken: list[Sample] = []  # of the whole segment
         self._parts: list[Part] = []
 
     @property
@@ -93,17 +96,18 @@ class Segmenter:
 
     def _require_continuity(self, sample: Sample) -> None:
         if sample.dts_ticks != self.next_ticks:
-            raise StreamBroken(f"frame at {sample.dts_ticks} ticks, expected {self.next_ticks}")
+            problem = f"frame at {sample.dts_ticks} ticks, expected {self.next_ticks}"
+            raise StreamBroken(problem, rule=54)
         if (
             self._is_video
             and self.at_segment_start
-            and not (sample.is_sync and is_idr(sample.data))
+            and not (sample.is_sync and is_random_access(self.codecs, sample.data))
         ):
-            raise StreamBroken(f"segment {self.msn} does not start with an IDR")
+            raise StreamBroken(f"segment {self.msn} does not start with an IDR", rule=55)
 
     def _cut_part(self) -> Part:
         samples, self._samples = self._samples, []
-        self._sequence += 1
+        self._taken += samples
         part = Part(
             msn=self.msn,
             index=len(self._parts),
@@ -111,18 +115,28 @@ class Segmenter:
             frames=len(samples),
             duration=len(samples) * self._timing.frame_seconds,
             independent=samples[0].is_sync,
-            data=write_fragment(self._sequence, samples, self._timing.frame_ticks),
+            data=self._write(samples),
         )
         self._parts.append(part)
         return part
 
+    def _write(self, samples: list[Sample]) -> bytes:
+        apart = 1 if self._is_video and not self._parts else 0
+        chunks = []
+        for run in filter(None, (samples[:apart], samples[apart:])):
+            self._sequence += 1
+            chunks.append(write_fragment(self._sequence, run, self._timing.frame_ticks))
+        return b"".join(chunks)
+
     def _cut_segment(self) -> Segment:
         parts, self._parts = self._parts, []
+        samples, self._taken = tuple(self._taken), []
         segment = Segment(
             msn=self.msn,
             start_ticks=parts[0].start_ticks,
             duration=sum((part.duration for part in parts), Fraction()),
             data=b"".join(part.data for part in parts),
+            samples=samples,
         )
         self._index += 1
         return segment

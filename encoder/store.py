@@ -121,6 +121,19 @@ class StreamStore:
             reason = f"{free} bytes are free, {free_bytes} are needed to go on"
             raise StoreFull(self.folder, reason)
 
+    def look(self, name: str, count: int) -> tuple[bytes, int]:
+        """The first bytes of a published file, and its size.
+
+        Raises:
+            StoreUnwritable: it is not there.
+        """
+        path = self.folder / name
+        try:
+            with path.open("rb") as file:
+                return file.read(count), path.stat().st_size
+        except OSError as error:
+            raise StoreUnwritable.of(path, error) from error
+
     def remove(self, name: str) -> None:
         """Delete a published file; one that is gone already is no error.
 

@@ -7,14 +7,14 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from config import Settings
 from encoder.archive import Archive
 from encoder.arguments import Pipes, compile_argv
-from encoder.candidates import Candidate, RateControl
+from encoder.candidate import Candidate
 from encoder.child import EncoderChild
 from encoder.clock import NANOSECONDS, MediaClock
 from encoder.errors import (
@@ -23,32 +23,24 @@ from encoder.errors import (
     EncoderGivenUp,
     ParametersChanged,
     StoreUnwritable,
+    StreamBroken,
 )
 from encoder.feeder import Feeder, slate
 from encoder.ffmpeg import Ffmpeg
 from encoder.fragments import FragmentReader, Init
 from encoder.intake import Intake
-from encoder.ladder import Rung
-from encoder.packager import (
-    PLAYLIST_NAME,
-    Calendar,
-    Era,
-    Layout,
-    Past,
-    Rendition,
-    publish_text,
-)
+from encoder.ledger import Fault, Ledger
+from encoder.multivariant import Multivariant
+from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
-from encoder.playlist import AudioMedia, Variant, render_multivariant
 from encoder.recorder import Recorder
 from encoder.remedies import Record, Remedies, failure
 from encoder.resume import Resume
 from encoder.store import StreamStore
-from encoder.timing import AAC_FRAME_SAMPLES, Timing
+from encoder.transport import TsRendition
 from encoder.wall import WallWatch
 from logs import event
 
-MULTIVARIANT_NAME = "index.m3u8"
 AUDIO = "a0"
 # An encoder that gives nothing for so long while frames go in is stuck, and is replaced. With its
 # successor's start and a player's own recovery viewers may notice two seconds of it; 1.5 s here
@@ -56,8 +48,6 @@ AUDIO = "a0"
 STUCK_NS = 6 * NANOSECONDS // 5
 # Before its first output it may have a driver to load.
 START_NS = 6 * NANOSECONDS
-# A new encoder is fed two AAC frames again: its first ones are not yet the real sound.
-AAC_WARM_UP_FRAMES = 2
 # More than this behind, the timeline gives up what it missed: viewers would get still pictures and
 # silence in a burst, and be that much later for ever. A stuck encoder costs less and is caught up.
 LONGEST_CATCH_UP_SECONDS = 5
@@ -65,8 +55,6 @@ LONGEST_CATCH_UP_SECONDS = 5
 ABSENCE_NS = NANOSECONDS // 2
 # What an encoder that has ended left in its pipes is read within this.
 OUTPUTS_END_SECONDS = 2.0
-# Boxes, and AAC's own swing around its rate.
-VIDEO_OVERHEAD, AUDIO_OVERHEAD = 1.05, 1.15
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +96,8 @@ class LiveStream:
         self._run_name = f"{int(time.time()):x}{secrets.token_hex(2)}"
         era = Era(resume.first_msn, _wall_ms(epoch), self._run_name)
         self._calendar = Calendar(era, resumed=bool(resume.past))
-        shared = (Layout(timing, parts.plan.listed_segments), self._calendar, parts.store)
+        layout = Layout(timing, parts.plan.listed_segments)
+        shared = (layout, self._calendar, parts.store)
         past, sinks = resume.past, (parts.archive, parts.recorder)
         self._videos = [
             Rendition(rung.name, timing.video, *shared, past.get(rung.name, Past()), *sinks)
@@ -118,9 +107,20 @@ class LiveStream:
         self._renditions = [*self._videos, self._audio]
         for rendition in self._renditions:
             rendition.peers = [peer for peer in self._renditions if peer is not rendition]
+        live = Layout(timing, parts.settings.window_segments)  # a longer one is of fMP4 alone
+        self._transport = [
+            TsRendition(video, self._audio, live, parts.store)
+            for video in self._videos
+            if parts.settings.mpegts
+        ]
+        self._multivariant = Multivariant(
+            parts.store, parts.settings, parts.plan, self._videos, self._audio, self._transport
+        )
         self._init: dict[str, bytes] = {}
         clock = MediaClock(self._media.fps, epoch)
         self._feeder = Feeder(self._media, clock, parts.intake, _first_picture(parts.intake))
+        record = parts.record
+        self._ledger = Ledger(self._feeder.handed, record.restarts, record.refused)
         self._child: EncoderChild | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._finished = asyncio.Event()
@@ -142,6 +142,8 @@ class LiveStream:
         """
         self._parts.intake.on_unit = self._pump
         try:
+            for muxed in self._transport:
+                muxed.start()
             await self._start_child()
             await self._finished.wait()
         finally:
@@ -164,6 +166,9 @@ class LiveStream:
                 await asyncio.wait_for(self._outputs_ended.wait(), OUTPUTS_END_SECONDS)
         for rendition in self._renditions:
             rendition.end()
+        for muxed in self._transport:
+            muxed.end()
+        self._multivariant.conclude()
         if self._parts.recorder:
             self._parts.recorder.end()
         self._state = "ended"
@@ -176,7 +181,11 @@ class LiveStream:
             "state": self._state,
             "encoder": self._parts.candidate.name,
             "source": "connected" if self._parts.intake.connected else "waiting",
-            "renditions": [asdict(rung) for rung in self._parts.plan.rungs],
+            "renditions": [
+                asdict(rung) | _rates(rendition)
+                for rung, rendition in zip(self._parts.plan.rungs, self._videos, strict=True)
+            ],
+            "sound": {"name": AUDIO} | _rates(self._audio),
             "msn": self._videos[0].segmenter.msn,
             "media_seconds": float(self._videos[0].segmenter.next_frame * frame_seconds),
             "units_fed": self._feeder.counters.fed,
@@ -187,6 +196,11 @@ class LiveStream:
             "overloads": self._feeder.counters.overloads,
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,
+            "parts": {rendition.name: rendition.parts for rendition in self._renditions},
+            "media_bytes": {
+                rendition.name: rendition.media_bytes for rendition in self._renditions
+            },
+            **self._ledger.figures(),
             "dvr": self._dvr_figures(),
             "recording": self._parts.recorder.figures() if self._parts.recorder else None,
         } | self._parts.record.shown()
@@ -202,8 +216,9 @@ class LiveStream:
         """Start ffmpeg where the published media ends: at the beginning, or after a crash."""
         frames = [rendition.segmenter.next_frame for rendition in self._videos]
         unit = min(frames)
-        next_sample = self._audio.segmenter.next_frame * AAC_FRAME_SAMPLES
-        sample = max(0, next_sample - AAC_WARM_UP_FRAMES * AAC_FRAME_SAMPLES)
+        sound = self._parts.plan.sound
+        warm_up = sound.warm_up_frames * sound.frame_samples
+        sample = max(0, self._audio.segmenter.next_ticks - warm_up)
         self._run_began_unit = unit
         self._run_began_ns = self._last_output_ns = time.monotonic_ns()
         self._gave_output = False
@@ -215,7 +230,7 @@ class LiveStream:
                 self._taker(rendition, unit * self._timing.video.frame_ticks)
                 for rendition in self._videos
             ],
-            on_audio=self._taker(self._audio, sample),
+            on_audio=self._taker(self._audio, sample - sound.delay_samples),
             on_end=self._output_ended,
         )
         self._open_outputs = len(self._renditions)
@@ -233,6 +248,7 @@ class LiveStream:
             self._timing,
             rungs=self._parts.plan.rungs,
             audio_kbit=self._parts.settings.audio_kbit,
+            sound_codec=self._parts.plan.sound,
             pipes=pipes,
             first_frame=first_frame,
             ahead=ahead,
@@ -242,14 +258,15 @@ class LiveStream:
         self._open_outputs -= 1
         if not self._open_outputs:
             self._outputs_ended.set()
-        self._replace_child("exited", "its output ended")
+        self._replace_child(Fault.ENDED, "its output ended")
 
-    def _replace_child(self, reason: str, detail: str) -> None:
+    def _replace_child(self, fault: Fault, why: str) -> None:
         """The child is of no use any more: reap it and start another where it left off."""
         child, self._child = self._child, None
         if child is not None and not self._finished.is_set():
             self._feeder.end_run()
-            task = asyncio.ensure_future(self._restart(child, reason, detail))
+            self._ledger.restarts[fault.value] += 1
+            task = asyncio.ensure_future(self._restart(child, fault.value, why))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -266,7 +283,6 @@ class LiveStream:
         if delay is None:
             self.finish(EncoderGivenUp(name, reason, exited))
             return
-        record.restarts[reason] += 1
         with contextlib.suppress(TimeoutError):  # the end of the stream need not wait for it
             await asyncio.wait_for(self._finished.wait(), delay)
         if self._finished.is_set():
@@ -293,7 +309,7 @@ class LiveStream:
         self._pump()
         limit_ns = STUCK_NS if self._gave_output else START_NS
         if self._child is not None and time.monotonic_ns() - self._last_output_ns > limit_ns:
-            self._replace_child("stuck", f"no output for {limit_ns / NANOSECONDS:g} s")
+            self._replace_child(Fault.STUCK, f"no output for {limit_ns / NANOSECONDS:g} s")
 
     def _forgive_absence(self, now: int) -> None:
         """While we were stopped ourselves (a suspended machine) nobody can have seen output."""
@@ -321,16 +337,32 @@ class LiveStream:
             return
         self._last_output_ns, self._gave_output = time.monotonic_ns(), True
         try:
+            parts = rendition.parts
             for item in reader.feed(data):
                 if isinstance(item, Init):
                     self._take_init(rendition, item)
                 elif item.dts_ticks >= rendition.segmenter.next_ticks:  # else priming, or known
                     rendition.add(item)
+            if rendition is self._videos[0] and rendition.parts > parts:
+                self._note_part(rendition)
             self._after_media()
         except (StoreUnwritable, ParametersChanged) as error:
             self.finish(error)
+        except StreamBroken as error:
+            self._refuse(error)
         except EncoderError as error:
-            self._replace_child("garbage", str(error))
+            self._replace_child(Fault.GARBAGE, str(error))
+
+    def _refuse(self, error: StreamBroken) -> None:
+        if self._child is None:  # what is left in the pipes of one that was given up already
+            return
+        self._ledger.refused[error.rule] += 1
+        event(log, "media_refused", level=logging.ERROR, rule=error.rule, reason=error)
+        self._replace_child(Fault.UNLAWFUL, str(error))
+
+    def _note_part(self, video: Rendition) -> None:
+        skew_seconds = float(video.end_seconds - self._audio.end_seconds)
+        self._ledger.published(video.end_frame - 1, time.monotonic_ns(), skew_seconds)
 
     def _take_init(self, rendition: Rendition, init: Init) -> None:
         known = self._init.setdefault(rendition.name, init.data)
@@ -340,16 +372,20 @@ class LiveStream:
             rendition.set_init(init.data, init.track, self._run_name)
 
     def _after_media(self) -> None:
-        if self._state == "starting" and all(
-            rendition.complete_segments and rendition.track for rendition in self._renditions
+        if (
+            self._state == "starting"
+            and all(
+                rendition.complete_segments and rendition.track for rendition in self._renditions
+            )
+            and all(muxed.complete_segments for muxed in self._transport)
         ):
-            text = multivariant(self._parts, self._videos, self._audio)
-            publish_text(self._parts.store, MULTIVARIANT_NAME, text)
-            if self._parts.recorder:
-                self._parts.recorder.multivariant(text)
             self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)
             self._parts.when_live()
+            if self._parts.recorder:
+                self._parts.recorder.multivariant(self._multivariant.for_recording())
+        if self._state == "live":
+            self._multivariant.refresh()
         self._show_slip()
         self._check_wall_clock()
 
@@ -387,6 +423,12 @@ class LiveStream:
             await child.stop(drain=self._error is None)
 
 
+def _rates(rendition: Rendition) -> dict[str, int]:
+    """What its listed segments weigh, in bits a second."""
+    rates = rendition.meter.window
+    return {"peak_bit_s": rates.peak, "average_bit_s": rates.average}
+
+
 def _wall_ms(monotonic_ns: int) -> int:
     return (time.time_ns() - (time.monotonic_ns() - monotonic_ns)) // 1_000_000
 
@@ -398,32 +440,3 @@ def _first_picture(intake: Intake) -> Any:
     if first is not None:
         picture[:] = first.frame
     return picture
-
-
-def multivariant(parts: Parts, videos: Sequence[Rendition], audio: Rendition) -> str:
-    """The multivariant playlist, its codecs and sizes read from the real init segments (47)."""
-    assert audio.track is not None
-    settings = parts.settings
-    sound_kbit = settings.audio_kbit * AUDIO_OVERHEAD
-    variants = tuple(
-        _variant(rung, rendition, parts.plan.timing, sound_kbit)
-        for rung, rendition in zip(parts.plan.rungs, videos, strict=True)
-    )
-    media = AudioMedia(f"{AUDIO}/{PLAYLIST_NAME}", audio.track.codecs, settings.audio_channels)
-    return render_multivariant(media, variants)
-
-
-def _variant(rung: Rung, rendition: Rendition, timing: Timing, sound_kbit: float) -> Variant:
-    assert rendition.track is not None
-    rate = RateControl.constant(rung.kbit)
-    # 48: a segment holds at most what the rate and a full buffer give.
-    peak = rate.max_kbit + rate.buffer_kbit / float(timing.segment_seconds)
-    return Variant(
-        uri=f"{rung.name}/{PLAYLIST_NAME}",
-        codecs=rendition.track.codecs,
-        width=rendition.track.width,
-        height=rendition.track.height,
-        fps=timing.fps,
-        bandwidth=round((peak * VIDEO_OVERHEAD + sound_kbit) * 1000),
-        average_bandwidth=round((rate.video_kbit * VIDEO_OVERHEAD + sound_kbit) * 1000),
-    )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from config import Settings
-from encoder.candidates import Candidate
+from encoder.candidate import Candidate
 from encoder.errors import (
     EncoderError,
     EncoderGivenUp,
@@ -33,6 +33,7 @@ from encoder.plan import StreamPlan
 from encoder.remedies import Record, Remedies
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, LiveStream, Parts
+from encoder.transport import ts_name
 from logs import event
 
 BLOCKED = "blocked"
@@ -150,7 +151,7 @@ class Succession:
         means = self._means
         names = (*(rung.name for rung in means.plan.rungs), AUDIO)
         self._store = store = StreamStore(means.folder, means.plan.bound_bytes)
-        store.open(names)
+        store.open((*names, *self._transport_folders))
         self._keeping = keeping = take_up(means.settings, means.id, means.plan, store, names)
         self._forget_leftovers_later(keeping)
         self._live = live = LiveStream(
@@ -170,6 +171,12 @@ class Succession:
             )
         )
         return live
+
+    @property
+    def _transport_folders(self) -> list[str]:
+        if not self._means.settings.mpegts:
+            return []
+        return [ts_name(rung.name) for rung in self._means.plan.rungs]
 
     async def _end_life(self) -> None:
         if self._keeping is not None:  # it waits for a disk

@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-AAC_FRAME_SAMPLES = 1024
+from encoder.sound import AAC, SoundCodec
+
 # Rule 23: a part that is not the last of its segment lasts at least this share of the part target.
 SHORTEST_PART = Fraction(85, 100)
 # MPEG's usual 90 kHz; exact for every whole frame rate that divides it, see `_video_timescale`.
@@ -21,13 +22,13 @@ VIDEO_TIMESCALE_HZ = 90_000
 class TrackTiming:
     """Where the parts and segments of one rendition end, counted in its own frames.
 
-    A frame is one picture, or one AAC frame of 1024 samples.
+    A frame is one picture, or one packet of sound: 1024 samples of AAC, 960 of Opus.
     """
 
     timescale_hz: int
     frame_ticks: int
     part_frames: int
-    segment: Fraction  # wished length in frames; not whole for AAC
+    segment: Fraction  # wished length in frames; need not be whole for sound
 
     @property
     def frame_seconds(self) -> Fraction:
@@ -42,7 +43,7 @@ class TrackTiming:
     def segment_start(self, index: int) -> int:
         """Ordinal of the first frame of the segment with that index (0, 1, ...).
 
-        The nearest frame to the ideal instant: audio stays within half an AAC frame of video.
+        The nearest frame to the ideal instant: sound stays within half a packet of the picture.
         """
         return math.floor(self.segment * index + Fraction(1, 2))
 
@@ -94,20 +95,26 @@ class Timing:
 
 
 def plan(
-    *, fps: int, audio_rate_hz: int, part_seconds: float | None, segment_seconds: float
+    *,
+    fps: int,
+    audio_rate_hz: int,
+    part_seconds: float | None,
+    segment_seconds: float,
+    sound: SoundCodec = AAC,
 ) -> Timing:
     """Fit whole frames to the wished lengths.
 
     Args:
         fps: pictures a second, 1 to 60.
-        audio_rate_hz: samples a second of the AAC track.
+        audio_rate_hz: samples a second of the sound.
         part_seconds: wished length of a video part; None: plain HLS, a part is a whole segment.
         segment_seconds: wished length of a segment.
+        sound: codec of the sound.
     """
     low_latency = part_seconds is not None
     wished_part = Fraction(str(part_seconds if low_latency else segment_seconds))
-    aac_frame = Fraction(AAC_FRAME_SAMPLES, audio_rate_hz)
-    part_frames, audio_part_frames = _part_frames(max(1, round(wished_part * fps)), fps, aac_frame)
+    packet = Fraction(sound.frame_samples, audio_rate_hz)
+    part_frames, audio_part_frames = _part_frames(max(1, round(wished_part * fps)), fps, packet)
     segment_parts = max(1, round(Fraction(str(segment_seconds)) * fps / part_frames))
     segment_frames = segment_parts * part_frames
     scale = _video_timescale(fps)
@@ -117,26 +124,26 @@ def plan(
         video=TrackTiming(scale, scale // fps, part_frames, Fraction(segment_frames)),
         audio=TrackTiming(
             audio_rate_hz,
-            AAC_FRAME_SAMPLES,
+            sound.frame_samples,
             audio_part_frames,
-            Fraction(segment_frames, fps) / aac_frame,
+            Fraction(segment_frames, fps) / packet,
         ),
     )
 
 
-def _part_frames(wished: int, fps: int, aac_frame: Fraction) -> tuple[int, int]:
-    """Pictures and AAC frames in a part, so that one PART-TARGET fits both renditions (23).
+def _part_frames(wished: int, fps: int, packet: Fraction) -> tuple[int, int]:
+    """Pictures and packets of sound in a part, so that one PART-TARGET fits both renditions (23).
 
-    Fewer AAC frames keep the part target at the video part, and with it the latency; one more
-    sets the target itself. Where AAC frames are long (a low sample rate) and neither fits, the
+    Fewer packets keep the part target at the video part, and with it the latency; one more
+    sets the target itself. Where packets are long (a low sample rate) and neither fits, the
     video part grows.
     """
     video = wished
     while True:
         seconds = Fraction(video, fps)
-        fewer = math.floor(seconds / aac_frame)
+        fewer = math.floor(seconds / packet)
         for audio in (fewer, fewer + 1):
-            shortest, longest = sorted((seconds, audio * aac_frame))
+            shortest, longest = sorted((seconds, audio * packet))
             if shortest >= SHORTEST_PART * _part_target(longest):
                 return video, audio
         video += 1

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from encoder.candidate import ENVIRONMENT
+
 # Only how soon a cancelled trial is noticed; a child that ends by itself is noticed at once.
 _POLL_SECONDS = 0.05
 
@@ -74,6 +76,7 @@ def _start(argv: Sequence[str], stdin: int) -> subprocess.Popen[bytes]:
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ | ENVIRONMENT,
         start_new_session=True,  # ffmpeg may be a wrapper script: its children are killed with it
     )
 

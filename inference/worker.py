@@ -70,10 +70,11 @@ def main() -> int:
         if not line:
             return 0
         job = Job.parse(line)
+        logs.bind(stream=job.id)
         lifeline.end_with(sys.stdin.fileno())
         _keep_to_one_core()
         source = make_source(settings, media)
-        event(log, "source_ready", stream=job.id)
+        event(log, "source_ready")
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
         sys.stderr.write(f"lipstream: {error}\n")
         return BAD_INPUT
@@ -103,7 +104,7 @@ def _serve_for_ever(source: Source, job: Job, media: MediaFormat, heart: Heart) 
         try:
             sent = _serve_once(source, job, media, heart)
         except rawmedia.Refused as error:
-            event(log, "encoder_refused", level=logging.WARNING, stream=job.id, reason=error)
+            event(log, "encoder_refused", level=logging.WARNING, reason=error)
             time.sleep(REFUSED_SECONDS)
             continue
         wait = BACKOFF_SECONDS[0] if sent else min(2 * wait, BACKOFF_SECONDS[1])
@@ -120,18 +121,11 @@ def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart) -> i
     sent = 0
     try:
         with rawmedia.connect(job.socket, media) as producer:
-            event(log, "encoder_connected", stream=job.id)
+            event(log, "encoder_connected")
             while True:
                 with producer.unit() as (frame, samples), heart.working():
                     source.render(frame, samples)
                 sent += 1
     except rawmedia.Disconnected as error:
-        event(
-            log,
-            "encoder_lost",
-            level=logging.WARNING,
-            stream=job.id,
-            units=sent,
-            reason=error,
-        )
+        event(log, "encoder_lost", level=logging.WARNING, units=sent, reason=error)
     return sent

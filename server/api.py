@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flask import Blueprint, Response, jsonify, request
+from prometheus_client import CollectorRegistry
 
 from config import ConfigError, Settings
 from encoder.errors import EncoderError, EncoderUnavailable
 from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import CONTROL, RUN
+from encoder.multivariant import MULTIVARIANT_NAME
 from encoder.plan import plan_stream
 from encoder.probe import choose_encoder, trials
 from encoder.report import encoder_json, first_working
-from encoder.stream import MULTIVARIANT_NAME
 from encoder.takes import check_record_folder
 from inference.errors import InferenceError
 from inference.source import check_source
 from rawmedia import RawMediaError
 from server.control import Command, send
+from server.counts import Table
 from server.errors import SupervisorAway
 from server.listing import list_streams, live_edge_age, oldest_ready_seconds
+from server.metrics import ServiceCollector, exposition
 from server.problems import problem
 from server.specs import StreamOrder
 from server.tokens import token_path
@@ -34,15 +37,16 @@ from server.wishes import Wish, read_wish
 LINK_SECONDS = 24 * 3600
 
 
-def blueprint(settings: Settings, media_root: Path) -> Blueprint:
-    """The routes below ``/api``, and the two health checks.
+def blueprint(settings: Settings, media_root: Path, counts: Table) -> Blueprint:
+    """The routes below ``/api``, the two health checks, and the metrics.
 
     Args:
         settings: of the service.
         media_root: with the folders ``live`` and ``run``.
+        counts: of the web processes.
     """
     routes = Blueprint("api", __name__)
-    control = _Control(settings, media_root)
+    control = _Control(settings, media_root, counts)
     routes.before_request(control.authorise)
     for method, rule, view in (
         ("GET", "/api/streams", control.streams),
@@ -52,20 +56,23 @@ def blueprint(settings: Settings, media_root: Path) -> Blueprint:
         ("GET", "/api/encoders", control.encoders),
         ("GET", "/healthz", control.healthz),
         ("GET", "/readyz", control.readyz),
+        ("GET", "/metrics", control.metrics),
     ):
         routes.add_url_rule(rule, view_func=view, methods=[method])
     return routes
 
 
 class _Control:
-    def __init__(self, settings: Settings, media_root: Path) -> None:
+    def __init__(self, settings: Settings, media_root: Path, counts: Table) -> None:
         self._settings = settings
         self._root = media_root
+        self._registry = CollectorRegistry()
+        self._registry.register(ServiceCollector(counts, media_root))
 
     def authorise(self) -> Response | None:
-        """Where a token is set, ``/api`` asks for it; compared in constant time."""
+        """Where a token is set, what tells or changes much asks for it; in constant time."""
         token = self._settings.api_token
-        if not token or not request.path.startswith("/api/"):
+        if not token or not request.path.startswith(("/api/", "/metrics")):
             return None
         given = request.headers.get("Authorization", "")
         if hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
@@ -109,7 +116,8 @@ class _Control:
         check_source(settings, media)
         check_record_folder(settings)
         ffmpeg = find_ffmpeg(settings.ffmpeg)
-        chosen = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
+        size, codec = (media.width, media.height, media.fps), settings.video_codec
+        chosen = choose_encoder(ffmpeg, settings.encoder, *size, codec=codec)
         return StreamOrder(wish.id, chosen.name, wish.changes)
 
     def end(self, stream: str) -> Response:
@@ -135,7 +143,8 @@ class _Control:
         """Every encoder of this ffmpeg, with the result of its trial."""
         s = self._settings
         try:
-            results = trials(find_ffmpeg(s.ffmpeg), s.width, s.height, s.fps)
+            ffmpeg = find_ffmpeg(s.ffmpeg)
+            results = trials(ffmpeg, s.width, s.height, s.fps, codec=s.video_codec)
         except EncoderError as error:
             return problem(500, str(error))
         wanted = first_working(results) if s.encoder == "auto" else s.encoder
@@ -163,6 +172,13 @@ class _Control:
             return jsonify({"status": "ready", "live_edge_age_seconds": ages})
         why = "no stream is running" if not known else "the newest media of a stream is too old"
         return problem(503, why, live_edge_age_seconds=ages, stale=stale)
+
+    def metrics(self) -> Response:
+        """For Prometheus."""
+        page, content_type = exposition(self._registry, request.headers.get("Accept", ""))
+        response = Response(page, content_type=content_type)
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     def _playback(self, stream: str) -> dict[str, str]:
         """Where to play; a link that expires where viewers need one."""

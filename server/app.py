@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from config import Settings
 from encoder.disk_folder import archive_root
 from server import api, hls
+from server.counts import Table
 from server.problems import problem
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -22,18 +23,19 @@ CONTENT_SECURITY_POLICY = (
 MAX_BODY_BYTES = 64 * 1024
 
 
-def create_app(settings: Settings, media_root: Path) -> Flask:
+def create_app(settings: Settings, media_root: Path, counts: Table | None = None) -> Flask:
     """Build the application.
 
     Args:
         settings: of the service.
         media_root: with the folders ``live`` and ``run``.
+        counts: of the web processes; None: of this application alone.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     older = archive_root(settings.disk_folder) if settings.disk_folder else None
     app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg, older))
-    app.register_blueprint(api.blueprint(settings, media_root))
+    app.register_blueprint(api.blueprint(settings, media_root, counts or Table()))
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)
     app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))

@@ -91,6 +91,11 @@ class Child:
         return self.process is not None and self.process.returncode is None
 
     @property
+    def moved(self) -> float:
+        """When it was last seen to do something, monotonic seconds."""
+        return self.began
+
+    @property
     def only_refused(self) -> bool:
         """Whether every one of its runs ended because it cannot use what it was given."""
         return 0 < self.restarts.total() == self.restarts[f"exit {BAD_INPUT}"]

@@ -17,7 +17,7 @@ from rawmedia import RawMediaError
 from server.errors import ProcessGaveUp, ServerError
 
 BAD_INPUT = 2
-_ENCODER_FLAGS = ("ffmpeg", "encoder", "width", "height", "fps")
+_ENCODER_FLAGS = ("ffmpeg", "video_codec", "encoder", "width", "height", "fps")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +55,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_settings(serve, [item.name for item in fields(Settings)])
     serve.set_defaults(run=_serve)
+    web = commands.add_parser(
+        "web",
+        help="serve the streams of a `lipstream serve` that runs with --web-processes 0",
+        description="Run web processes apart from the streams, so that either can be restarted "
+        "alone. Settings, media_root above all, must be those of `lipstream serve`.",
+    )
+    _add_settings(web, [item.name for item in fields(Settings)])
+    web.set_defaults(run=_web)
     encoders = commands.add_parser(
         "encoders",
         help="show which encoders work here",
@@ -133,6 +141,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _web(arguments: argparse.Namespace) -> int:
+    from server.web_unit import serve_web
+
+    serve_web(_settings(arguments))
+    return 0
+
+
 def _check(arguments: argparse.Namespace) -> int:
     from client.check import run
     from client.errors import ClientError
@@ -181,12 +196,13 @@ def _encoders(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     ffmpeg = find_ffmpeg(settings.ffmpeg)
-    results = trials(ffmpeg, settings.width, settings.height, settings.fps, fresh=arguments.fresh)
+    size = (settings.width, settings.height, settings.fps)
+    results = trials(ffmpeg, *size, codec=settings.video_codec, fresh=arguments.fresh)
     chosen = first_working(results) if settings.encoder == "auto" else settings.encoder
     if arguments.json:
         print(json.dumps(encoder_json(results, chosen), indent=2))
     else:
-        size = f"{settings.width}x{settings.height} at {settings.fps} fps"
-        print(f"ffmpeg {ffmpeg.version} ({ffmpeg.path}), {size}; * is used\n")
+        asked = f"{settings.video_codec}, {settings.width}x{settings.height} at {settings.fps} fps"
+        print(f"ffmpeg {ffmpeg.version} ({ffmpeg.path}), {asked}; * is used\n")
         print(encoder_table(results, chosen), end="")
     return 0 if any(trial.works for trial in results) else 1

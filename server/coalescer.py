@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
+from time import perf_counter
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -36,6 +37,7 @@ from server.asgi import (
     refusal,
 )
 from server.bridge import Bridge
+from server.counts import CALLED, JOINED, KEPT, Row, SendCounter, Table, kind_of
 from server.kept import CONDITIONS, KeptAnswers, Target, fitted
 from server.tokens import Guarded, Refused, admitted, forbidden
 
@@ -60,6 +62,7 @@ class _Route(NamedTuple):
     path: str
     query: str
     is_playlist: bool
+    kind: int  # place in server.counts.KINDS
 
 
 class _Call:
@@ -84,6 +87,7 @@ class Coalescer:
         threads: distinct requests held at once; more of them are answered 503 at once.
         body_bytes: longest request body that ``wsgi`` accepts.
         viewer_key: what below ``/live/`` needs a token signed with it; empty: nothing does.
+        row: where this process counts its answers; None: nobody will ask.
         kept_bytes: bound of the kept answers.
         clock: seconds, rising.
     """
@@ -95,11 +99,13 @@ class Coalescer:
         threads: int,
         body_bytes: int,
         viewer_key: str = "",
+        row: Row | None = None,
         kept_bytes: int = KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.kept = KeptAnswers(kept_bytes, clock)
         self.calls = 0  # of the application, for shared answers
+        self._row = Table().row() if row is None else row
         self._wsgi = wsgi
         self._viewer_key = viewer_key
         # Tokens of what is passed on are checked where the application's own path is known.
@@ -142,22 +148,40 @@ class Coalescer:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
         if scope["method"] != "GET" or SHARED not in scope["path"]:
-            await self._bridge.respond(self._other, scope, receive, send)
+            await self._pass_on(self._other, scope, receive, send, began)
             return
         try:
             path = self._admitted(scope["path"])
         except Refused as reason:
-            await forbidden(reason).send_to(send)
+            refused, seconds = forbidden(reason), perf_counter() - began
+            self._row.answered(kind_of(scope["path"]), refused.status, seconds, len(refused.body))
+            await refused.send_to(send)
             return
-        target, conditional = _read_request(scope, path)
+        target, conditional, kind = _read_request(scope, path)
         if target is None:
-            await self._bridge.respond(self._own, scope, receive, send)
+            await self._pass_on(self._own, scope, receive, send, began)
             return
-        answer = self.kept.find(target) or await self._join(target)
+        answer = self.kept.find(target)
+        if answer is None:
+            answer = await self._join(target)
+        else:
+            self._row.came(KEPT)
         if conditional:
             answer = fitted(answer, scope["headers"])
+        self._row.answered(kind, answer.status, perf_counter() - began, len(answer.body))
         await answer.send_to(send)
+
+    async def _pass_on(
+        self, lane: Lane, scope: Scope, receive: Receive, send: Send, began: float
+    ) -> None:
+        has_msn = _MSN.encode() in scope["query_string"]
+        counted = SendCounter(send, self._row, kind_of(scope["path"], has_msn=has_msn), began)
+        try:
+            await self._bridge.respond(lane, scope, receive, counted)
+        finally:
+            counted.done()
 
     def _admitted(self, path: str) -> str:
         key = self._viewer_key
@@ -171,19 +195,23 @@ class Coalescer:
         """
         if self._closing:
             return GOODBYE
-        under_way = self._in_flight.get(target)
+        under_way, way = self._in_flight.get(target), JOINED
         if under_way is None:
             try:
-                under_way = self._begin(target)
+                under_way, way = self._begin(target), CALLED
             except Busy:
                 return BUSY
+        self._row.came(way)
         waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         under_way.waiters[waiter] = None
+        self._row.held(1)
         try:
             return await waiter
         except asyncio.CancelledError:
             under_way.waiters.pop(waiter, None)
             raise
+        finally:
+            self._row.held(-1)
 
     def _begin(self, target: Target) -> _Call:
         loop = asyncio.get_running_loop()
@@ -220,20 +248,20 @@ class Coalescer:
 # --- requests ------------------------------------------------------------------------------------
 
 
-def _read_request(scope: Scope, path: str) -> tuple[Target | None, bool]:
-    """What is asked for, and whether under a condition; no target: not to be shared."""
+def _read_request(scope: Scope, path: str) -> tuple[Target | None, bool, int]:
+    """What is asked for, whether under a condition, and its kind; no target: not to be shared."""
     route = _route(path, scope["query_string"])
     gzip = conditional = False
     for name, value in scope["headers"]:
         if name in _NOTED:
             if name == b"authorization":
-                return None, False
+                return None, False, 0
             gzip = _takes_gzip(value)
         elif name in CONDITIONS:
             conditional = True
     if route is None:
-        return None, False
-    return Target(route.path, route.query, gzip and route.is_playlist), conditional
+        return None, False, 0
+    return Target(route.path, route.query, gzip and route.is_playlist), conditional, route.kind
 
 
 @lru_cache(maxsize=1024)  # all viewers of a stream ask for the same few things
@@ -241,8 +269,9 @@ def _route(path: str, query: bytes) -> _Route | None:
     if not _PATH.fullmatch(path):
         return None
     if not path.endswith(_PLAYLIST):
-        return _Route(path, "", is_playlist=False)
-    return _Route(path, directives(query), is_playlist=True)
+        return _Route(path, "", False, kind_of(path))
+    wanted = directives(query)
+    return _Route(path, wanted, True, kind_of(path, has_msn=_MSN in wanted))
 
 
 def directives(query: bytes) -> str:

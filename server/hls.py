@@ -13,16 +13,19 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request, send_file
 
-from encoder.packager import DELTA_NAME, GZIP_SUFFIX, PLAYLIST_NAME
+from encoder.iframes import IFRAMES_NAME
+from encoder.multivariant import MULTIVARIANT_NAME
+from encoder.packager import DELTA_NAME, PLAYLIST_NAME
 from encoder.playlist import Position, read_position
-from encoder.stream import MULTIVARIANT_NAME
+from encoder.publish import GZIP_SUFFIX
+from encoder.transport import TS_MULTIVARIANT_NAME
 from server.directives import BadDirective, Directives
 from server.problems import problem
 from server.snapshot import Snapshots
 from server.watcher import FolderWatcher
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"  # 61
-MEDIA_TYPES = {"v": "video/mp4", "a": "audio/mp4"}
+MEDIA_TYPES = {"v": "video/mp4", "a": "audio/mp4", "t": "video/mp2t"}
 # A stream that starts shows its first playlist well within this.
 START_SECONDS = 6.0
 # Rule 63, in target durations: what was found, and what was not.
@@ -32,8 +35,8 @@ MISSING_BLOCKING_TD, MISSING_TD = 4, 1
 USUAL_TARGET_DURATION = 2
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_RENDITION = re.compile(r"[av]\d{1,2}")
-_MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.m4s)")
+_RENDITION = re.compile(r"[avt]\d{1,2}")
+_MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.m4s|\d{1,18}\.ts)")
 _EXPOSED = "Age, Date, Content-Length, Content-Range"
 
 
@@ -50,8 +53,10 @@ def blueprint(live: Path, ffmpeg: str, older: Path | None = None) -> Blueprint:
     methods = ["GET", "HEAD", "OPTIONS"]
     for rule, view in (
         (f"/<stream>/{MULTIVARIANT_NAME}", origin.multivariant),
+        (f"/<stream>/{TS_MULTIVARIANT_NAME}", origin.ts_multivariant),
         ("/<stream>/snapshot.jpg", origin.snapshot),
         (f"/<stream>/<rendition>/{PLAYLIST_NAME}", origin.media_playlist),
+        (f"/<stream>/<rendition>/{IFRAMES_NAME}", origin.iframes),
         ("/<stream>/<rendition>/<name>", origin.media),
     ):
         routes.add_url_rule(rule, view_func=view, methods=methods, provide_automatic_options=False)
@@ -75,13 +80,25 @@ class _Origin:
 
     def multivariant(self, stream: str) -> Response:
         """The multivariant playlist; held for a moment while the stream starts."""
+        return self._multivariant(stream, MULTIVARIANT_NAME)
+
+    def ts_multivariant(self, stream: str) -> Response:
+        """The same for MPEG-TS; 404 where the stream has none."""
+        folder = self._folder(stream)
+        # It is written before the other one: where only that is there, this will never be.
+        live = folder is not None and (folder / MULTIVARIANT_NAME).exists()
+        if folder is None or (live and not (folder / TS_MULTIVARIANT_NAME).exists()):
+            return _unknown()
+        return self._multivariant(stream, TS_MULTIVARIANT_NAME)
+
+    def _multivariant(self, stream: str, name: str) -> Response:
         folder = self._folder(stream)
         if folder is None:
             return _unknown()
         if request.method == "OPTIONS":
             return _preflight()
         wait = START_SECONDS if request.method == "GET" else 0
-        path = folder / MULTIVARIANT_NAME
+        path = folder / name
         text = self._watcher.wait_for(folder, lambda: _read(path), wait)
         if text is None:
             return _later("the stream is starting; ask again in a second")
@@ -101,32 +118,40 @@ class _Origin:
 
     def media_playlist(self, stream: str, rendition: str) -> Response:
         """A media playlist, held until it has what the directives ask for."""
+        return self._media_playlist(stream, rendition, PLAYLIST_NAME)
+
+    def iframes(self, stream: str, rendition: str) -> Response:
+        """The I-frame playlist of a rendition, held in the same way."""
+        return self._media_playlist(stream, rendition, IFRAMES_NAME)
+
+    def _media_playlist(self, stream: str, rendition: str, name: str) -> Response:
         folder = self._folder(stream, rendition)
-        text = _read(folder / PLAYLIST_NAME) if folder else None
+        text = _read(folder / name) if folder else None
         if folder is None or text is None:
             return _unknown()
         if request.method == "OPTIONS":
             return _preflight()
         try:
-            return self._reload(folder, text, Directives.parse(request.args))
+            return self._reload(folder / name, text, Directives.parse(request.args))
         except BadDirective as error:
             response = problem(400, str(error))
             target_duration = read_position(text).target_duration
             return _cached(response, MISSING_BLOCKING_TD * target_duration)
 
-    def _reload(self, folder: Path, text: str, wanted: Directives) -> Response:
+    def _reload(self, path: Path, text: str, wanted: Directives) -> Response:
         position = read_position(text)
         target_duration = position.target_duration
         wanted.check_advance(position)
         began = time.monotonic()
-        path, age = folder / PLAYLIST_NAME, FOUND_TD * target_duration
+        folder, age = path.parent, FOUND_TD * target_duration
         if wanted.msn is not None and request.method != "HEAD":  # 70: HEAD never blocks
             check = _when(path, wanted.satisfied)
             ready = self._watcher.wait_for(folder, check, 3 * target_duration)
             if ready is None:  # 40
                 return _cached(_later("no new media"), MISSING_BLOCKING_TD * target_duration)
             text, age = ready, FOUND_BLOCKING_TD * target_duration
-        delta = _read(folder / DELTA_NAME) if wanted.skip and not position.ended else None
+        has_delta = wanted.skip and path.name == PLAYLIST_NAME and not position.ended
+        delta = _read(folder / DELTA_NAME) if has_delta else None
         if delta is not None:  # 42; it is at least as new as the playlist that was read
             return _timed(_playlist(folder / DELTA_NAME, delta, age), began, path)
         return _timed(_playlist(path, text, age), began, path)

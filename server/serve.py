@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 
 import logs
@@ -17,7 +19,10 @@ from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
 from encoder.takes import check_record_folder
 from inference.source import check_source, make_source
+from server.child import Child
 from server.errors import PortTaken, Unprotected
+from server.heart import Heart, Progress, address_of, silent
+from server.notify import Notifier
 from server.specs import StreamOrder
 from server.streams import stream_maker, web_child
 from server.supervisor import Supervisor
@@ -32,8 +37,9 @@ def serve(settings: Settings) -> None:
         ServerError, EncoderError, InferenceError, RawMediaError, ConfigError: it cannot start, or
             a process cannot go on. Nothing is left behind.
     """
+    notifier = Notifier.take_from(os.environ)
     logs.configure(settings.log_format)
-    settings = _for_children(settings)
+    settings = for_children(settings)
     _check(settings)
     plan = plan_stream(settings)
     media = plan.media
@@ -41,25 +47,34 @@ def serve(settings: Settings) -> None:
     if settings.image or settings.audio:  # a user's own files: read them before anything starts
         make_source(settings, media).close()
     ffmpeg = find_ffmpeg(settings.ffmpeg)
-    with _listen(settings) as listener:
-        host, port = listener.getsockname()[:2]
-        encoder = choose_encoder(ffmpeg, settings.encoder, media.width, media.height, media.fps)
+    with ExitStack() as closing:
+        listener = closing.enter_context(listen(settings)) if settings.web_processes else None
+        host, port = address_of(listener) if listener else (settings.host, settings.port)
+        size, codec = (media.width, media.height, media.fps), settings.video_codec
+        encoder = choose_encoder(ffmpeg, settings.encoder, *size, codec=codec)
         folder = choose(settings.media_root, port)
         if not settings.media_root:
             remove_abandoned(folder.parent)
-        with MediaRoot(folder) as root, DiskFolder(settings.disk_folder) as disk:
-            root.check_room([plan.bound_bytes])
-            disk.check_room([plan.archive_bound_bytes])
-            web = web_child(settings, root, listener.fileno())
-            make_stream = stream_maker(settings, root)
-            supervisor = Supervisor(root, [web], make_stream, settings.max_streams, disk)
-            url = _url("https" if settings.tls_cert else "http", str(host), port)
-            first = StreamOrder(settings.stream, encoder.name) if settings.stream else None
-            asyncio.run(supervisor.run(first, lambda: _greet(settings, url, encoder.name, root)))
+        root = closing.enter_context(MediaRoot(folder))
+        disk = closing.enter_context(DiskFolder(settings.disk_folder))
+        root.check_room([plan.bound_bytes])
+        disk.check_room([plan.archive_bound_bytes])
+        web = [web_child(settings, root, listener.fileno())] if listener else []
+        make_stream = stream_maker(settings, root)
+        supervisor = Supervisor(root, web, make_stream, settings.max_streams, disk)
+        url = _url("https" if settings.tls_cert else "http", host, port)
+        first = StreamOrder(settings.stream, encoder.name) if settings.stream else None
+        heart = _heart(notifier, supervisor, root, web, (host, port), settings)
+
+        def when_live() -> None:
+            _greet(settings, url, encoder.name, root)
+            heart.begin(supervisor.stopping)
+
+        asyncio.run(supervisor.run(first, when_live))
 
 
-def _for_children(settings: Settings) -> Settings:
-    """Their stderr is a pipe to us: only we know what it ends in."""
+def for_children(settings: Settings) -> Settings:
+    """What children are given: their stderr is a pipe to us, only we know what it ends in."""
     if settings.log_format != "auto":
         return settings
     return replace(settings, log_format="text" if sys.stderr.isatty() else "json")
@@ -70,15 +85,25 @@ def _check(settings: Settings) -> None:
         raise ConfigError(
             f"stream is {settings.stream!r}: use 1 to 63 small letters, digits and hyphens"
         )
-    if not (_is_loopback(settings.host) or settings.api_token or settings.insecure):
-        raise Unprotected(settings.host)
+    check_exposure(settings, settings.host)
+
+
+def check_exposure(settings: Settings, host: str) -> None:
+    """See that what viewers can reach is protected as it should be.
+
+    Raises:
+        Unprotected, ConfigError: it is not, or cannot be.
+    """
+    if not (is_loopback(host) or settings.api_token or settings.insecure):
+        raise Unprotected(host)
     if settings.viewer_key:
         check_key(settings.viewer_key)
     check_certificate(settings)
     check_record_folder(settings)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -87,8 +112,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Bind here, not in gunicorn: a taken port is known before anything is started."""
+def listen(settings: Settings) -> socket.socket:
+    """Bind here, not in gunicorn: a taken port is known before anything is started.
+
+    Raises:
+        PortTaken: it cannot be.
+    """
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -100,12 +129,37 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
+def _heart(
+    notifier: Notifier,
+    supervisor: Supervisor,
+    root: MediaRoot,
+    web: list[Child],
+    address: tuple[str, int],
+    settings: Settings,
+) -> Heart:
+    progress, streams = Progress(), supervisor.streams
+
+    def status() -> str:
+        live = sum(stream.playlist.exists() for stream in streams.values())
+        return f"{live} of {len(streams)} streams can be played"
+
+    def stuck() -> dict[str, str]:
+        return silent(streams.values(), root.figures, progress)
+
+    tls, asked = bool(settings.tls_cert), settings.web_worker == "asgi"
+    return Heart(notifier, status, web, address, tls=tls, asked=asked, stuck=stuck)
+
+
 def _url(scheme: str, host: str, port: int) -> str:
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"
 
 
 def _greet(settings: Settings, url: str, encoder: str, root: MediaRoot) -> None:
+    if not settings.web_processes:
+        sys.stdout.write(f"\nlipstream runs; `lipstream web --media-root {root.path}` serves it\n")
+        sys.stdout.flush()
+        return
     if not settings.stream:
         sys.stdout.write(f"\nlipstream runs at {url}\n  streams   POST {url}/api/streams\n\n")
         sys.stdout.flush()

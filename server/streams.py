@@ -8,9 +8,9 @@ from dataclasses import asdict, replace
 
 from config import INGEST, Settings
 from encoder.media_root import MediaRoot
+from encoder.multivariant import MULTIVARIANT_NAME
 from encoder.plan import plan_stream
 from encoder.process import END_WORD, StreamSpec
-from encoder.stream import MULTIVARIANT_NAME
 from server.child import Child
 from server.roster import Stream
 from server.specs import StreamOrder, WebSpec

@@ -59,6 +59,11 @@ class Supervisor:
         self._was_live = False
         self._tasks: set[asyncio.Future[None]] = set()
 
+    @property
+    def stopping(self) -> asyncio.Event:
+        """Set when the service ends."""
+        return self._stopping
+
     def stop(self) -> None:
         """End all children and return from :meth:`run`."""
         self._stopping.set()

@@ -17,10 +17,12 @@ from typing import TypeVar
 import inotify_simple
 from inotify_simple import flags
 
-from encoder.packager import DELTA_NAME, GZIP_SUFFIX
+from encoder.iframes import IFRAMES_NAME
+from encoder.packager import DELTA_NAME
+from encoder.publish import GZIP_SUFFIX
 
-# Other forms of a playlist: they come just before it and need wake nobody.
-COMPANIONS = (GZIP_SUFFIX, DELTA_NAME)
+# Other forms of a playlist, and what goes with it: they come just before it and need wake nobody.
+COMPANIONS = (GZIP_SUFFIX, DELTA_NAME, IFRAMES_NAME)
 _EVENTS = flags.MOVED_TO | flags.DELETE_SELF
 T = TypeVar("T")
 

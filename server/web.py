@@ -33,6 +33,7 @@ from server.accepting import Acceptor, Tally
 from server.app import MAX_BODY_BYTES, create_app
 from server.asgi import Wsgi
 from server.coalescer import Coalescer
+from server.counts import Counted, Table
 from server.specs import WebSpec
 from server.tls import check_certificate, gunicorn_tls
 from server.tokens import Guarded
@@ -49,6 +50,7 @@ FIRST_REQUEST_SECONDS = 20.0
 TLS_HANDSHAKE_SECONDS, TLS_SHUTDOWN_SECONDS = 10.0, 2.0
 # Of the worker processes that are forked from this one.
 TALLY = Tally()
+COUNTS = Table()
 
 log = logging.getLogger(__name__)
 
@@ -164,9 +166,17 @@ def gunicorn_options(settings: Settings, spec: WebSpec) -> dict[str, Any]:
         "errorlog": "-",
         "loglevel": "warning",
         "proc_name": "lipstream-web",
+        "pre_fork": lambda _arbiter, worker: COUNTS.lease(worker.age),
+        "child_exit": lambda _arbiter, worker: _forget(worker.age),
         **gunicorn_tls(settings),
         **(_asgi_options() if settings.web_worker == "asgi" else _gthread_options(settings)),
     }
+
+
+def _forget(worker: int) -> None:
+    """A worker process has ended."""
+    TALLY.leave(worker)
+    COUNTS.release(worker)
 
 
 def _asgi_options() -> dict[str, Any]:
@@ -175,7 +185,6 @@ def _asgi_options() -> dict[str, Any]:
         "asgi_lifespan": "on",
         # A client that goes away frees what it held at once, and without a watch per request.
         "asgi_disconnect_grace_period": 0,
-        "child_exit": lambda _arbiter, worker: TALLY.leave(worker.age),
     }
 
 
@@ -201,7 +210,7 @@ def main() -> int:
         return 1
     _allow_many_connections()
     logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
-    flask = create_app(settings, Path(spec.media_root))
+    flask = create_app(settings, Path(spec.media_root), COUNTS)
     load = partial(_application, flask.wsgi_app, settings)
     _Gunicorn(load, gunicorn_options(settings, spec)).run()
     return 0
@@ -209,11 +218,11 @@ def main() -> int:
 
 def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
     """What a worker serves; called in each worker process."""
-    key = settings.viewer_key
+    key, row = settings.viewer_key, COUNTS.row()
     if settings.web_worker == "gthread":
-        return Guarded(wsgi, key) if key else wsgi
+        return Counted(Guarded(wsgi, key) if key else wsgi, row)
     threads = settings.web_threads
-    return Coalescer(wsgi, threads=threads, body_bytes=MAX_BODY_BYTES, viewer_key=key)
+    return Coalescer(wsgi, threads=threads, body_bytes=MAX_BODY_BYTES, viewer_key=key, row=row)
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

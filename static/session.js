@@ -1,8 +1,9 @@
 // One viewer's connection to one stream, for as long as the page is open: find the playlist, play it,
 // start over when that ends. It never reloads the page and never gives up.
 
+import { CatchUp } from "./catchup.js";
 import { chooseEngine } from "./engines.js";
-import { jumpTarget, latencySeconds } from "./latency.js";
+import { latencySeconds } from "./latency.js";
 import { peek } from "./playlist.js";
 import { judge } from "./state.js";
 
@@ -13,10 +14,6 @@ const PEEK_MS = 2500;
 const SUSPECT_AFTER_MS = 3000;
 /** A slow network is given this much more before its first picture. */
 const FIRST_PICTURE_MS = 7000;
-/** Time for hls.js to measure where the live edge is, before the start-up delay is jumped over. */
-const SETTLE_MS = 600;
-/** More than this behind the live position, playing on is worse than one jump. */
-const FAR_BEHIND_SECONDS = 3;
 /** So many undecodable starts in a row, without one picture: this is no hiccup. */
 const HOPELESS_FAILURES = 3;
 const KEPT_ERRORS = 50;
@@ -39,12 +36,12 @@ export class Session {
   #ended = false;
   #wantsPlay = true;
   #failures = 0;
-  #settled = false; // the start-up delay was shed, or was not worth it
+  #catchUp = new CatchUp();
+  #torn = false; // by a stall or a pause, until it moves again
   #inStall = false;
   #position = 0;
   #movedAt = null; // null: not one picture from this engine yet
   #attachedAt = 0;
-  #startedMovingAt = 0;
   #suspicion = null;
   #finish = () => {};
 
@@ -87,7 +84,7 @@ export class Session {
 
   play() {
     this.#wantsPlay = true;
-    this.#settled = false; // whatever the pause cost is shed like a start-up delay
+    this.#torn = true; // whatever the pause cost is shed
     if (this.#movedAt !== null) this.#engine?.goLive();
     // A refusal (no autoplay here) leaves the video paused, and the page says so and offers a button.
     this.video.play().catch(() => {});
@@ -119,7 +116,7 @@ export class Session {
   async #play() {
     this.#movedAt = null;
     this.#attachedAt = performance.now();
-    this.#settled = false;
+    this.#torn = false;
     this.#suspicion = null;
     const over = new Promise((resolve) => { this.#finish = resolve; });
     this.#engine = new this.engineClass(this.video, this.url, {
@@ -161,6 +158,7 @@ export class Session {
   #countStall() {
     if (!this.#inStall) this.stalls += 1;
     this.#inStall = true;
+    this.#torn = true;
   }
 
   #tick() {
@@ -196,11 +194,13 @@ export class Session {
 
   #onMoved(now) {
     if (this.#movedAt === null) {
-      this.#startedMovingAt = now;
+      this.#catchUp.started(now);
       this.reason = "";
       this.#failures = 0;
+    } else if (this.#torn) {
+      this.#catchUp.resumed(now);
     }
-    if (this.#inStall) this.#settled = false; // the picture is torn anyway: now a jump costs nothing
+    this.#torn = false;
     this.#inStall = false;
     this.#movedAt = now;
     this.#suspicion = null;
@@ -208,11 +208,7 @@ export class Session {
   }
 
   #shedLatency(now) {
-    const target = this.#engine.livePosition;
-    const farBehind = target !== null && target - this.#position > FAR_BEHIND_SECONDS;
-    if ((this.#settled && !farBehind) || now - this.#startedMovingAt < SETTLE_MS) return;
-    const jump = jumpTarget(this.#position, target, this.video.buffered);
-    this.#settled = true;
+    const jump = this.#catchUp.look(now, this.#position, this.#engine.livePosition, this.video.buffered);
     if (jump === null) return;
     this.video.currentTime = jump;
     this.jumps += 1;

@@ -47,12 +47,12 @@ class Service:
         self._verify = str(authority) if authority else True
         self.url = ""
         self.log: deque[str] = deque(maxlen=200)
-        self._flags = flags
+        self.flags = flags
         self._environment = dict(environment)
         self._seen: set[int] = set()
 
     def __enter__(self) -> Service:
-        argv = [*_argv(self.media_root), *self._flags]
+        argv = [*_argv(self.media_root), *self.flags]
         self._child = subprocess.Popen(
             argv,
             stdout=subprocess.PIPE,

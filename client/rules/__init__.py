@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from client.observation import Observation
-from client.rules import delivery, fmp4, multivariant, parts, playlists, time
+from client.rules import delivery, fmp4, iframes, multivariant, parts, playlists, time
 from client.verdicts import Check
 
 CHECKS: tuple[Check[Observation], ...] = (
@@ -12,5 +12,6 @@ CHECKS: tuple[Check[Observation], ...] = (
     *parts.CHECKS,
     *delivery.CHECKS,
     *multivariant.CHECKS,
+    *iframes.CHECKS,
     *fmp4.CHECKS,
 )

@@ -10,12 +10,15 @@ from client.observation import Observation, Rendition, Resource
 from client.rules.time import offsets
 from client.timeline import Known
 from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should
-from encoder.codecs import is_idr
+from encoder.codecs import is_random_access
 
 # Beyond this a time was negative once, and wrapped.
 _WRAPPED_TICKS = 2**62
 # AAC frames: 1024 samples, 960 in broadcast, 2048 with SBR on the output's clock.
 _AAC_FRAME_TICKS = {960, 1024, 2048}
+# Sample entries whose parameter sets stand in the init segment, as Apple asks; of HEVC and AV1 too.
+_PARAMETERS_APART = {"avc1", "hvc1", "av01"}
+RANDOM_ACCESS_KNOWN = _PARAMETERS_APART | {"avc3", "hev1"}
 _LIP_SYNC = Fraction(1, 50)  # seconds; one AAC frame at 48 kHz is 21.3 ms
 _NO_INIT = "no init segment was seen"
 
@@ -163,10 +166,10 @@ def _idr(observation: Observation) -> Verdict:
             for known in rendition.timeline.complete:
                 init = observation.init_of(rendition, known)
                 frames = observation.segment_frames(rendition, known)
-                if not frames or init is None or not init.entry.startswith("avc"):
+                if not frames or init is None or init.entry not in RANDOM_ACCESS_KNOWN:
                     continue
                 checked += 1
-                if not is_idr(frames[0].data):
+                if not is_random_access(init.entry, frames[0].data):
                     yield f"{rendition.name}: msn {known.msn} does not start with an IDR"
                 elif not frames[0].is_sync:
                     yield f"{rendition.name}: the IDR of msn {known.msn} lacks the sync flag"
@@ -175,7 +178,7 @@ def _idr(observation: Observation) -> Verdict:
     return (
         judge(found, f"{checked} segments start with an IDR")
         if checked
-        else (not_seen("no AVC segment was read"))
+        else (not_seen("no AVC, HEVC or AV1 segment was read"))
     )
 
 
@@ -194,10 +197,10 @@ def _avc(observation: Observation) -> Verdict:
             if isinstance(init, str) or not init.is_video:
                 continue
             checked += 1
-            if init.entry != "avc1":
+            if init.entry not in _PARAMETERS_APART:
                 yield f"{resource.address.name} is {init.entry}, not avc1"
             if init.codecs and observation.multivariant and init.codecs.lower() not in told:
-                yield f"avcC is {init.codecs}, CODECS say {', '.join(sorted(told))}"
+                yield f"the init segment is {init.codecs}, CODECS say {', '.join(sorted(told))}"
         for _rendition, _known, resource, init, fragments in _fragments(observation):
             if init.sps and resource.kind == "segment":
                 for frame in fragments.frames(init.tracks[0].track_id)[:1]:

@@ -286,13 +286,11 @@ def _demuxed(observation: Observation) -> Verdict:
         return not_applicable(_NO_MULTIVARIANT)
 
     def faults() -> Iterator[str]:
-        if not multivariant.iframes:
-            yield "no I-frame playlist"
         for variant in multivariant.variants:
             if not any(media.uri for media in _media_of(multivariant, variant)):
                 yield f"{variant.uri} has no audio rendition of its own"
 
-    return judge(faults(), "audio is demuxed, I-frame playlists are there")
+    return judge(faults(), "audio is demuxed")
 
 
 def _aligned(observation: Observation) -> Verdict:

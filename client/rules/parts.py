@@ -9,9 +9,10 @@ from itertools import pairwise
 from client.media import Frame, seconds
 from client.observation import Observation, Rendition
 from client.playlists import MediaPlaylist
+from client.rules.fmp4 import RANDOM_ACCESS_KNOWN
 from client.timeline import Known
 from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should
-from encoder.codecs import is_idr
+from encoder.codecs import is_random_access
 
 _SHORTEST_SHARE = Fraction(85, 100)
 _NO_PARTS = "no parts: the stream is plain HLS"
@@ -230,19 +231,22 @@ def _independent(observation: Observation) -> Verdict:
         for rendition, known, index in _parts(observation):
             frames = observation.part_frames(rendition, known, index)
             init = observation.init_of(rendition, known)
-            if not frames or init is None or not init.entry.startswith("avc"):
+            if not frames or init is None or init.entry not in RANDOM_ACCESS_KNOWN:
                 continue
             checked += 1
             part, name = known.parts[index], f"{rendition.name}: part {known.msn}.{index}"
-            if is_idr(frames[0].data) and not part.independent:
+            begins = is_random_access(init.entry, frames[0].data)
+            if begins and not part.independent:
                 yield f"{name} starts with an IDR, but lacks INDEPENDENT=YES"
-            if part.independent and not any(is_idr(frame.data) for frame in frames):
+            if part.independent and not any(
+                is_random_access(init.entry, frame.data) for frame in frames
+            ):
                 yield f"{name} says INDEPENDENT=YES, but holds no IDR"
 
     found = list(faults())
     if not checked:
-        return not_seen("no AVC part was read")
-    return judge(found, f"{checked} AVC parts say truly whether they start with an IDR")
+        return not_seen("no AVC, HEVC or AV1 part was read")
+    return judge(found, f"{checked} parts say truly whether they start with an IDR")
 
 
 def _dropped(observation: Observation) -> Verdict:

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import contextlib
-import functools
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +9,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from tests.browser import drivers
+from tests.browser.folder_site import serve_folder
 from tests.browser.need import require
 
 HERE = Path(__file__).resolve().parent
@@ -36,15 +33,10 @@ def webkit(tmp_path: Path) -> Iterator[WebDriver]:
         yield browser
 
 
-class _QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing: requests are no news in a test."""
-
-
 @pytest.fixture(scope="session")
 def other_origin() -> Iterator[str]:
     """This folder on another origin than the service's, as an embedding site would be."""
-    with _site(HERE) as url:
+    with serve_folder(HERE) as url:
         yield url
 
 
@@ -69,17 +61,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     folder.mkdir()
     (folder / "index.html").symlink_to(STATIC / "index.html")
     (folder / "static").symlink_to(STATIC)
-    with _site(folder) as url:
+    with serve_folder(folder) as url:
         yield Site(url, folder)
-
-
-@contextlib.contextmanager
-def _site(folder: Path) -> Iterator[str]:
-    handler = functools.partial(_QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +72,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     folder = tmp_path_factory.mktemp("page")
     (folder / "static").symlink_to(STATIC)
     with (
-        _site(folder) as url,
+        serve_folder(folder) as url,
         drivers.chromium(program, driver, folder / "profile") as browser,
     ):
         browser.get(f"{url}/static/favicon.svg")

@@ -31,7 +31,7 @@ def test_plays_twenty_seconds_without_interruption(chromium: Chrome, service: st
     assert (seen.same, seen.changed >= 90) == (0, True), "a picture every 0.2 s, each a new one"
     assert seen.darkest > 32, "not black"
     after = diagnostics(chromium)
-    assert (after["state"], after["engine"]) == ("live", "hls.js")
+    assert (after["state"], after["engine"]) == ("live", "hls.js"), after
     assert (after["stalls"], after["fatalErrors"], after["errors"]) == (0, 0, [])
     assert 0.1 < after["latencySeconds"] < 6
     shown = DELAY.fullmatch(chromium.find_element(By.ID, "delay").text)
@@ -52,7 +52,8 @@ def test_one_tap_gives_sound(chromium: Chrome, service: str) -> None:
     decoded = "return document.querySelector('video').webkitAudioDecodedByteCount"
     before = chromium.execute_script(decoded)
     until("sound is decoded", lambda: chromium.execute_script(decoded) > before + 2000, 5)
-    assert diagnostics(chromium)["state"] == "live"
+    after = diagnostics(chromium)
+    assert after["state"] == "live", after
 
 
 def test_pause_says_paused_and_play_returns_to_live(chromium: Chrome, service: str) -> None:

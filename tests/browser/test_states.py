@@ -124,6 +124,46 @@ def test_jumps_only_where_it_gains_and_cannot_stall(
     assert page.execute_async_script(script, position, target) == jump
 
 
+# A start at 0 ms and a stall that ends at 10 s; each look has its own end of the buffer.
+LOOKS = """
+    const [looks, done] = arguments;
+    import("/static/catchup.js").then(({ CatchUp }) => {
+        const catchUp = new CatchUp();
+        catchUp.started(0);
+        done(looks.map(([now, position, target, end]) => {
+            if (now === 10000) catchUp.resumed(now);
+            const buffered = { length: 1, start: () => 0, end: () => end };
+            return catchUp.look(now, position, target, buffered);
+        }));
+    });
+"""
+
+
+@pytest.mark.parametrize(
+    ("looks", "jumps"),
+    [
+        pytest.param(
+            [(500, 1, 2, 9), (750, 1, 2, 9), (1000, 2, 3, 9)], [None, 2, None], id="start"
+        ),
+        pytest.param([(750, 1, 2, 2), (1000, 1, 2, 9)], [None, 2], id="not loaded at first"),
+        pytest.param([(750, 1, 1, 9), (1300, 1, 2, 9)], [None, None], id="a start is over"),
+        pytest.param(
+            [(10000, 9, 8.5, 9.2), (10250, 9, 8.5, 9.2), (10500, 9, 11, 9.4), (10750, 9, 11, 12)],
+            [None, None, None, 11],
+            id="after a stall the playlist is old, then the media are not here",
+        ),
+        pytest.param([(10000, 9, 11, 12), (10250, 11, 13, 14)], [11, None], id="one jump a stall"),
+        pytest.param([(14100, 9, 11, 12)], [None], id="no stall, no jump"),
+        pytest.param([(60000, 9, 12.1, 13)], [12.1], id="far behind is always too far"),
+        pytest.param([(60000, 9, None, 13)], [None], id="the engine does not say"),
+    ],
+)
+def test_catches_up_when_the_picture_is_torn_anyway(
+    page: Chrome, looks: list[tuple[float, ...]], jumps: list[float | None]
+) -> None:
+    assert page.execute_async_script(LOOKS, looks) == jumps
+
+
 def _call(page: Chrome, module: str, name: str, argument: dict[str, Any]) -> Any:
     script = """
         const [module, name, argument, done] = arguments;

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +12,7 @@ import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from tests.browser.watching import diagnostics, until, until_live, watch
+from tests.service import Service
 
 pytestmark = pytest.mark.browser
 
@@ -32,6 +36,32 @@ def test_bare_video_element_plays_natively(
     webkit.get(f"{other_origin}/native.html?src={quote(service)}/live/demo/index.m3u8")
     first = until("a picture size and a running clock", lambda: _started(look()), 15)
     until("five seconds more", lambda: look()["seconds"] >= first["seconds"] + 5, 8)
+
+
+def test_native_mpeg_ts_paints_what_it_plays(
+    webkit: WebDriver, media_root: Path, other_origin: str
+) -> None:
+    """The player of old televisions, as near as it gets: no MSE, no fMP4, moving pictures."""
+    small = ("--width", "640", "--height", "360", "--video-kbit", "300", "--ladder", "single")
+
+    def look() -> dict[str, Any]:
+        found: dict[str, Any] = webkit.execute_script(LOOK)
+        assert found["error"] is None
+        return found
+
+    with Service(media_root, ("--mpegts", *small)) as service:
+        webkit.get(f"{other_origin}/native.html?src={quote(service.url)}/live/demo/ts.m3u8")
+        first = until("a picture size and a running clock", lambda: _started(look()), 20)
+        assert first["width"] == 640
+        shots = {webkit.get_screenshot_as_png()}
+        while (seconds := look()["seconds"]) < first["seconds"] + 4:
+            until("half a second", partial(_later_than, look, seconds + 0.5), 8)
+            shots.add(webkit.get_screenshot_as_png())
+        assert len(shots) >= 6, "the face moves"
+
+
+def _later_than(look: Callable[[], dict[str, Any]], seconds: float) -> bool:
+    return bool(look()["seconds"] >= seconds)
 
 
 def _started(found: dict[str, Any]) -> dict[str, Any] | None:

@@ -41,6 +41,10 @@ def index(request: Request) -> bool:
     return request.name == "index.m3u8" and request.method in ("GET", "HEAD")
 
 
+def iframes(request: Request) -> bool:
+    return request.name == "iframes.m3u8"
+
+
 def media(pattern: str) -> Where:
     """Files of media by name, such as ``r-16.m4s``; ``v`` and ``a`` before a slash: the track."""
     regex = re.compile(pattern)

@@ -46,6 +46,11 @@ def fragment(
         key = kind == "soun" or number % gop == 0
         data = number.to_bytes(4, "big") * (size // 4)
         if kind == "vide":
-            data = (SPS_NAL + PPS_NAL + nal(IDR, size) if key else nal(SLICE, size)) + nal(6, 5)
+            data = idr_sample(size) if key else nal(SLICE, size) + nal(6, 5)
         samples.append(Sample(start + (number - first) * ticks, key, data))
     return write_fragment(first, samples, ticks)
+
+
+def idr_sample(size: int) -> bytes:
+    """The key frame of a track."""
+    return SPS_NAL + PPS_NAL + nal(IDR, size) + nal(6, 5)

@@ -29,6 +29,7 @@ from tests.check.faults import (
     head,
     header,
     held,
+    iframes,
     impatient,
     index,
     lagging,
@@ -222,6 +223,25 @@ _TOGETHER = (
     Mutation(49, "no-autoselect", sub("AUTOSELECT=YES,", "", index)),
     Mutation(50, "one-bit-rate", sub("#EXT-X-STREAM-INF.*\nv1.*\n", "", index)),
     Mutation(50, "no-i-frames", sub("#EXT-X-I-FRAME.*\n", "", index), level=SHOULD),
+    Mutation(50, "i-frames-404", status(404, iframes), level=SHOULD),
+    Mutation(50, "i-frames-unmarked", sub("#EXT-X-I-FRAMES.*\n", "", iframes), level=SHOULD),
+    Mutation(50, "i-frames-version", sub("VERSION:6", "VERSION:3", iframes), level=SHOULD),
+    Mutation(50, "i-frames-no-range", sub("#EXT-X-BYTERANGE.*\n", "", iframes), level=SHOULD),
+    Mutation(50, "i-frames-no-map", sub("#EXT-X-MAP.*\n", "", iframes), level=SHOULD),
+    Mutation(50, "i-frame-cut", sub(r"@0$", "@8", iframes), level=SHOULD),
+    Mutation(
+        50, "i-frame-and-more", sub(r"BYTERANGE:\d+@", "BYTERANGE:900@", iframes), level=SHOULD
+    ),
+    Mutation(50, "i-frame-less", sub(r"BYTERANGE:\d+@", "BYTERANGE:300@", iframes), level=SHOULD),
+    Mutation(50, "i-frame-no-idr", data(patched(b"\x65", b"\x61"), VIDEO_SEGMENT), level=SHOULD),
+    Mutation(50, "i-frames-other-date", sub(r"\.(\d)(\d\d)Z", r".9\2Z", iframes), level=SHOULD),
+    Mutation(
+        50,
+        "i-frames-one-missing",
+        sub(r"#EXT-X-PROGRAM.*\n#EXTINF.*\n#EXT-X-BYTE.*\n.*\n", "", iframes, count=1),
+        level=SHOULD,
+    ),
+    Mutation(50, "i-frames-heavy", sub("H=40000,", "H=2000,", index), level=SHOULD),
     Mutation(51, "not-aligned", sub(r"\.123Z", ".523Z", of("v1"))),
 )
 

@@ -128,6 +128,8 @@ class Origin:
         track = request.track
         if track is None:
             return _failure(404, TARGET_DURATION)
+        if request.name == "iframes.m3u8":
+            return _playlist(self._stream.iframes(track, request.now), 1, request.now)
         return (
             self._media_playlist(request, track)
             if request.is_playlist

@@ -9,6 +9,8 @@ from client import probes, rules
 from client.fetch import Answer, resolve
 from client.observation import Address, Observation, Reload, Rendition, Resource
 from client.observe import (
+    iframe_playlists,
+    key_frames,
     next_position,
     rendition_urls,
     short_name,
@@ -74,8 +76,13 @@ def record(origin: Origin, begin: float = BEGIN, seconds: float = SECONDS) -> Ob
         if address in answers:
             fetch = VirtualFetch(origin, begin + seconds + _SETTLE)
             answers[address][1].append(fetch(address.url, headers=address.range_header))
+    fetch = VirtualFetch(origin, begin + seconds + _SETTLE)
+    iframes = iframe_playlists(URL, multivariant, fetch)
+    for address in key_frames(iframes):
+        if address not in answers:
+            answers[address] = ("iframe", [fetch(address.url, headers=address.range_header)])
     media = {a: Resource(a, kind, tuple(found)) for a, (kind, found) in answers.items()}
-    return Observation(URL, first, multivariant, renditions, media, seconds)
+    return Observation(URL, first, multivariant, renditions, media, seconds, iframes=iframes)
 
 
 def _follow(

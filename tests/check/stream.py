@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import cache, lru_cache
 
 from tests.check import media
+from tests.check.media import idr_sample
 
 TARGET_DURATION = 1
 PART_TARGET = Fraction(1, 4)
@@ -72,7 +73,8 @@ v0/media.m3u8
 #EXT-X-STREAM-INF:BANDWIDTH=260000,AVERAGE-BANDWIDTH=250000,CODECS="avc1.64001f,mp4a.40.2",\
 RESOLUTION=1280x720,FRAME-RATE=20.000,AUDIO="audio"
 v1/media.m3u8
-#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=40000,CODECS="avc1.64001f",RESOLUTION=640x360,URI="i.m3u8"
+#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=40000,CODECS="avc1.64001f",RESOLUTION=640x360,\
+URI="v0/iframes.m3u8"
 """
 
 
@@ -172,6 +174,24 @@ class Stream:
         elif self.parts:
             lines += self._tail(track, now, last, opened)
         return "\n".join(lines) + "\n"
+
+    def iframes(self, track: Track, now: Fraction) -> str:
+        """The I-frame playlist; its ranges end with the IDR, in the middle of an mdat."""
+        last = min(self.last_msn(track, now), self.ends_with)
+        first = max(1, last - self.window + 1)
+        lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-I-FRAMES-ONLY"]
+        lines += [f"#EXT-X-TARGETDURATION:{TARGET_DURATION}", f"#EXT-X-MEDIA-SEQUENCE:{first}"]
+        if last + 1 >= self.break_at:
+            lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{int(first > self.break_at)}")
+        for msn in range(first, last + 1):
+            lines += self._segment(track, msn, msn == first, 0)
+            length = track.seconds(track.start(msn + 1) - track.start(msn))
+            name = f"{self.run(msn)}-{msn}.m4s"
+            found = self.media(track, name)
+            assert found is not None
+            media_bytes = found[0].index(b"mdat") + 4 + len(idr_sample(track.size))
+            lines += [f"#EXTINF:{float(length):.5f},", f"#EXT-X-BYTERANGE:{media_bytes}@0", name]
+        return "\n".join([*lines, "#EXT-X-ENDLIST"] if self.ended(track, now) else lines) + "\n"
 
     def _header(self, track: Track, first: int, last: int) -> Iterator[str]:
         yield f"#EXT-X-TARGETDURATION:{TARGET_DURATION}"

@@ -7,10 +7,13 @@ import pytest
 from client import probes, rules
 from client.catalogue import TITLES, UNSEEN
 from client.verdicts import Level, Outcome
+from tests.check.__main__ import CAUGHT, PAGE
+from tests.check.judging import judged
 from tests.check.mutations import MUTATIONS, Mutation
 from tests.check.origin import Origin
 from tests.check.recording import findings
 from tests.check.stream import Stream
+from tools import generated
 
 SOUND = {
     "low latency": Stream(),
@@ -38,10 +41,15 @@ def test_a_sound_stream_passes(name: str) -> None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 def test_a_broken_stream_is_caught_by_its_rule(mutation: Mutation) -> None:
-    origin = Origin(mutation.stream, mutation.fault, mutation.packing)
-    found = findings(origin, rule=mutation.rule, http2=mutation.http2)
-    outcomes = {finding.level: finding.outcome for finding in found}
-    assert outcomes[mutation.level] is Outcome.FAILED, found
+    found = judged(mutation)
+    assert found.outcome is Outcome.FAILED, found
+
+
+def test_the_page_lists_every_broken_stream() -> None:
+    listed = generated.read(PAGE, CAUGHT).splitlines()[2:]
+    cells = [tuple(cell.strip() for cell in line.split(" | ")) for line in listed]
+    wanted = [(f"| {m.rule}", TITLES[m.rule], m.name, m.level.value) for m in MUTATIONS]
+    assert [row[:4] for row in cells] == wanted, "run python -m tests.check"
 
 
 def test_there_is_a_broken_stream_for_every_rule() -> None:

@@ -97,7 +97,7 @@ def test_the_hardware_encoder_breaks(stage: Stage) -> None:
         os.kill(stage.ffmpeg, signal.SIGKILL)
     check(row.seen, discontinuities=1)
     figures = stage.figures()
-    assert (figures["encoder"], figures["encoder_changes"]) == ("libx264", {"exited": 1})
+    assert (figures["encoder"], figures["encoder_changes"]) == ("libx264", {"ended": 1})
     assert figures["state"] == "live"
     assert any("encoder_changed" in line and "libx264" in line for line in stage.service.log)
     assert "no encode device" in figures["encoder_failures"][-1]["stderr"][-1]
@@ -134,14 +134,14 @@ def test_ffmpeg_killed(stage: Stage) -> None:
 
 
 def test_ffmpeg_exits(stage: Stage) -> None:
-    before = stage.figures()["encoder_restarts_by_reason"].get("exited", 0)
+    before = stage.figures()["encoder_restarts_by_reason"]["ended"]
     with stage.audience.row("ffmpeg exits by itself") as row:
         stage.order("exit")
     check(row.seen)
     figures = stage.figures()
-    assert figures["encoder_restarts_by_reason"]["exited"] == before + 1
+    assert figures["encoder_restarts_by_reason"]["ended"] == before + 1
     last = figures["encoder_failures"][-1]
-    assert (last["status"], last["reason"]) == (1, "exited")
+    assert (last["status"], last["reason"]) == (1, "ended")
     assert "malloc of size" in last["stderr"][-1]
     assert "rawvideo" in last["argv"]
 

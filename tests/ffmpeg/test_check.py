@@ -25,9 +25,8 @@ KEPT |= {42, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 57, 58, 59, 61, 62, 63, 66,
 # How punctual a stream is depends on what else the machine does: told, but not a gate here.
 OF_THE_MACHINE = {20, 31, 33, 44, 45}
 NEEDS_PARTS = {18, 21, 22, 23, 27, 28, 32, 33, 44, 45}
-# SHOULDs that we do not keep: a window of 15 minutes (7) fills memory, and there are no I-frame
-# playlists (50) since nobody scrubs in a live conversation.
-LEFT_OUT = {7, 50}
+# The SHOULD that we do not keep: a window of 15 minutes (7) fills memory.
+LEFT_OUT = {7}
 
 
 def outcomes(findings: list[Finding], level: Level) -> dict[int, Outcome]:

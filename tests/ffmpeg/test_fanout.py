@@ -33,7 +33,7 @@ def service(request: pytest.FixtureRequest, media_root: Path) -> Iterator[Servic
 
 def viewers(service: Service) -> int:
     """A thread for each held request is what gthread has; 64 of them by default."""
-    return 40 if "gthread" in service._flags else 200
+    return 40 if "gthread" in service.flags else 200
 
 
 def address(service: Service) -> tuple[str, int]:
@@ -68,7 +68,7 @@ async def watch(service: Service, ask: str, parts: int) -> Crowd:
         await asyncio.sleep(0.05)
     threads = max(web_threads(service))
     crowd.leave()
-    if "gthread" not in service._flags:
+    if "gthread" not in service.flags:
         assert threads < 8, f"{viewers(service)} viewers hold {threads} threads"
     return crowd
 

@@ -12,16 +12,18 @@ from pathlib import Path
 import pytest
 
 from encoder.arguments import Pipes, compile_argv
-from encoder.candidates import CANDIDATES, Candidate
+from encoder.candidate import Candidate
+from encoder.candidates import CANDIDATES
 from encoder.fragments import TIMESTAMP_OFFSET_SECONDS
 from encoder.ladder import Rung
+from encoder.sound import AAC, OPUS, SoundCodec
 from encoder.timing import plan
 from rawmedia import MediaFormat
 
 FOLDER = Path(__file__).parent / "arguments"
-X264, VAAPI = (
+X264, X265, VAAPI = (
     next(candidate for candidate in CANDIDATES if candidate.name == name)
-    for name in ("libx264", "h264_vaapi")
+    for name in ("libx264", "libx265", "h264_vaapi")
 )
 HD = MediaFormat(1280, 720, 25)
 SMALL = Rung("v1", 640, 360, 300)
@@ -36,6 +38,7 @@ class Run:
     smaller: tuple[Rung, ...] = ()
     ahead: tuple[int, ...] = ()
     candidate: Candidate = X264
+    sound: SoundCodec = AAC
 
 
 RUNS = {
@@ -44,6 +47,8 @@ RUNS = {
     "stereo_44100_hz_30_fps": Run(MediaFormat(320, 180, 30, 44_100, 2)),
     "ladder": Run(smaller=(SMALL,)),
     "ladder_restart_one_rung_ahead": Run(first_frame=187, smaller=(SMALL,), ahead=(2, 0)),
+    "opus": Run(sound=OPUS),
+    "hevc": Run(candidate=X265),
     "ladder_vaapi": Run(smaller=(SMALL,), candidate=VAAPI),
 }
 
@@ -61,6 +66,7 @@ def argv(run: Run) -> list[str]:
         timing,
         rungs=rungs,
         audio_kbit=64,
+        sound_codec=run.sound,
         pipes=Pipes(10, 11, tuple(range(12, 12 + len(rungs))), 12 + len(rungs)),
         first_frame=run.first_frame,
         ahead=run.ahead,

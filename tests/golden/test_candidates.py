@@ -10,10 +10,9 @@ from pathlib import Path
 import ffmpeg as argv_compiler
 import pytest
 
+from encoder.candidate import Candidate, RateControl
 from encoder.candidates import (
     CANDIDATES,
-    Candidate,
-    RateControl,
     candidates_for,
     global_arguments,
     video_arguments,
@@ -59,16 +58,26 @@ def test_constant_rate_keeps_a_two_second_segment_below_125_percent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("platform", "names"),
+    ("platform", "names", "codec"),
     [
-        ("linux", "h264_nvenc h264_qsv h264_amf h264_vaapi libx264 libopenh264"),
-        ("win32", "h264_nvenc h264_qsv h264_amf libx264 libopenh264"),
-        ("darwin", "h264_videotoolbox libx264 libopenh264"),
-        ("freebsd14", "libx264 libopenh264"),
+        ("linux", "h264_nvenc h264_qsv h264_amf h264_vaapi libx264 libopenh264", "h264"),
+        ("win32", "h264_nvenc h264_qsv h264_amf libx264 libopenh264", "h264"),
+        ("darwin", "h264_videotoolbox libx264 libopenh264", "h264"),
+        ("freebsd14", "libx264 libopenh264", "h264"),
+        ("linux", "hevc_nvenc hevc_qsv hevc_amf hevc_vaapi libx265", "hevc"),
+        ("darwin", "hevc_videotoolbox libx265", "hevc"),
+        ("linux", "av1_nvenc av1_qsv av1_amf av1_vaapi libsvtav1", "av1"),
+        ("darwin", "libsvtav1", "av1"),
     ],
 )
-def test_order_of_preference(platform: str, names: str) -> None:
-    assert " ".join(c.name for c in candidates_for(platform)) == names
+def test_order_of_preference(platform: str, names: str, codec: str) -> None:
+    assert " ".join(c.name for c in candidates_for(platform, codec)) == names
+
+
+def test_hevc_is_tagged_as_apple_plays_it() -> None:
+    tags = {c.name: dict(c.own).get("tag:v") for c in CANDIDATES}
+    assert {tag for name, tag in tags.items() if "hevc" in name or "265" in name} == {"hvc1"}
+    assert {tag for name, tag in tags.items() if "264" in name or "av1" in name} == {None}
 
 
 if __name__ == "__main__":

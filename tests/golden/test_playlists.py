@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from encoder.playlist import (
+    TS_VERSION,
     AudioMedia,
     MediaPlaylist,
     PartEntry,
@@ -19,8 +20,10 @@ from encoder.playlist import (
     SegmentEntry,
     ServerControl,
     Variant,
+    render_iframes_playlist,
     render_media_playlist,
     render_multivariant,
+    render_ts_multivariant,
 )
 
 FOLDER = Path(__file__).parent / "playlists"
@@ -110,12 +113,36 @@ SAMPLES = {
 MULTIVARIANT = render_multivariant(
     AudioMedia("a0/media.m3u8", "mp4a.40.2", 1),
     (Variant("v0/media.m3u8", "avc1.64001f", 1280, 720, 25, 955_600, 808_600),),
+    (Variant("v0/iframes.m3u8", "avc1.64001f", 1280, 720, 25, 140_500, 140_500),),
 )
+
+
+TRANSPORT = render_ts_multivariant(
+    (Variant("t0/media.m3u8", "avc1.64001f,mp4a.40.2", 1280, 720, 25, 1_005_215, 859_556),)
+)
+
+
+def transport() -> MediaPlaylist:
+    """MPEG-TS: version 3, no EXT-X-MAP."""
+    segments = tuple(replace(s, uri=f"r-{s.msn}.ts", map_uri="") for s in plain().segments)
+    return MediaPlaylist(PLAIN, segments, version=TS_VERSION)
+
+
+def iframes() -> str:
+    """Beside a playlist with a discontinuity, of which one segment is missing."""
+    host = with_discontinuity()
+    gap = tuple(replace(s, gap=s.msn == 6) for s in host.segments)
+    lengths = {s.msn: 20_000 + s.msn for s in gap}
+    return render_iframes_playlist(MediaPlaylist(PLAIN, gap), lengths)
 
 
 def rendered() -> dict[str, str]:
     texts = {name: render_media_playlist(playlist) for name, playlist in SAMPLES.items()}
-    return texts | {"multivariant": MULTIVARIANT}
+    texts |= {"multivariant": MULTIVARIANT, "iframes": iframes()}
+    return texts | {"transport_multivariant": TRANSPORT}
+
+
+SAMPLES["transport"] = transport()
 
 
 @pytest.mark.parametrize("name", rendered())

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoder.boxes import box
-from encoder.codecs import Track, is_idr, read_init
+from encoder.codecs import (
+    Track,
+    is_av1_key_frame,
+    is_hevc_idr,
+    is_idr,
+    is_random_access,
+    read_init,
+)
 from encoder.errors import BadBox
 from tests.unit.samples import (
     IDR,
@@ -119,3 +126,92 @@ def test_is_idr_rule_55(sample: bytes, expected: bool) -> None:
 @given(st.binary(max_size=64))
 def test_is_idr_ends_on_any_bytes(sample: bytes) -> None:
     assert is_idr(sample) in (True, False)
+
+
+def visual(kind: str, config: bytes) -> bytes:
+    """A sample entry of 640x360."""
+    return box(kind, avc1(width=640, height=360)[8:86], config)
+
+
+@pytest.mark.parametrize(
+    ("head", "codecs"),
+    [
+        # version, space+tier+profile, compatibility, constraints, level
+        ("01 01 60000000 900000000000 5d", "hvc1.1.6.L93.90"),  # Main 3.1
+        ("01 02 20000000 b00000000000 99", "hvc1.2.4.L153.B0"),  # Main 10, 5.1
+        ("01 61 60000000 000000000000 78", "hvc1.A1.6.H120"),  # high tier, no constraints
+        ("01 04 08000000 9e2800000000 5a", "hvc1.4.10.L90.9E.28"),  # range extensions
+    ],
+)
+def test_hevc_string(head: str, codecs: str) -> None:
+    config = box("hvcC", bytes.fromhex(head))
+    track, _moov = read_init(init(visual("hvc1", config), 90_000))
+    assert track == Track(codecs, 90_000, 640, 360)
+
+
+@pytest.mark.parametrize(
+    ("head", "codecs"),
+    [
+        ("81 05 0c 00", "av01.0.05M.08"),  # Main, level 3.1, 4:2:0
+        ("81 28 cc 00", "av01.1.08H.10"),  # High, level 4.0, high tier, 10 bits
+        ("81 4d 6c 00", "av01.2.13M.12"),  # Professional, level 5.1, 12 bits
+    ],
+)
+def test_av1_string(head: str, codecs: str) -> None:
+    config = box("av1C", bytes.fromhex(head))
+    track, _moov = read_init(init(visual("av01", config), 90_000))
+    assert track == Track(codecs, 90_000, 640, 360)
+
+
+def hevc(kind: int) -> bytes:
+    """A NAL unit of HEVC behind its length."""
+    return b"\0\0\0\x05" + bytes([kind << 1, 1, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        (hevc(19), True),  # IDR_W_RADL
+        (hevc(32) + hevc(33) + hevc(34) + hevc(39) + hevc(20), True),  # IDR_N_LP behind its sets
+        (hevc(21), False),  # CRA: what follows it may need what was before
+        (hevc(1), False),
+        (hevc(1) + hevc(19), False),  # the first slice decides
+        (hevc(33), False),
+        (b"", False),
+        (b"\0\0\0\x01", False),
+    ],
+)
+def test_55_hevc(sample: bytes, expected: bool) -> None:
+    assert is_hevc_idr(sample) is is_random_access("hvc1.1.6.L93.90", sample) is expected
+
+
+HEADER, KEY, INTER, SHOWN_AGAIN, HIDDEN = (
+    bytes.fromhex(text) for text in ("0a01aa", "320110", "320130", "320180", "320100")
+)
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        (HEADER + KEY, True),
+        (b"\x12\x00" + HEADER + b"\x1a\x01\x10", True),  # delimiter, and a frame header apart
+        (KEY, False),  # who begins here has no sequence header
+        (HEADER + INTER, False),
+        (HEADER + SHOWN_AGAIN, False),
+        (HEADER + HIDDEN, False),
+        (HEADER, False),
+        (HEADER + b"\x30\x10", True),  # the last unit need not say its size
+        (b"\x0e\x00\x01\xaa" + KEY, True),  # an extension byte
+        (HEADER + b"\x32\x00", False),
+        (b"\x32" + b"\x80" * 40, False),
+        (b"", False),
+    ],
+)
+def test_55_av1(sample: bytes, expected: bool) -> None:
+    assert is_av1_key_frame(sample) is is_random_access("av01.0.05M.08", sample) is expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=64), st.sampled_from(["avc1", "hvc1", "av01"]))
+def test_the_looks_end_on_any_bytes(sample: bytes, entry: str) -> None:
+    assert is_random_access(entry, sample) in (True, False)

@@ -21,7 +21,7 @@ def test_the_bounds_in_the_media_page_are_what_the_arithmetic_gives() -> None:
     rows = [
         re.findall(r"^\| (.+?) \| ([\d.]+) MB \|$", each, re.MULTILINE) for each in (memory, disk)
     ]
-    assert [len(each) for each in rows] == [6, 2]
+    assert [len(each) for each in rows] == [7, 2]
     for settings, megabytes in rows[0]:
         assert f"{planned(settings).bound_bytes / 1e6:.1f}" == megabytes, settings
     for settings, megabytes in rows[1]:

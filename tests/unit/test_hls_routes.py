@@ -283,3 +283,30 @@ def test_a_stream_that_is_deleted_frees_its_waiters(stream: Stream) -> None:
     (stream.folder / "v0" / "media.m3u8").unlink()
     (stream.folder / "v0").rmdir()
     assert held.result(5).status_code == 503
+
+
+def test_50_the_i_frame_playlist_is_held_like_any_other(stream: Stream) -> None:
+    assert stream.client.get("/live/demo/v0/iframes.m3u8").status_code == 404
+    plain = ServerControl(2, 6, None, None)
+    text = render_media_playlist(MediaPlaylist(plain, (_segment(7, 10),)))
+    stream.publish("v0/iframes.m3u8", text)
+    answer = stream.client.get("/live/demo/v0/iframes.m3u8?_HLS_msn=7&_HLS_skip=YES")
+    assert (answer.status_code, answer.text) == (200, text)
+    held = stream.ask("v0/iframes.m3u8?_HLS_msn=8")
+    assert not held.done()
+    stream.publish("v0/iframes.m3u8", text.replace(f"{RUN}-7", f"{RUN}-8").replace(":7", ":8"))
+    stream.publish("v0/media.m3u8", playlist(8))  # it wakes all who wait in this folder
+    assert f"{RUN}-8.m4s" in held.result(5).text
+
+
+def test_mpeg_ts_is_served_where_it_is_made(stream: Stream) -> None:
+    assert stream.client.get("/live/demo/ts.m3u8").status_code == 404
+    (stream.folder / "t0").mkdir()
+    stream.publish("ts.m3u8", "#EXTM3U\n")
+    stream.publish("t0/media.m3u8", playlist())
+    stream.publish(f"t0/{RUN}-7.ts", "media")
+    assert stream.client.get("/live/demo/ts.m3u8").text == "#EXTM3U\n"
+    assert stream.client.get("/live/demo/t0/media.m3u8").status_code == 200
+    segment = stream.client.get(f"/live/demo/t0/{RUN}-7.ts")
+    assert (segment.mimetype, segment.text) == ("video/mp2t", "media")
+    assert stream.client.get(f"/live/demo/t0/{RUN}-8.ts").status_code == 404

@@ -88,6 +88,39 @@ def test_an_exception_stays_in_its_line(log_format: str) -> None:
     assert "ValueError: invalid literal" in line
 
 
+def test_what_is_bound_stands_in_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_bound", {})
+    stream = io.StringIO()
+    logs.configure("json", stream)
+    logs.bind(stream="demo")
+    logs.event(log, "encoder_started", pid=7)
+    log.warning("what a library says")
+    logs.event(log, "stream_failed", stream="other")
+    lines = [json.loads(line) for line in said(stream)]
+    assert [line["stream"] for line in lines] == ["demo", "demo", "other"]
+
+
+def test_an_event_without_end_does_not_fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, now = io.StringIO(), [100.0]
+    logs.configure("json", stream)
+    (handler,) = logging.getLogger().handlers
+    handler.filters[:] = [logs.Bounded(lambda: now[0])]
+
+    def complain() -> None:
+        logs.event(log, "ffmpeg_says", line="deprecated pixel format")
+
+    for _ in range(1000):
+        complain()
+    logs.event(log, "stream_live")  # others are not affected
+    assert len(said(stream)) == logs.MOST_LINES + 1
+    now[0] += logs.WINDOW_SECONDS
+    complain()
+    complain()
+    last = [json.loads(line) for line in said(stream)[-2:]]
+    assert last[0]["left_out"] == 1000 - logs.MOST_LINES
+    assert "left_out" not in last[1]
+
+
 def test_debug_is_not_said() -> None:
     stream = io.StringIO()
     logs.configure("text", stream)

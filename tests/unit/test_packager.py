@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from functools import cached_property
@@ -13,20 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from encoder.boxes import Sample
-from encoder.codecs import Track
+from encoder.boxes import Sample, SampleDefaults, read_fragment
+from encoder.codecs import Track, is_idr
+from encoder.iframes import IFRAMES_NAME
 from encoder.packager import (
     PLAYLIST_NAME,
     Calendar,
     Era,
     Layout,
+    Past,
     Rendition,
     disk_bound_bytes,
 )
-from encoder.playlist import read_position
+from encoder.playlist import read_position, read_segments
 from encoder.store import StreamStore
 from encoder.timing import Timing, plan
-from tests.unit.samples import picture, sound
+from tests.unit.samples import boxes, picture, sound
 
 START_MS = 1_782_907_200_123
 VIDEO_KBIT, AUDIO_KBIT = 700, 64
@@ -348,3 +350,53 @@ def test_the_end_is_the_last_word(tmp_path: Path) -> None:
         assert "PRELOAD-HINT" not in views[-1].text
         assert views[-1].uris <= views[-1].files
     assert stream.history["v0"][-1].segments[3].extinf == "0.32000"
+
+
+RANGE = re.compile(r"#EXT-X-BYTERANGE:(\d+)@0\n(.*)\n")
+
+
+def key_frames(folder: Path) -> dict[str, bytes]:
+    """By segment, what its entry in the I-frame playlist leads to."""
+    found = RANGE.findall((folder / "v0" / IFRAMES_NAME).read_text("utf-8"))
+    return {uri: (folder / "v0" / uri).read_bytes()[: int(length)] for length, uri in found}
+
+
+def test_50_the_i_frame_playlist_leads_to_the_key_frame_of_each_segment(stream: Stream) -> None:
+    host = (stream.folder / "v0" / PLAYLIST_NAME).read_text("utf-8")
+    frames = key_frames(stream.folder)
+    assert list(frames) == [s.uri for s in stream.history["v0"][-1].segments.values()]
+    for data in frames.values():
+        moof, mdat = boxes(data)
+        (frame,) = read_fragment(moof, mdat, SampleDefaults(0, 0, 0))
+        assert frame.is_sync
+        assert is_idr(frame.data)
+    text = (stream.folder / "v0" / IFRAMES_NAME).read_text("utf-8")
+    assert "#EXT-X-PART" not in text
+    for tag in ("#EXT-X-MEDIA-SEQUENCE", "#EXT-X-TARGETDURATION", "#EXT-X-MAP"):
+        assert re.findall(f"{tag}.*", text) == re.findall(f"{tag}.*", host)
+    dates = re.findall("#EXT-X-PROGRAM-DATE-TIME.*", text)
+    assert dates == re.findall("#EXT-X-PROGRAM-DATE-TIME.*", host)[: len(dates)]
+    assert not (stream.folder / "a0" / IFRAMES_NAME).exists()
+
+
+def test_50_key_frames_of_a_dead_process_are_found_again(tmp_path: Path) -> None:
+    stream = make_stream(tmp_path / "live")
+    stream.play(9)
+    before = key_frames(stream.folder)
+    (stream.folder / "v0" / "r-3.m4s").unlink()
+    _, listed = read_segments((stream.folder / "v0" / PLAYLIST_NAME).read_text("utf-8"))
+    past = Past(tuple(replace(entry, parts=()) for entry in listed if entry.uri))
+    calendar = Calendar(Era(6, START_MS + 20_000, "s"), resumed=True)
+    layout = Layout(stream.timing, stream.window)
+    successor = Rendition("v0", stream.timing.video, layout, calendar, stream.store, past)
+    successor.set_init(b"init", Track("avc1.64001f", 90_000), "s")
+    for number in range(stream.timing.segment_frames):
+        successor.add(picture(number, 50, stream.timing.video.frame_ticks))
+    after = key_frames(stream.folder)
+    assert list(after) == ["r-1.m4s", "r-2.m4s", "r-4.m4s", "s-6.m4s"]
+    assert {uri: after[uri] for uri in ("r-1.m4s", "r-2.m4s", "r-4.m4s")}.items() <= before.items()
+    text = (stream.folder / "v0" / IFRAMES_NAME).read_text("utf-8")
+    assert "#EXT-X-GAP\nr-3.m4s\n" in text  # 19: what is gone is told
+    assert text.count("#EXT-X-DISCONTINUITY\n") == 1
+    successor.end()
+    assert (stream.folder / "v0" / IFRAMES_NAME).read_text().endswith("s-6.m4s\n#EXT-X-ENDLIST\n")

@@ -339,3 +339,10 @@ def test_json() -> None:
 def test_first_working() -> None:
     assert first_working(FOUND) == "libx264"
     assert first_working(FOUND[:1]) == ""
+
+
+def test_an_encoder_of_another_codec_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(EncoderUnavailable, match=r"it makes hevc, video_codec is h264; .*libx264"):
+        choose_encoder(NOWHERE, "libx265", 640, 360, 25, cache_dir=tmp_path)
+    with pytest.raises(EncoderUnavailable, match=r"no AV1 encoder works here: .*libsvtav1"):
+        choose_encoder(NOWHERE, "auto", 640, 360, 25, codec="av1", cache_dir=tmp_path)

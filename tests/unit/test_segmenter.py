@@ -10,6 +10,7 @@ import pytest
 
 from encoder.boxes import Sample, SampleDefaults, read_fragment
 from encoder.errors import StreamBroken
+from encoder.iframes import IDR_HEAD_BYTES, first_fragment_bytes
 from encoder.segmenter import Part, Segment, Segmenter
 from encoder.timing import plan
 from tests.unit.samples import SEI, SLICE, boxes, nal, picture, pictures, sound
@@ -85,8 +86,10 @@ def test_rule_54_a_gap_or_an_overlap_is_refused(off_by: int) -> None:
     segmenter = video_segmenter()
     cut(segmenter, list(pictures(3, GOP, TICKS)))
     late = replace(picture(3, GOP, TICKS), dts_ticks=3 * TICKS + off_by)
-    with pytest.raises(StreamBroken, match=f"frame at {3 * TICKS + off_by} ticks, expected 10800"):
+    words = f"frame at {3 * TICKS + off_by} ticks, expected 10800"
+    with pytest.raises(StreamBroken, match=words) as refused:
         cut(segmenter, [late])
+    assert refused.value.rule == 54
     assert segmenter.next_frame == 3  # it was not taken: the right one still can be
     cut(segmenter, [picture(3, GOP, TICKS)])
 
@@ -100,8 +103,20 @@ NO_IDR = replace(picture(0, GOP, TICKS), data=nal(SEI) + nal(SLICE))
 def test_rule_55_a_segment_starts_with_an_idr(wrong: Sample, at: int) -> None:
     segmenter = video_segmenter()
     cut(segmenter, list(pictures(at, GOP, TICKS)))
-    with pytest.raises(StreamBroken, match="does not start with an IDR"):
+    with pytest.raises(StreamBroken, match="does not start with an IDR") as refused:
         cut(segmenter, [replace(wrong, dts_ticks=at * TICKS)])
+    assert refused.value.rule == 55
+
+
+def test_50_the_idr_of_a_segment_is_a_fragment_of_its_own() -> None:
+    items = cut(video_segmenter(), list(pictures(2 * GOP, GOP, TICKS)))
+    for segment in (i for i in items if isinstance(i, Segment)):
+        length = first_fragment_bytes(segment.data[:IDR_HEAD_BYTES], len(segment.data))
+        (alone,) = samples_in(segment.data[:length])
+        assert alone.is_sync
+        assert alone.dts_ticks == segment.start_ticks
+    sounds = cut(audio_segmenter(), [sound(n) for n in range(9)])
+    assert [len(boxes(i.data)) for i in sounds] == [2]
 
 
 def test_flush_gives_a_last_short_part_and_segment() -> None:
@@ -126,6 +141,8 @@ def test_flush_at_a_boundary_gives_nothing_more() -> None:
 
 def test_sequence_numbers_rise_by_one_over_the_whole_track() -> None:
     items = cut(video_segmenter(), list(pictures(3 * GOP, GOP, TICKS)))
-    numbers = [boxes(i.data)[0].payload[12:16] for i in items if isinstance(i, Part)]
+    chunks = [b for i in items if isinstance(i, Part) for b in boxes(i.data) if b.kind == "moof"]
+    numbers = [chunk.payload[12:16] for chunk in chunks]
+    assert len(numbers) == 3 * 11
     expected = count(1)
     assert all(int.from_bytes(number, "big") == next(expected) for number in numbers)

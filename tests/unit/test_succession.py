@@ -12,7 +12,8 @@ import pytest
 
 from config import Settings
 from encoder import succession
-from encoder.candidates import CANDIDATES, Candidate
+from encoder.candidate import Candidate
+from encoder.candidates import CANDIDATES
 from encoder.errors import (
     EncoderError,
     EncoderExited,

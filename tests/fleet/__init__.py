@@ -1,0 +1,1 @@
+"""The programs of deploy/ in front of a real stream."""
