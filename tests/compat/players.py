@@ -24,8 +24,9 @@ from tools.vendor_hls import VERSION as HLS_JS_NEW
 
 PAGES = Path(__file__).resolve().parent / "pages"
 # Small: the player is to be judged, not the machine that decodes many of them at once.
-STREAM_FLAGS = ("--width", "640", "--height", "360")
+STREAM_FLAGS = ("--width", "640", "--height", "360", "--mpegts")
 STREAM = "/live/demo/index.m3u8"
+TRANSPORT_STREAM = "/live/demo/ts.m3u8"
 SEGMENTS, WINDOW_SECONDS = 4, 15
 
 
@@ -117,6 +118,12 @@ _WEBKIT_NATIVE = Player(
     pictures=False,  # its GStreamer paints one picture of live fMP4 and no more
     dated=False,
 )
+_WEBKIT_TS = Player(
+    "WebKitGTK's own player, MPEG-TS",
+    lambda seat: browsers.in_webkit(seat.page("native", stream=TRANSPORT_STREAM), seat.home),
+    low_latency=False,
+    dated=False,
+)
 
 # At the same time plays what stands together: two cores carry an encoder and two browsers.
 WAVES = (
@@ -126,7 +133,7 @@ WAVES = (
     ),
     (_SHAKA, _WEBKIT),
     (_FIREFOX, _CURL, _FFMPEG_WHEEL, _FFMPEG_SYSTEM, _GSTREAMER),
-    (_WEBKIT_NATIVE,),
+    (_WEBKIT_NATIVE, _WEBKIT_TS),
 )
 PLAYERS = tuple(player for wave in WAVES for player in wave)
 

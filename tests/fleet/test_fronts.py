@@ -177,7 +177,9 @@ def test_ten_requests_held_on_one_http2_connection_do_not_wait_for_each_other(
             held = await asyncio.gather(*(timed(client, path) for path in paths))
             assert time.monotonic() - began < 2.5, "one after another is ten seconds"
             assert held[0] > 0.6, "nothing was held"
-            assert held[4] < held[0] - 0.4, "it waited for the others"
+            # One after another, the last to ask is the last to be answered, however late the parts.
+            assert held[4] < held[0], "it waited for the others"
+            assert held[9] < held[5], "it waited for the others"
 
     asyncio.run(test())
 
@@ -290,8 +292,11 @@ def test_errors_can_be_read_by_pages_and_do_not_stay(fleet: Fleet, name: str) ->
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.headers.get_list("access-control-allow-origin") == ["*"]
         # Asked for too early, so that a 404 might be kept, and then when it is there.
-        at = read_position(client.get("v0/media.m3u8").text)
-        early = re.sub(r"\d+\.\d+\.m4s$", f"{at.last_msn + 2}.0.m4s", at.hint_uri)
+        text = client.get("v0/media.m3u8").text
+        at = read_position(text)
+        segments, part = divmod(at.parts + 5, PARTS_OF_SEGMENT)  # the very next would be held
+        name = f"{at.last_msn + 1 + segments}.{part}.m4s"
+        early = re.sub(r"\d+\.\d+\.m4s$", name, at.hint_uri)
         assert client.get(f"v0/{early}").status_code == 404
-        assert client.get(f"v0/media.m3u8?_HLS_msn={at.last_msn + 2}&_HLS_part=0").is_success
+        assert client.get(reload("v0", text, 5)).is_success
         assert client.get(f"v0/{early}").status_code == 200
