@@ -28,6 +28,8 @@ from rawmedia import (
 QUEUE_UNITS = 3
 # Besides those that wait: one being drawn, one held as the last picture.
 SLOTS = QUEUE_UNITS + 2
+# Where the process has no descriptor left for a source, it tries again.
+ACCEPT_AGAIN_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,11 @@ class Intake:
         self._path.chmod(0o600)
         self._listener.listen(4)
         self._listener.setblocking(False)
-        self._loop.add_reader(self._listener, self._accept)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            self._loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
         """Hang up and stop listening."""
@@ -91,6 +97,7 @@ class Intake:
         if self._listener is not None:
             self._loop.remove_reader(self._listener)
             self._listener.close()
+            self._listener = None
         self._path.unlink(missing_ok=True)
 
     @property
@@ -124,11 +131,18 @@ class Intake:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        try:
             link, _address = self._listener.accept()
-            link.setblocking(False)
-            connection = _Connection(link)
-            self._loop.add_reader(link, self._readable, connection)
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:  # no descriptor left: it waits, and would wake us for ever
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(ACCEPT_AGAIN_SECONDS, self._listen)
+            event(log, "source_waits", level=logging.WARNING, reason=error.strerror)
+            return
+        link.setblocking(False)
+        connection = _Connection(link)
+        self._loop.add_reader(link, self._readable, connection)
 
     def _readable(self, connection: _Connection) -> None:
         try:
@@ -163,7 +177,11 @@ class Intake:
             self._welcome(connection)
 
     def _welcome(self, connection: _Connection) -> None:
-        connection.memory, fd = SlotMemory.create(self.media, SLOTS)
+        try:
+            connection.memory, fd = SlotMemory.create(self.media, SLOTS)
+        except OSError as error:
+            self._refuse(connection, f"no memory for its units: {error.strerror}; try again")
+            return
         reply = encode_line({"ok": True, "slots": SLOTS})
         try:
             socket.send_fds(connection.link, [reply], [fd])

@@ -19,6 +19,7 @@ import logs
 import rawmedia
 from inference import lifeline
 from inference.errors import InferenceError
+from inference.heart import Heart
 from inference.source import Source, make_source
 from logs import event
 from rawmedia import MediaFormat
@@ -41,6 +42,7 @@ class Job:
 
     socket: Path
     id: str
+    beats: bool = False  # stdout is a pipe to the parent, which watches it
 
     @classmethod
     def parse(cls, line: bytes) -> Job:
@@ -51,7 +53,8 @@ class Job:
         """
         try:
             message = json.loads(line)
-            return cls(socket=Path(message["socket"]), id=str(message["id"]))
+            socket, name = Path(message["socket"]), str(message["id"])
+            return cls(socket, name, bool(message.get("beats", False)))
         except (ValueError, TypeError, KeyError) as error:
             wanted = '{"socket": PATH, "id": NAME}'
             raise BadJob(f"standard input is {line[:80]!r}: give one line {wanted}") from error
@@ -76,7 +79,10 @@ def main() -> int:
         sys.stderr.write(f"lipstream: {error}\n")
         return BAD_INPUT
     try:
-        _serve_for_ever(source, job, media)
+        heart = Heart()
+        if job.beats:
+            heart.start()
+        _serve_for_ever(source, job, media, heart)
     except InferenceError as error:
         sys.stderr.write(f"lipstream: {error}\n")
         return 1
@@ -91,12 +97,12 @@ def _keep_to_one_core() -> None:
     cv2.setNumThreads(1)
 
 
-def _serve_for_ever(source: Source, job: Job, media: MediaFormat) -> NoReturn:
+def _serve_for_ever(source: Source, job: Job, media: MediaFormat, heart: Heart) -> NoReturn:
     wait = BACKOFF_SECONDS[0]
     while True:
         _wait_for(job.socket)
         try:
-            sent = _serve_once(source, job, media)
+            sent = _serve_once(source, job, media, heart)
         except rawmedia.Refused as error:
             event(log, "encoder_refused", level=logging.WARNING, reason=error)
             time.sleep(REFUSED_SECONDS)
@@ -110,14 +116,14 @@ def _wait_for(path: Path) -> None:
         time.sleep(SOCKET_POLL_SECONDS)
 
 
-def _serve_once(source: Source, job: Job, media: MediaFormat) -> int:
+def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart) -> int:
     """Feed one encoder until it hangs up; the value is the number of units it took."""
     sent = 0
     try:
         with rawmedia.connect(job.socket, media) as producer:
             event(log, "encoder_connected")
             while True:
-                with producer.unit() as (frame, samples):
+                with producer.unit() as (frame, samples), heart.working():
                     source.render(frame, samples)
                 sent += 1
     except rawmedia.Disconnected as error:

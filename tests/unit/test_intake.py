@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -266,5 +268,28 @@ def test_the_socket_is_for_this_user_alone_and_replaces_an_old_one(tmp_path: Pat
         assert path.stat().st_mode & 0o777 == 0o600
         async with producing(path):
             pass
+
+    play(tmp_path, scenario)
+
+
+def test_without_a_descriptor_a_source_waits_and_nothing_spins(tmp_path: Path) -> None:
+    async def scenario(intake: Intake, path: Path) -> None:
+        loop = asyncio.get_running_loop()
+        source = socket.socket(socket.AF_UNIX)
+        source.setblocking(False)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            source.connect(str(path))
+            source.send(HELLO)
+            began = time.process_time()
+            await asyncio.sleep(0.3)
+            assert time.process_time() - began < 0.15
+            assert not intake.connected
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert (await loop.sock_recv(source, MAX_HELLO_BYTES)).startswith(b'{"ok":true')
+        assert intake.connected
+        source.close()
 
     play(tmp_path, scenario)
