@@ -93,7 +93,7 @@ class Child:
     @property
     def moved(self) -> float:
         """When it was last seen to do something, monotonic seconds."""
-        return self.began
+        return max(self.began, self._heard)
 
     @property
     def only_refused(self) -> bool:
@@ -243,8 +243,8 @@ class Child:
         assert self.process is not None
         if not self._was_stuck:
             self._was_stuck = True
-            facts = {"process": self.name, "stream": self.stream or None}
-            event(log, "process_stuck", level=logging.ERROR, **facts, silent=round(seconds, 1))
+            silent = round(seconds, 1)
+            event(log, "process_stuck", level=logging.ERROR, **self._named, silent=silent)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
