@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from encoder.arguments import Pipes
 from encoder.candidate import ENVIRONMENT
-from encoder.errors import FfmpegMissing
+from encoder.errors import FfmpegMissing, OutOfResources
 from encoder.pipes import PipeReader, PipeWriter, widen
 from logs import event
 
@@ -65,10 +66,11 @@ class EncoderChild:
 
         Raises:
             FfmpegMissing: it cannot be started, or not any more.
+            OutOfResources: there is no descriptor or process left for it.
         """
         loop = asyncio.get_running_loop()
-        (video_in, to_video), (audio_in, to_audio) = os.pipe(), os.pipe()
-        outputs = [os.pipe() for _ in (*on_video, on_audio)]  # (ours to read, theirs to write)
+        (video_in, to_video), (audio_in, to_audio), *outputs = _pipes(3 + len(on_video))
+        # An output is (ours to read, theirs to write).
         widen(to_video, frame_bytes)
         *video_out, audio_out = (theirs for _, theirs in outputs)
         argv = build_argv(Pipes(video_in, audio_in, tuple(video_out), audio_out))
@@ -86,6 +88,8 @@ class EncoderChild:
         except OSError as error:
             for fd in (to_video, to_audio, *(ours for ours, _ in outputs)):
                 os.close(fd)
+            if OutOfResources.means(error):
+                raise OutOfResources.of("start ffmpeg", error) from error
             raise FfmpegMissing(argv[0], error.strerror or str(error)) from error
         finally:
             for fd in inherited:
@@ -115,7 +119,7 @@ class EncoderChild:
         self._stopping = True
         self.video.close()
         self.audio.close()
-        steps = (None, self._process.terminate, self._process.kill)
+        steps = (None, self._process.terminate, self._kill)
         for step in steps if drain else steps[2:]:
             if step is not None:
                 with contextlib.suppress(ProcessLookupError):
@@ -124,11 +128,18 @@ class EncoderChild:
                 await asyncio.wait_for(self._process.wait(), STOP_STEP_SECONDS)
                 break
         status = await self._process.wait()
+        # What it started in its turn (a wrapper's ffmpeg) would hold its pipes open.
+        with contextlib.suppress(ProcessLookupError):
+            self._kill()
         await self._stderr_task
         if not drain:
             for reader in self._readers:
                 reader.close()
         return status
+
+    def _kill(self) -> None:
+        """Its whole session; a stopped process dies of this too."""
+        os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _drain_stderr(self) -> None:
         """Always: an undrained pipe stops ffmpeg when it is full."""
@@ -144,3 +155,16 @@ class EncoderChild:
             self.stderr_tail.append(text)
             if not self._stopping:  # what it says of an input that was cut off is no news
                 event(log, "ffmpeg_says", line=text)
+
+
+def _pipes(count: int) -> list[tuple[int, int]]:
+    """All of them, or none."""
+    pipes: list[tuple[int, int]] = []
+    try:
+        while len(pipes) < count:
+            pipes.append(os.pipe())
+    except OSError as error:
+        for fd in (fd for pipe in pipes for fd in pipe):
+            os.close(fd)
+        raise OutOfResources.of("open a pipe to ffmpeg", error) from error
+    return pipes

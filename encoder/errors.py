@@ -10,6 +10,9 @@
     ├── ImpossibleFormat    settings that do not go together
     ├── EncoderUnavailable  a forced encoder does not work, or none does
     ├── EncoderExited       the ffmpeg child ended by itself
+    ├── EncoderGivenUp      ... so often that it will not get better
+    ├── ParametersChanged   a restarted encoder gives another init segment
+    ├── OutOfResources      the system has no descriptor or process left for us
     ├── BadBox              bytes that are not the ISO BMFF they should be
     ├── StreamBroken        media that would break a MUST of HLS; it was not published
     ├── FolderUnusable      a folder of the settings, other than the media root, cannot be used
@@ -22,6 +25,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+_RAISE_LIMIT = "raise the limit (ulimit -n, LimitNOFILE)"
 
 
 class EncoderError(Exception):
@@ -116,6 +121,44 @@ class EncoderExited(EncoderError):
         super().__init__(f"ffmpeg ended with status {returncode}: {last}")
 
 
+class EncoderGivenUp(EncoderError):
+    """An encoder that failed too often; ``reason`` is that of its last failure, in one word."""
+
+    def __init__(self, encoder: str, reason: str, last: EncoderExited) -> None:
+        self.encoder = encoder
+        self.reason = reason
+        self.last = last
+        super().__init__(f"{encoder} fails again and again: {last}")
+
+
+class ParametersChanged(EncoderError):
+    """A restarted encoder gives another init segment; the media needs a DISCONTINUITY (16)."""
+
+    def __init__(self, encoder: str, rendition: str) -> None:
+        self.encoder = encoder
+        self.rendition = rendition
+        super().__init__(f"{encoder} began {rendition} again with other parameters")
+
+
+class OutOfResources(EncoderError):
+    """The system has no descriptor, memory or process left for us. It may have one later."""
+
+    def __init__(self, wanted: str, reason: str) -> None:
+        self.wanted = wanted
+        self.reason = reason
+        super().__init__(f"cannot {wanted}: {reason}; {_RAISE_LIMIT}")
+
+    @staticmethod
+    def of(wanted: str, error: OSError) -> OutOfResources:
+        """Translate an error of the operating system."""
+        return OutOfResources(wanted, error.strerror or str(error))
+
+    @staticmethod
+    def means(error: OSError) -> bool:
+        """Whether an error of the operating system is of this kind."""
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+
 class BadBox(EncoderError):
     """Bytes that are not the ISO BMFF they should be; ``offset`` counts from the stream's start."""
 
@@ -152,10 +195,12 @@ class FolderUnusable(EncoderError):
 class StoreUnwritable(EncoderError):
     """The media root refuses a write."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(
+        self, path: Path, reason: str, remedy: str = "check the setting media_root"
+    ) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"cannot write {path}: {reason}; check the setting media_root")
+        super().__init__(f"cannot write {path}: {reason}; {remedy}")
 
     @staticmethod
     def of(path: Path, error: OSError) -> StoreUnwritable:
@@ -163,6 +208,8 @@ class StoreUnwritable(EncoderError):
         reason = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return StoreFull(path, reason)
+        if OutOfResources.means(error):
+            return StoreUnwritable(path, reason, _RAISE_LIMIT)
         return StoreUnwritable(path, reason)
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from logs import event
 from rawmedia import (
@@ -29,6 +30,8 @@ from rawmedia import (
 QUEUE_UNITS = 3
 # Besides those that wait: one being drawn, one held as the last picture.
 SLOTS = QUEUE_UNITS + 2
+# Where the process has no descriptor left for a source, it tries again.
+ACCEPT_AGAIN_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,9 @@ class Intake:
     def __init__(self, path: Path, media: MediaFormat) -> None:
         self.dropped = 0
         self.on_unit: Callable[[], None] = lambda: None  # called when a unit has arrived
-        self.on_mark: Callable[[int, int], None] = lambda _mark, _place: None  # see `fed`
+        # Where a unit of the timeline stands in the stream, and who is told of it with its mark.
+        self.place: Callable[[int], dict[str, Any]] = lambda unit: {"unit": unit}
+        self.on_mark: Callable[[int, dict[str, Any]], None] = lambda _mark, _place: None
         self._path = path
         self.media = media
         self._units: deque[Unit] = deque()
@@ -86,7 +91,11 @@ class Intake:
         self._path.chmod(0o600)
         self._listener.listen(4)
         self._listener.setblocking(False)
-        self._loop.add_reader(self._listener, self._accept)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            self._loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
         """Hang up and stop listening."""
@@ -95,6 +104,7 @@ class Intake:
         if self._listener is not None:
             self._loop.remove_reader(self._listener)
             self._listener.close()
+            self._listener = None
         self._path.unlink(missing_ok=True)
 
     @property
@@ -127,19 +137,26 @@ class Intake:
             self._lost_marks.append(unit.mark)
             self.release(unit)
 
-    def fed(self, unit: Unit, place: int) -> None:
-        """Tell of the marks up to this unit, which is number ``place`` of the timeline."""
+    def fed(self, unit: Unit, number: int) -> None:
+        """Tell of the marks up to this unit, which has that number in the timeline."""
         marks, self._lost_marks = [*self._lost_marks, unit.mark], []
         for mark in filter(None, marks):
-            self.on_mark(mark, place)
+            self.on_mark(mark, self.place(number))
 
     def _accept(self) -> None:
         assert self._listener is not None
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        try:
             link, _address = self._listener.accept()
-            link.setblocking(False)
-            connection = _Connection(link)
-            self._loop.add_reader(link, self._readable, connection)
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:  # no descriptor left: it waits, and would wake us for ever
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(ACCEPT_AGAIN_SECONDS, self._listen)
+            event(log, "source_waits", level=logging.WARNING, reason=error.strerror)
+            return
+        link.setblocking(False)
+        connection = _Connection(link)
+        self._loop.add_reader(link, self._readable, connection)
 
     def _readable(self, connection: _Connection) -> None:
         try:
@@ -174,7 +191,11 @@ class Intake:
             self._welcome(connection)
 
     def _welcome(self, connection: _Connection) -> None:
-        connection.memory, fd = SlotMemory.create(self.media, SLOTS)
+        try:
+            connection.memory, fd = SlotMemory.create(self.media, SLOTS)
+        except OSError as error:
+            self._refuse(connection, f"no memory for its units: {error.strerror}; try again")
+            return
         reply = encode_line({"ok": True, "slots": SLOTS})
         try:
             socket.send_fds(connection.link, [reply], [fd])

@@ -21,7 +21,7 @@ _REMEMBERED_UNITS = 512
 
 # The rules for whose sake media is refused before it is published. Each has a counter from the
 # start: one that appears with its first event hides that event from whoever watches its rate.
-ENFORCED_RULES = (4, 16, 22, 23, 54, 55)
+ENFORCED_RULES = (4, 22, 23, 54, 55)
 
 
 class Fault(Enum):

@@ -21,6 +21,7 @@ import logging
 import os
 import shutil
 import stat
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,8 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a tmpfs on every Linux
 MOUNTS = Path("/proc/mounts")
 # sun_path of struct sockaddr_un on Linux, its final NUL included.
 LONGEST_SOCKET_PATH = 107
+# Children end by themselves within this when their supervisor is gone.
+ORPHANS_END_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,12 @@ class MediaRoot:
         self.path = path
         self._lock: int | None = None
         self._made_by_us = False
+
+    @property
+    def lock_fd(self) -> int:
+        """The locked file, for processes that write here: they hold the lock while they live."""
+        assert self._lock is not None
+        return self._lock
 
     @property
     def live(self) -> Path:
@@ -161,14 +170,44 @@ class MediaRoot:
 
     def _take_lock(self) -> None:
         """One service at a time: a second one would remove the media of the first."""
-        self._lock = lock_file(self.path / LOCK)
-        if self._lock is None:
-            reason = "another lipstream is using it; stop that one or give another folder"
-            raise StoreUnwritable(self.path, reason)
+        deadline = time.monotonic() + ORPHANS_END_SECONDS
+        # Where a supervisor was killed, its children are still ending: wait for them.
+        while (lock := lock_file(self.path / LOCK)) is None:
+            if _runs((self.path / LOCK).read_text()) or time.monotonic() > deadline:
+                reason = "another lipstream is using it; stop that one or give another folder"
+                raise StoreUnwritable(self.path, reason)
+            time.sleep(0.05)
+        self._lock = lock
+        (self.path / LOCK).write_text(str(os.getpid()))
 
     def _empty(self) -> None:
         for name in (LIVE, RUN):
             shutil.rmtree(self.path / name, ignore_errors=True)
+
+
+def _runs(pid: str) -> bool:
+    """Whether another process has that number; anything unclear counts as no."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return int(pid) != os.getpid()
+
+
+def remove_abandoned(base: Path) -> None:
+    """Remove media roots below a folder that no service uses: it was killed, or its machine was.
+
+    Only this user's, only those named by :func:`choose`, and only where the lock is free.
+    """
+    for path in base.glob(f"lipstream-{os.getuid()}-*"):
+        with suppress(OSError):
+            lock = lock_file(path / LOCK) if (path / LOCK).exists() else None
+            if lock is not None:
+                shutil.rmtree(path)
+                event(log, "media_removed", folder=path, why="its service is gone")
+                os.close(lock)
 
 
 def _bytes_on_disk(path: Path) -> int:
@@ -184,7 +223,8 @@ def lock_file(path: Path) -> int | None:
     Raises:
         OSError: the file cannot be made.
     """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # For reading: a file that is open for writing would keep root from remounting read-only.
+    lock = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

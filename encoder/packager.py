@@ -18,6 +18,7 @@ from encoder.archive import WAITING_WINDOWS, Archive
 from encoder.boxes import Sample
 from encoder.codecs import Track
 from encoder.errors import EncoderError, StreamBroken
+from encoder.gzipped import deflated, gzipped
 from encoder.iframes import IDR_HEAD_BYTES, IFRAMES_NAME, LONGEST, IFrames
 from encoder.playlist import (
     MediaPlaylist,
@@ -27,7 +28,7 @@ from encoder.playlist import (
     ServerControl,
     pack_media_playlist,
 )
-from encoder.publish import publish_packed, publish_text
+from encoder.publish import both_forms
 from encoder.rates import RateMeter, Weight
 from encoder.recorder import Recorder
 from encoder.segmenter import Part, Segment, Segmenter
@@ -197,6 +198,8 @@ class Rendition:
         self._current: SegmentEntry | None = None
         # Files that go when the media time reaches their instant: a heap, soonest first.
         self._kept: list[tuple[Fraction, str]] = []
+        for part in (part for segment in past.segments for part in segment.parts):
+            self._keep(part.uri, _parts_stay(layout.timing))
         self._discontinuity_sequence = past.discontinuity_sequence
         self._ended = False
         # Parts so far, their bytes, and the frame after the newest.
@@ -333,7 +336,7 @@ class Rendition:
         longest = self._layout.window_segments
         if self._archive:
             longest = self._hand_over(self._archive)
-        while len(self._window) > longest:
+        while len(self._window) > longest and self._is_long_without_oldest():
             self._retire(self._window.popleft())
         self._window.note_length()
         self._weigh(entry, segment.data[:IDR_HEAD_BYTES], len(segment.data))
@@ -347,6 +350,12 @@ class Rendition:
         while len(self._ours) > archive.live_segments:
             archive.take(f"{self.name}/{self._ours.popleft().uri}")
         return archive.live_segments if archive.is_short else self._layout.window_segments
+
+    def _is_long_without_oldest(self) -> bool:
+        """Rule 7: restarts may have left many short segments, and three TD must stay."""
+        oldest = self._window.first
+        left = self._window.seconds - (oldest.duration if oldest else 0)
+        return left >= 3 * self._layout.timing.target_duration
 
     def _weigh_again(self, entry: SegmentEntry) -> None:
         """A segment of a dead process; what cannot be read any more is not worth a stream."""
@@ -390,14 +399,15 @@ class Rendition:
         if not self._window:  # hls.js takes parts without a complete segment for an empty playlist
             return
         snapshot = self._snapshot()
+        files: dict[str, bytes] = {}
         if self._layout.control.can_skip_until is not None:
             delta = pack_media_playlist(snapshot, delta=True)
-            publish_packed(self._store, f"{self.name}/{DELTA_NAME}", *delta)
+            files |= both_forms(f"{self.name}/{DELTA_NAME}", *delta)
         if self.iframes is not None and (self._current is None or self._ended):
-            text = self.iframes.render(snapshot)
-            publish_text(self._store, f"{self.name}/{IFRAMES_NAME}", text)
-        whole = pack_media_playlist(snapshot)
-        publish_packed(self._store, f"{self.name}/{PLAYLIST_NAME}", *whole)
+            text = self.iframes.render(snapshot).encode()
+            files |= both_forms(f"{self.name}/{IFRAMES_NAME}", text, gzipped(text, deflated(text)))
+        files |= both_forms(f"{self.name}/{PLAYLIST_NAME}", *pack_media_playlist(snapshot))
+        self._store.publish_together(files)
 
     def _snapshot(self) -> MediaPlaylist:
         reports = tuple(r for r in (peer.report for peer in self.peers) if r is not None)

@@ -42,6 +42,7 @@ from logs import event
 
 log = logging.getLogger(__name__)
 
+AUTO = "auto"  # the wish for the first encoder that works
 TRIAL_TIMEOUT_SECONDS = 10.0  # a hanging driver must not hang us
 TRIAL_FRAMES = 12
 TRIAL_GOP_FRAMES = 6  # two GOPs: the second shows that IDR frames come when asked for
@@ -198,8 +199,18 @@ def choose_encoder(
     raise EncoderUnavailable(wanted, reasons, _remedy(wanted, jobs[0].candidate), codec)
 
 
+def working_besides(
+    ffmpeg: Ffmpeg, chosen: Candidate, width: int, height: int, fps: int
+) -> list[Candidate]:
+    """The other encoders that work, best first: what could take the place of a broken one."""
+    others = [c for c in candidates_for(sys.platform, chosen.codec) if c.name != chosen.name]
+    jobs = [_job(ffmpeg, candidate, width, height, fps) for candidate in others]
+    with _Session(jobs, None, fresh=False) as session:
+        return [job.candidate for job in jobs if session.result(job).works]
+
+
 def _named(wanted: str, codec: str) -> tuple[Candidate, ...]:
-    if wanted == "auto":
+    if wanted == AUTO:
         return candidates_for(sys.platform, codec)
     chosen = tuple(c for c in CANDIDATES if c.name == wanted)
     names = ", ".join(c.name for c in CANDIDATES if c.codec == codec)
@@ -212,7 +223,7 @@ def _named(wanted: str, codec: str) -> tuple[Candidate, ...]:
 
 
 def _remedy(wanted: str, candidate: Candidate) -> str:
-    if wanted == "auto":
+    if wanted == AUTO:
         return f"use an ffmpeg that has {_SOFTWARE[candidate.codec]}, such as the bundled one"
     return f"it needs {candidate.needs}; `auto` takes the first that works"
 

@@ -11,9 +11,13 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +26,9 @@ from encoder.candidates import CANDIDATES
 from encoder.chronicle import Chronicle
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
-from encoder.keeping import Keeping, take_up
 from encoder.plan import plan_stream
-from encoder.store import StreamStore
-from encoder.stream import AUDIO, LiveStream, Parts
-from encoder.transport import ts_name
+from encoder.probe import AUTO, working_besides
+from encoder.succession import BLOCKED, Means, Succession
 from journal import SUFFIX, Journal
 from logs import event
 
@@ -46,6 +48,7 @@ class StreamSpec:
     folder: str  # <media root>/live/<id>
     state: str  # file for the figures, read by the web processes
     encoder: str  # name of a candidate that has passed its trial
+    beats: bool = False  # write the figures to stdout too: it is a pipe to the supervisor
 
 
 class Ending(Enum):
@@ -78,27 +81,20 @@ class StreamProcess:
         Raises:
             EncoderError: the stream cannot go on. Its media stays, as after SIGTERM.
         """
-        store = StreamStore(Path(self._spec.folder), self._plan.bound_bytes)
+        if self._spec.beats:
+            os.set_blocking(sys.stdout.fileno(), False)
         intake = Intake(Path(self._spec.socket), self._plan.media)
-        renditions = (*(rung.name for rung in self._plan.rungs), AUDIO)
-        keeping = None
+        intake.on_mark = self._chronicle.moment
         try:
-            store.open((*renditions, *self._transport_folders))
-            keeping = take_up(self._settings, self._spec.id, self._plan, store, renditions)
             intake.start()
             await self._first_unit(intake)
-            await self._play(LiveStream(self._parts(intake, keeping)), keeping)
+            stream = Succession(self._means(intake))
+            await self._play(stream)
+            if self._ending is not Ending.RESTART:
+                stream.delete()
         finally:
             intake.close()
-            if keeping:
-                keeping.close()
             Path(self._spec.state).unlink(missing_ok=True)
-        if self._ending is not Ending.RESTART:
-            keeping.delete()
-
-    @property
-    def _transport_folders(self) -> list[str]:
-        return [ts_name(rung.name) for rung in self._plan.rungs] if self._settings.mpegts else []
 
     async def _first_unit(self, intake: Intake) -> None:
         """Wait for the source's first picture, but not for ever: then a slate is shown."""
@@ -113,13 +109,9 @@ class StreamProcess:
         for wait in waits:
             wait.cancel()
 
-    async def _play(self, stream: LiveStream, keeping: Keeping) -> None:
+    async def _play(self, stream: Succession) -> None:
         playing = asyncio.ensure_future(stream.run())
         telling = asyncio.ensure_future(self._tell_for_ever(stream))
-        # Rule 30 for the media of a crashed process: it leaves the playlist now.
-        segments = self._plan.listed_segments + 1
-        kept_seconds = float(segments * self._plan.timing.segment_seconds)
-        forgetting = asyncio.get_running_loop().call_later(kept_seconds, keeping.remove_leftovers)
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -130,16 +122,15 @@ class StreamProcess:
         finally:
             telling.cancel()
             stopping.cancel()
-            forgetting.cancel()
 
-    async def _conclude(self, stream: LiveStream) -> None:
+    async def _conclude(self, stream: Succession) -> None:
         """What was live can be watched from its URL for a while, as a recording of its window."""
         self._stop.clear()
         await stream.conclude()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), self._settings.ended_seconds)
 
-    async def _tell_for_ever(self, stream: LiveStream) -> None:
+    async def _tell_for_ever(self, stream: Succession) -> None:
         media = self._plan.media
         still = {"id": self._spec.id, "width": media.width, "height": media.height}
         still |= {"fps": media.fps, "latency": self._settings.latency}
@@ -150,32 +141,43 @@ class StreamProcess:
             "segment_seconds": float(timing.segment_seconds),
         }
         while True:
-            figures = stream.figures()
-            write_json(Path(self._spec.state), still | figures | {"at": time.time()})
+            figures = still | stream.figures() | {"at": time.time(), "beat": time.monotonic()}
+            if self._spec.beats:
+                beat(figures)
+            if figures["state"] != BLOCKED:  # then the supervisor tells what no file can
+                write_json(Path(self._spec.state), figures)
             self._chronicle.figures(figures)
             await asyncio.sleep(STATE_SECONDS)
 
-    def _parts(self, intake: Intake, keeping: Keeping) -> Parts:
-        return Parts(
+    def _means(self, intake: Intake) -> Means:
+        ffmpeg, media = find_ffmpeg(self._settings.ffmpeg), self._plan.media
+        chosen = next(c for c in CANDIDATES if c.name == self._spec.encoder)
+        others = partial(working_besides, ffmpeg, chosen, media.width, media.height, media.fps)
+        return Means(
             settings=self._settings,
             plan=self._plan,
-            ffmpeg=find_ffmpeg(self._settings.ffmpeg),
-            candidate=next(c for c in CANDIDATES if c.name == self._spec.encoder),
+            ffmpeg=ffmpeg,
             intake=intake,
-            store=keeping.store,
-            resume=keeping.resume,
-            archive=keeping.archive,
-            recorder=keeping.recorder,
-            on_moment=self._chronicle.moment,
+            id=self._spec.id,
+            folder=Path(self._spec.folder),
+            candidate=chosen,
+            # An encoder that was asked for by name is that one or an error.
+            alternatives=others if self._settings.encoder == AUTO else tuple,
         )
+
+
+def beat(figures: Mapping[str, Any]) -> None:
+    """A line to the supervisor. One that does not listen is no reason to wait."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stdout.fileno(), json.dumps(figures).encode() + b"\n")
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replace a small file atomically; a full disk is no reason to stop a stream."""
-    partial = path.with_name(f".partial-{path.name}")
+    unfinished = path.with_name(f".partial-{path.name}")
     try:
-        partial.write_text(json.dumps(value))
-        partial.rename(path)
+        unfinished.write_text(json.dumps(value))
+        unfinished.rename(path)
     except OSError as error:
         reason = error.strerror
         event(log, "state_unwritten", level=logging.WARNING, path=path, reason=reason)

@@ -15,6 +15,13 @@ def publish_text(store: StreamStore, name: str, text: str) -> None:
 
 
 def publish_packed(store: StreamStore, name: str, data: bytes, packed: bytes) -> None:
-    """Publish what is packed already, gzip first: who waits for the plain one finds it as new."""
-    store.publish(name + GZIP_SUFFIX, packed)
-    store.publish(name, data)
+    """Publish what is packed already."""
+    store.publish_together(both_forms(name, data, packed))
+
+
+def both_forms(name: str, data: bytes, packed: bytes) -> dict[str, bytes]:
+    """For publishing together: where one form has no room, no form changes (12).
+
+    gzip first: who waits for the plain one finds it as new.
+    """
+    return {name + GZIP_SUFFIX: packed, name: data}

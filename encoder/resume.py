@@ -65,17 +65,22 @@ def take_over(
 
 
 def _closed(store: StreamStore, name: str, segment: SegmentEntry) -> SegmentEntry:
-    """A segment as it is listed from now on: whole, without parts."""
+    """A segment as it is listed from now on: whole. Its parts stay listed (29).
+
+    hls.js that misses the parts it has just played loads none any more until the next segment is
+    complete.
+    """
     if segment.uri:
-        return replace(segment, parts=())
+        there = all((store.folder / name / part.uri).is_file() for part in segment.parts)
+        return segment if there else replace(segment, parts=())  # 31
     uri = segment.parts[0].uri.rpartition(".0.")[0] + ".m4s"
     closed = replace(
-        segment, uri=uri, duration=sum((p.duration for p in segment.parts), Fraction()), parts=()
+        segment, uri=uri, duration=sum((p.duration for p in segment.parts), Fraction())
     )
     try:
         media = b"".join((store.folder / name / part.uri).read_bytes() for part in segment.parts)
     except OSError:
-        return replace(closed, gap=True)
+        return replace(closed, gap=True, parts=())
     store.publish(f"{name}/{uri}", media)
     return closed
 
@@ -99,5 +104,7 @@ def _adopt(
     for segment in segments:
         store.adopt(f"{name}/{segment.uri}")
         store.adopt(f"{name}/{segment.map_uri}")
+        for part in segment.parts:
+            store.adopt(f"{name}/{part.uri}")
         if archive:
             archive.adopt(f"{name}/{segment.uri}")

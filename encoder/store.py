@@ -6,8 +6,9 @@ Every file appears by rename (rule 12): a reader, a static file server or a watc
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from encoder.errors import StoreFull, StoreUnwritable
 
 # Never served: a name that starts so is being written.
 PARTIAL_PREFIX = ".partial-"
+_TRIAL_NAME = PARTIAL_PREFIX + "trial"
 
 
 class StreamStore:
@@ -63,23 +65,61 @@ class StreamStore:
             StoreFull: the stream's bound or the file system has no room; nothing changed.
             StoreUnwritable: any other reason; nothing changed.
         """
-        self._leftovers.pop(name, None)
-        used = self.used_bytes - self._sizes.get(name, 0) + len(data)
-        if used > self.limit_bytes and self._leftovers:
+        self.publish_together({name: data})
+
+    def publish_together(self, files: Mapping[str, bytes]) -> None:
+        """Write some files; all are on the file system before the first appears.
+
+        Raises:
+            StoreFull: as :meth:`publish`.
+            StoreUnwritable: as :meth:`publish`.
+        """
+        for name in files:
+            self._leftovers.pop(name, None)
+        self._require_within_bound(files)
+        partials = {self._partial(name): self.folder / name for name in files}
+        try:
+            for partial, data in zip(partials, files.values(), strict=True):
+                partial.write_bytes(data)
+            for partial, path in partials.items():
+                partial.rename(path)
+        except OSError as error:
+            for partial in partials:
+                with suppress(OSError):  # a read-only file system refuses this too
+                    partial.unlink()
+            raise StoreUnwritable.of(self.folder / next(iter(files)), error) from error
+        self._sizes |= {name: len(data) for name, data in files.items()}
+
+    def _partial(self, name: str) -> Path:
+        path = self.folder / name
+        return path.with_name(PARTIAL_PREFIX + path.name)
+
+    def _require_within_bound(self, files: Mapping[str, bytes]) -> None:
+        growth = sum(len(data) - self._sizes.get(name, 0) for name, data in files.items())
+        if self.used_bytes + growth > self.limit_bytes and self._leftovers:
             self.remove_leftovers()
-            used = self.used_bytes - self._sizes.get(name, 0) + len(data)
+        used = self.used_bytes + growth
         if used > self.limit_bytes:
             raise StoreFull(self.folder, f"{used} bytes, the bound is {self.limit_bytes}")
-        path = self.folder / name
-        partial = path.with_name(PARTIAL_PREFIX + path.name)
+
+    def require_room(self, free_bytes: int) -> None:
+        """Write and remove a file, and look for some room beyond it.
+
+        Raises:
+            StoreFull: there is less room.
+            StoreUnwritable: the file system refuses.
+        """
         try:
-            partial.write_bytes(data)
-            partial.rename(path)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            with suppress(OSError):  # a read-only file system refuses this too
-                partial.unlink()
-            raise StoreUnwritable.of(path, error) from error
-        self._sizes[name] = len(data)
+            raise StoreUnwritable.of(self.folder, error) from error
+        self.publish(_TRIAL_NAME, b"?")
+        self.remove(_TRIAL_NAME)
+        room = os.statvfs(self.folder)
+        free = room.f_bavail * room.f_frsize
+        if room.f_blocks and free < free_bytes:  # a tmpfs without a limit has no blocks
+            reason = f"{free} bytes are free, {free_bytes} are needed to go on"
+            raise StoreFull(self.folder, reason)
 
     def look(self, name: str, count: int) -> tuple[bytes, int]:
         """The first bytes of a published file, and its size.

@@ -17,7 +17,14 @@ from encoder.arguments import Pipes, compile_argv
 from encoder.candidate import Candidate
 from encoder.child import EncoderChild
 from encoder.clock import NANOSECONDS, MediaClock
-from encoder.errors import EncoderError, EncoderExited, StoreUnwritable, StreamBroken
+from encoder.errors import (
+    EncoderError,
+    EncoderExited,
+    EncoderGivenUp,
+    ParametersChanged,
+    StoreUnwritable,
+    StreamBroken,
+)
 from encoder.feeder import Feeder, slate
 from encoder.ffmpeg import Ffmpeg
 from encoder.fragments import FragmentReader, Init
@@ -27,20 +34,25 @@ from encoder.multivariant import Multivariant
 from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
 from encoder.recorder import Recorder
+from encoder.remedies import Record, Remedies, failure
 from encoder.resume import Resume
 from encoder.store import StreamStore
 from encoder.transport import TsRendition
+from encoder.wall import WallWatch
 from logs import event
 
 AUDIO = "a0"
-# An encoder that gives nothing for so long while frames go in is stuck, and is replaced.
-STUCK_NS = 2 * NANOSECONDS
+# An encoder that gives nothing for so long while frames go in is stuck, and is replaced. With its
+# successor's start and a player's own recovery viewers may notice two seconds of it; 1.5 s here
+# were 1.2 to 2.2 s there. To be wrong now and then costs a splice that nobody sees.
+STUCK_NS = 6 * NANOSECONDS // 5
 # Before its first output it may have a driver to load.
 START_NS = 6 * NANOSECONDS
-RESTART_DELAYS_SECONDS = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0)
-HEALTHY_NS = 60 * NANOSECONDS
-# An encoder that ends before its first frame so many times in a row will not get better.
-BARREN_RUNS = 3
+# More than this behind, the timeline gives up what it missed: viewers would get still pictures and
+# silence in a burst, and be that much later for ever. A stuck encoder costs less and is caught up.
+LONGEST_CATCH_UP_SECONDS = 5
+# Our own timers come every few hundredths of a second; so long without one, we were stopped.
+ABSENCE_NS = NANOSECONDS // 2
 # What an encoder that has ended left in its pipes is read within this.
 OUTPUTS_END_SECONDS = 2.0
 
@@ -58,7 +70,9 @@ class Parts:
     intake: Intake
     store: StreamStore
     resume: Resume = field(default_factory=Resume)
-    on_moment: Callable[[int, dict[str, Any]], None] = lambda _mark, _moment: None
+    remedies: Remedies = field(default_factory=lambda: Remedies(hardware=False))
+    record: Record = field(default_factory=Record)
+    when_live: Callable[[], None] = lambda: None  # called when the stream can be played
     archive: Archive | None = None
     recorder: Recorder | None = None
 
@@ -105,14 +119,17 @@ class LiveStream:
         self._init: dict[str, bytes] = {}
         clock = MediaClock(self._media.fps, epoch)
         self._feeder = Feeder(self._media, clock, parts.intake, _first_picture(parts.intake))
-        self._ledger = Ledger(self._feeder.handed)
+        record = parts.record
+        self._ledger = Ledger(self._feeder.handed, record.restarts, record.refused)
         self._child: EncoderChild | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._finished = asyncio.Event()
         self._error: EncoderError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_output_ns = self._run_began_ns = self._run_began_unit = 0
-        self._restarts = self._barren = self._slip_shown = 0
+        self._last_pump_ns = self._slip_shown = 0
+        self._gave_output = False
+        self._wall = WallWatch(1000 * timing.target_duration)
         self._state = "starting"
         self._open_outputs = 0
         self._outputs_ended = asyncio.Event()
@@ -124,7 +141,7 @@ class LiveStream:
             EncoderError: the stream cannot go on.
         """
         self._parts.intake.on_unit = self._pump
-        self._parts.intake.on_mark = self._tell_mark
+        self._parts.intake.place = self.place
         try:
             for muxed in self._transport:
                 muxed.start()
@@ -178,7 +195,6 @@ class LiveStream:
             "units_skipped": self._feeder.clock.skipped,
             "overloaded": self._feeder.overloaded,
             "overloads": self._feeder.counters.overloads,
-            "encoder_restarts": self._restarts,
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,
             "parts": {rendition.name: rendition.parts for rendition in self._renditions},
@@ -188,9 +204,9 @@ class LiveStream:
             **self._ledger.figures(),
             "dvr": self._dvr_figures(),
             "recording": self._parts.recorder.figures() if self._parts.recorder else None,
-        }
+        } | self._parts.record.shown()
 
-    def moment(self, unit: int) -> dict[str, Any]:
+    def place(self, unit: int) -> dict[str, Any]:
         """Where a unit stands for who plays the stream: segment, part, wall clock of its date."""
         video = self._timing.video
         index = unit // self._timing.segment_frames
@@ -202,9 +218,6 @@ class LiveStream:
             "part": in_segment // video.part_frames,
             "date_ms": self._calendar.at(msn).anchor_ms + unit * 1000 // self._media.fps,
         }
-
-    def _tell_mark(self, mark: int, unit: int) -> None:
-        self._parts.on_moment(mark, self.moment(unit))
 
     def _dvr_figures(self) -> dict[str, Any]:
         archive = self._parts.archive
@@ -222,6 +235,7 @@ class LiveStream:
         sample = max(0, self._audio.segmenter.next_ticks - warm_up)
         self._run_began_unit = unit
         self._run_began_ns = self._last_output_ns = time.monotonic_ns()
+        self._gave_output = False
         child = await EncoderChild.start(
             lambda pipes: self._argv(pipes, unit, [frame - unit for frame in frames]),
             frame_bytes=self._media.frame_bytes,
@@ -266,24 +280,23 @@ class LiveStream:
         if child is not None and not self._finished.is_set():
             self._feeder.end_run()
             self._ledger.restarts[fault.value] += 1
-            task = asyncio.ensure_future(self._restart(child, why))
+            task = asyncio.ensure_future(self._restart(child, fault.value, why))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _restart(self, child: EncoderChild, why: str) -> None:
+    async def _restart(self, child: EncoderChild, reason: str, detail: str) -> None:
         status = await child.stop(drain=False)
         exited = EncoderExited(child.argv, status, list(child.stderr_tail))
-        event(log, "encoder_ended", level=logging.ERROR, why=why, status=status, reason=exited)
-        now = time.monotonic_ns()
-        gave_frames = self._videos[0].segmenter.next_frame > self._run_began_unit
-        self._barren = 0 if gave_frames else self._barren + 1
-        if self._barren >= BARREN_RUNS:
-            self.finish(exited)
+        event(log, "encoder_ended", level=logging.ERROR, why=detail, status=status, reason=exited)
+        name, record = self._parts.candidate.name, self._parts.record
+        record.failures.append(failure(reason, detail, name, exited))
+        gave_media = self._videos[0].segmenter.next_frame > self._run_began_unit
+        delay = self._parts.remedies.after_failure(
+            self._run_began_ns, time.monotonic_ns(), gave_media=gave_media
+        )
+        if delay is None:
+            self.finish(EncoderGivenUp(name, reason, exited))
             return
-        if now - self._run_began_ns > HEALTHY_NS:
-            self._restarts = 0
-        delay = RESTART_DELAYS_SECONDS[min(self._restarts, len(RESTART_DELAYS_SECONDS) - 1)]
-        self._restarts += 1
         with contextlib.suppress(TimeoutError):  # the end of the stream need not wait for it
             await asyncio.wait_for(self._finished.wait(), delay)
         if self._finished.is_set():
@@ -298,6 +311,8 @@ class LiveStream:
     def _pump(self) -> None:
         """Feed what is due, then sleep until something can change by itself."""
         now = time.monotonic_ns()
+        self._forgive_absence(now)
+        self._leap_if_far_behind(now)
         self._feeder.pump(now)
         if self._wake is not None:
             self._wake.cancel()
@@ -306,10 +321,24 @@ class LiveStream:
 
     def _tick(self) -> None:
         self._pump()
-        started = self._last_output_ns > self._run_began_ns
-        limit_ns = STUCK_NS if started else START_NS
+        limit_ns = STUCK_NS if self._gave_output else START_NS
         if self._child is not None and time.monotonic_ns() - self._last_output_ns > limit_ns:
             self._replace_child(Fault.STUCK, f"no output for {limit_ns / NANOSECONDS:g} s")
+
+    def _forgive_absence(self, now: int) -> None:
+        """While we were stopped ourselves (a suspended machine) nobody can have seen output."""
+        absent = now - self._last_pump_ns if self._last_pump_ns else 0
+        self._last_pump_ns = now
+        if absent > ABSENCE_NS:
+            self._last_output_ns = min(now, self._last_output_ns + absent)
+
+    def _leap_if_far_behind(self, now: int) -> None:
+        clock = self._feeder.clock
+        limit = max(LONGEST_CATCH_UP_SECONDS * self._media.fps, 2 * self._timing.segment_frames)
+        owed = clock.owed(now)
+        if self._child is not None and owed > limit:
+            clock.skip(owed - 1)
+            event(log, "time_missed", level=logging.WARNING, units=owed - 1)
 
     def _taker(self, rendition: Rendition, base_ticks: int) -> Callable[[bytes], None]:
         """What takes the bytes of one rendition of one encoder run."""
@@ -318,7 +347,9 @@ class LiveStream:
 
     def _take(self, rendition: Rendition, reader: FragmentReader, data: bytes) -> None:
         """Bytes of one rendition came out of ffmpeg."""
-        self._last_output_ns = time.monotonic_ns()
+        if self._error is not None:  # what follows a part that was not written must not be either
+            return
+        self._last_output_ns, self._gave_output = time.monotonic_ns(), True
         try:
             parts = rendition.parts
             for item in reader.feed(data):
@@ -329,7 +360,7 @@ class LiveStream:
             if rendition is self._videos[0] and rendition.parts > parts:
                 self._note_part(rendition)
             self._after_media()
-        except StoreUnwritable as error:
+        except (StoreUnwritable, ParametersChanged) as error:
             self.finish(error)
         except StreamBroken as error:
             self._refuse(error)
@@ -350,7 +381,7 @@ class LiveStream:
     def _take_init(self, rendition: Rendition, init: Init) -> None:
         known = self._init.setdefault(rendition.name, init.data)
         if known != init.data:
-            raise StreamBroken("the new encoder's parameters differ from the old one's", rule=16)
+            raise ParametersChanged(self._parts.candidate.name, rendition.name)
         if rendition.track is None:
             rendition.set_init(init.data, init.track, self._run_name)
 
@@ -364,21 +395,34 @@ class LiveStream:
         ):
             self._state = "live"
             event(log, "stream_live", folder=self._parts.store.folder)
+            self._parts.when_live()
             if self._parts.recorder:
                 self._parts.recorder.multivariant(self._multivariant.for_recording())
         if self._state == "live":
             self._multivariant.refresh()
         self._show_slip()
+        self._check_wall_clock()
 
     def _show_slip(self) -> None:
         """Units were given up: from the next segment on, the wall clock is set right (14, 16)."""
         slip = self._feeder.clock.skipped - self._slip_shown
         if slip >= self._media.fps:
             self._slip_shown += slip
-            anchor_ms = self._calendar.newest.anchor_ms + slip * 1000 // self._media.fps
-            first_msn = 1 + max(rendition.segmenter.msn for rendition in self._renditions)
-            self._calendar.begin(Era(first_msn, anchor_ms, self._run_name))
-            event(log, "clock_moved", level=logging.WARNING, units=slip, msn=first_msn)
+            self._move_anchor(slip * 1000 // self._media.fps)
+
+    def _check_wall_clock(self) -> None:
+        now = time.monotonic_ns()
+        clock = self._feeder.clock
+        said_ms = self._calendar.newest.anchor_ms + (now - clock.epoch_ns) // 1_000_000
+        correction_ms = self._wall.correction_ms(now, _wall_ms(now) - said_ms)
+        if correction_ms:
+            self._move_anchor(correction_ms)
+
+    def _move_anchor(self, by_ms: int) -> None:
+        anchor_ms = self._calendar.newest.anchor_ms + by_ms
+        first_msn = 1 + max(rendition.segmenter.msn for rendition in self._renditions)
+        self._calendar.begin(Era(first_msn, anchor_ms, self._run_name))
+        event(log, "clock_moved", level=logging.WARNING, milliseconds=by_ms, msn=first_msn)
 
     async def _close(self) -> None:
         self._finished.set()

@@ -130,7 +130,8 @@ class Utterances:
         for path in self._folder.glob(f"*{SPEAKING}"):
             path.unlink()
             self._tell("speech_lost", int(path.stem))
-        for number, path in sorted((int(p.name), p) for p in self._folder.glob("[0-9]*")):
+        queued = (path for path in self._folder.glob("*") if path.name.isdecimal())
+        for number, path in sorted((int(path.name), path) for path in queued):
             try:
                 line = line_of(load_clip(path, self._media, max_seconds), self._media)
             except FileRejected:

@@ -19,6 +19,7 @@ import logs
 import rawmedia
 from inference import lifeline
 from inference.errors import InferenceError
+from inference.heart import Heart
 from inference.presenter import Presenter
 from inference.source import CAMERA_PREFIX, Source, make_source
 from inference.speech_socket import SpeechSocket
@@ -45,6 +46,7 @@ class Job:
 
     socket: Path
     id: str
+    beats: bool = False  # stdout is a pipe to the parent, which watches it
 
     @classmethod
     def parse(cls, line: bytes) -> Job:
@@ -55,7 +57,8 @@ class Job:
         """
         try:
             message = json.loads(line)
-            return cls(socket=Path(message["socket"]), id=str(message["id"]))
+            socket, name = Path(message["socket"]), str(message["id"])
+            return cls(socket, name, bool(message.get("beats", False)))
         except (ValueError, TypeError, KeyError) as error:
             wanted = '{"socket": PATH, "id": NAME}'
             raise BadJob(f"standard input is {line[:80]!r}: give one line {wanted}") from error
@@ -97,7 +100,10 @@ def main() -> int:
         sys.stderr.write(f"lipstream: {error}\n")
         return BAD_INPUT
     try:
-        _serve_for_ever(source, job, media)
+        heart = Heart()
+        if job.beats:
+            heart.start()
+        _serve_for_ever(source, job, media, heart)
     except InferenceError as error:
         sys.stderr.write(f"lipstream: {error}\n")
         return 1
@@ -119,12 +125,12 @@ def _keep_to_one_core() -> None:
     cv2.setNumThreads(1)
 
 
-def _serve_for_ever(source: Source, job: Job, media: MediaFormat) -> NoReturn:
+def _serve_for_ever(source: Source, job: Job, media: MediaFormat, heart: Heart) -> NoReturn:
     wait = BACKOFF_SECONDS[0]
     while True:
         _wait_for(job.socket)
         try:
-            sent = _serve_once(source, job, media)
+            sent = _serve_once(source, job, media, heart)
         except rawmedia.Refused as error:
             event(log, "encoder_refused", level=logging.WARNING, reason=error)
             time.sleep(REFUSED_SECONDS)
@@ -138,7 +144,7 @@ def _wait_for(path: Path) -> None:
         time.sleep(SOCKET_POLL_SECONDS)
 
 
-def _serve_once(source: Source, job: Job, media: MediaFormat) -> int:
+def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart) -> int:
     """Feed one encoder until it hangs up; the value is the number of units it took."""
     sent = 0
     try:
@@ -148,7 +154,7 @@ def _serve_once(source: Source, job: Job, media: MediaFormat) -> int:
                 producer.wait()
                 if isinstance(source, Presenter) and source.must_stop:
                     source.go_back(producer.recall())
-                with producer.unit() as (frame, samples):
+                with producer.unit() as (frame, samples), heart.working():
                     producer.mark(source.render(frame, samples))
                 sent += 1
     except rawmedia.Disconnected as error:

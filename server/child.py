@@ -28,6 +28,10 @@ START_ATTEMPTS = 3
 STOP_SECONDS = 2.0
 # Of what a child last said; kept with its exit, for who asks why.
 STDERR_LINES_KEPT = 20
+# Children that beat do it every half second. One that lives and does not is stuck: nobody else
+# would notice, for its parent only hears of ends.
+SILENT_SECONDS, WATCH_SECONDS = 3.0, 0.5
+STUCK = "stuck"
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +44,13 @@ class Exit:
     at: float  # seconds since 1970 UTC
     argv: tuple[str, ...]
     stderr: tuple[str, ...]  # its last lines
+    stuck: bool = False  # it was killed for its silence
 
     @property
     def reason(self) -> str:
-        """``exit 1`` or ``SIGKILL``: few values, fit for counting."""
+        """``exit 1``, ``SIGKILL`` or ``stuck``: few values, fit for counting."""
+        if self.stuck:
+            return STUCK
         if self.status >= 0:
             return f"exit {self.status}"
         with contextlib.suppress(ValueError):
@@ -62,6 +69,8 @@ class Child:
     pass_fds: tuple[int, ...] = ()
     stream: str = ""  # the stream it works for; empty: for all
     last_word: bytes = b""  # what tells it to end well; empty: SIGTERM does
+    beats: bool = False  # it writes a line of JSON to stdout every half second
+    told: dict[str, Any] = field(default_factory=dict)  # the newest of them
     wanted: bool = True
     over: bool = False  # it has ended, and is not started again
     process: asyncio.subprocess.Process | None = None
@@ -71,6 +80,8 @@ class Child:
     last_exit: Exit | None = None
     _stderr_tail: deque[str] = field(default_factory=lambda: deque(maxlen=STDERR_LINES_KEPT))
     _relaying: asyncio.Task[None] | None = None
+    _heard: float = 0.0  # monotonic seconds of its newest beat; 0: none yet
+    _was_stuck: bool = False
     _retired: asyncio.Event = field(default_factory=asyncio.Event)
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -82,7 +93,7 @@ class Child:
     @property
     def moved(self) -> float:
         """When it was last seen to do something, monotonic seconds."""
-        return self.began
+        return max(self.began, self._heard)
 
     @property
     def only_refused(self) -> bool:
@@ -174,9 +185,11 @@ class Child:
     async def _spawn(self) -> None:
         self.began = time.monotonic()
         self._stderr_tail.clear()
+        self._heard, self._was_stuck, self.told = 0.0, False, {}
         self.process = await asyncio.create_subprocess_exec(
             *self.argv,
             stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE if self.beats else None,
             stderr=asyncio.subprocess.PIPE,
             env=os.environ | self.environment,
             pass_fds=self.pass_fds,
@@ -192,11 +205,48 @@ class Child:
     async def _reap(self) -> int:
         assert self.process is not None
         assert self._relaying is not None
+        watching = asyncio.ensure_future(self._watch()) if self.beats else None
         status = await self.process.wait()
+        if watching is not None:
+            watching.cancel()
         # Not for ever: a grandchild that is still ending may hold the pipe.
         await asyncio.wait([self._relaying], timeout=STOP_SECONDS)
-        self.last_exit = Exit(status, time.time(), tuple(self.argv), tuple(self._stderr_tail))
+        self.last_exit = Exit(
+            status, time.time(), tuple(self.argv), tuple(self._stderr_tail), self._was_stuck
+        )
         return status
+
+    async def _watch(self) -> None:
+        """Listen to its beats; kill it when they stop. Before the first it may load something."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        listening = asyncio.ensure_future(self._listen(self.process.stdout))
+        try:
+            while True:
+                before = time.monotonic()
+                await asyncio.sleep(WATCH_SECONDS)
+                now = time.monotonic()
+                if now - before > 2 * WATCH_SECONDS:  # we were stopped ourselves, perhaps with it
+                    self._heard = self._heard and now
+                elif self._heard and now - self._heard > SILENT_SECONDS:
+                    self._kill_stuck(now - self._heard)
+        finally:
+            listening.cancel()
+
+    async def _listen(self, lines: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ValueError):  # no JSON, or no end: then it counts as silent
+            while line := await lines.readline():
+                self.told = json.loads(line)
+                self._heard = time.monotonic()
+
+    def _kill_stuck(self, seconds: float) -> None:
+        assert self.process is not None
+        if not self._was_stuck:
+            self._was_stuck = True
+            silent = round(seconds, 1)
+            event(log, "process_stuck", level=logging.ERROR, **self._named, silent=silent)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     async def _relay(self, lines: asyncio.StreamReader) -> None:
         """What it says goes to our own stderr, and its end is kept."""

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from encoder.ladder import BEST_RUNG
-from encoder.media_root import LIVE, ROSTER, RUN
+from encoder.media_root import CONTROL, LIVE, ROSTER, RUN
 from encoder.packager import PLAYLIST_NAME
+from server.control import send
+from server.errors import SupervisorAway
 from server.roster import StreamState, read_roster
 
 # A live stream's newest part is younger than so many part targets.
 FRESH_PARTS = 3
+# Encoders write them twice a second; monotonic time is the same in all processes.
+OLD_FIGURES_SECONDS = 1.5
 
 
 def list_streams(media_root: Path) -> dict[str, dict[str, Any]]:
@@ -24,6 +28,8 @@ def list_streams(media_root: Path) -> dict[str, dict[str, Any]]:
     """
     roster = read_roster(media_root / RUN / ROSTER)["streams"]
     figures = _figures(media_root)
+    if any(_is_old(told) for told in figures.values()):
+        figures |= _asked(media_root)
     return {
         name: _merged(name, figures.get(name), roster.get(name)) for name in {**roster, **figures}
     }
@@ -54,6 +60,21 @@ def _figures(media_root: Path) -> dict[str, dict[str, Any]]:
             continue  # it ended just now
         found[figures["id"]] = figures
     return found
+
+
+def _is_old(figures: dict[str, Any]) -> bool:
+    return time.monotonic() - float(figures.get("beat", 0.0)) > OLD_FIGURES_SECONDS
+
+
+def _asked(media_root: Path) -> dict[str, dict[str, Any]]:
+    """Of the supervisor: an encoder that cannot write files beats all the same."""
+    try:
+        figures: dict[str, dict[str, Any]] = send(media_root / RUN / CONTROL, {"figures": True})[
+            "figures"
+        ]
+    except (SupervisorAway, KeyError):
+        return {}
+    return figures
 
 
 def live_edge_age(media_root: Path, stream: str) -> float | None:

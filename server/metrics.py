@@ -67,6 +67,8 @@ COUNTERS = (
     _Shown("units_skipped", "frames_skipped", "Frames that the timeline gave up"),
     _Shown("overloads", "encoder_overloads", "Times the encoder was slower than real time"),
     _Shown("encoder_restarts_by_reason", "encoder_restarts", "Replaced ffmpeg children", "reason"),
+    _Shown("encoder_changes", "encoder_changes", "Times another encoder took over", "reason"),
+    _Shown("blocked", "blocked", "Times the stream could not write its files", "kind"),
     _Shown("refused_by_rule", "refused", "Media not published: would break that rule", "rule"),
 )
 GAUGES = (

@@ -14,7 +14,7 @@ import logs
 from config import INGEST, SILENT, ConfigError, Settings
 from encoder.disk_folder import DiskFolder
 from encoder.ffmpeg import find_ffmpeg
-from encoder.media_root import MediaRoot, choose
+from encoder.media_root import MediaRoot, choose, remove_abandoned
 from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
 from encoder.takes import check_record_folder
@@ -53,7 +53,10 @@ def serve(settings: Settings) -> None:
         host, port = address_of(listener) if listener else (settings.host, settings.port)
         size, codec = (media.width, media.height, media.fps), settings.video_codec
         encoder = choose_encoder(ffmpeg, settings.encoder, *size, codec=codec)
-        root = closing.enter_context(MediaRoot(choose(settings.media_root, port)))
+        folder = choose(settings.media_root, port)
+        if not settings.media_root:
+            remove_abandoned(folder.parent)
+        root = closing.enter_context(MediaRoot(folder))
         disk = closing.enter_context(DiskFolder(settings.disk_folder))
         root.check_room([plan.bound_bytes])
         disk.check_room([plan.archive_bound_bytes])

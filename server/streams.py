@@ -38,8 +38,9 @@ def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], 
             folder=str(root.live / order.id),
             state=str(root.figures(order.id)),
             encoder=order.encoder,
+            beats=True,
         )
-        children = [_encoder(spec, settings)]
+        children = [_encoder(spec, settings, root.lock_fd)]
         if settings.source != INGEST:
             children.insert(0, _inference(spec, settings))
         playlist = root.live / order.id / MULTIVARIANT_NAME
@@ -59,20 +60,24 @@ def _inference(spec: StreamSpec, settings: Settings) -> Child:
     return Child(
         "inference",
         [*_PYTHON, "inference"],
-        lambda: {"socket": spec.socket, "id": spec.id},
+        lambda: {"socket": spec.socket, "id": spec.id, "beats": True},
         settings.to_environment(),
         stream=spec.id,
+        beats=True,
     )
 
 
-def _encoder(spec: StreamSpec, settings: Settings) -> Child:
+def _encoder(spec: StreamSpec, settings: Settings, lock: int) -> Child:
     return Child(
         "encoder",
         [*_PYTHON, "encoder"],
         lambda: asdict(spec),
         settings.to_environment(),
+        # While it lives and may write there, no other service takes the media root.
+        pass_fds=(lock,),
         stream=spec.id,
         last_word=END_WORD,
+        beats=True,
     )
 
 

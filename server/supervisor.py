@@ -124,9 +124,16 @@ class Supervisor:
 
     async def _act(self, command: Command) -> Command:
         """Carry out a wish of the control API; a refusal carries an HTTP status."""
+        if "figures" in command:
+            return {"ok": True, "figures": self._figures()}
         if "start_stream" in command:
             return self._start_wished(StreamOrder(**command["start_stream"]))
         return self._end_wished(str(command.get("end_stream")))
+
+    def _figures(self) -> dict[str, Any]:
+        """What the encoders told of themselves by their beats: no full disk keeps that back."""
+        beats = ((s.id, child.told) for s in self.streams.values() for child in s.children)
+        return {name: told for name, told in beats if "state" in told}
 
     def _start_wished(self, order: StreamOrder) -> Command:
         known = self.streams.get(order.id)

@@ -11,8 +11,9 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import requests
 
@@ -29,6 +30,7 @@ class Service:
         media_root: its media root.
         flags: further flags of `lipstream serve`.
         playlist: path of the playlist that is asked for until it is there.
+        environment: further variables for its processes.
         authority: PEM file with the certificate authority that an HTTPS service is trusted by.
     """
 
@@ -38,6 +40,7 @@ class Service:
         flags: tuple[str, ...] = (),
         playlist: str = PLAYLIST,
         authority: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.media_root = media_root
         self._playlist = playlist
@@ -45,6 +48,7 @@ class Service:
         self.url = ""
         self.log: deque[str] = deque(maxlen=200)
         self.flags = flags
+        self._environment = dict(environment)
         self._seen: set[int] = set()
 
     def __enter__(self) -> Service:
@@ -53,7 +57,7 @@ class Service:
             argv,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=_environment() | self._environment,
             start_new_session=True,
         )
         self._has_address = threading.Event()
@@ -99,9 +103,12 @@ class Service:
 
     def processes(self) -> list[int]:
         """The supervisor and everything below it."""
-        if self._child.poll() is not None:
-            return []
-        found, parents = [self._child.pid], _parents()
+        return [] if self._child.poll() is not None else self.below(self._child.pid)
+
+    @staticmethod
+    def below(top: int) -> list[int]:
+        """A process and everything below it."""
+        found, parents = [top], _parents()
         for pid in found:
             found += [child for child, parent in parents.items() if parent == pid]
         return found

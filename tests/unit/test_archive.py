@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from encoder.archive import Archive, Limits, archive_bound_bytes
+from encoder.codecs import Track
 from encoder.packager import (
     PLAYLIST_NAME,
     Calendar,
@@ -66,7 +67,7 @@ class Dvr:
         made = Rendition(
             "v0", self.timing.video, layout, calendar, self.store, past, archive=self.archive
         )
-        made.set_init(b"init", None, era.run)  # type: ignore[arg-type] # not looked at here
+        made.set_init(b"init", Track("avc1.64001f", 90_000), era.run)
         return made
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -304,7 +306,7 @@ def test_nothing_to_take_back(tmp_path: Path, waiting: int) -> None:
 def test_marks_come_with_their_unit_or_with_the_next_that_is_fed(tmp_path: Path) -> None:
     async def scenario(intake: Intake, path: Path) -> None:
         told: list[tuple[int, int]] = []
-        intake.on_mark = lambda mark, place: told.append((mark, place))
+        intake.on_mark = lambda mark, place: told.append((mark, place["unit"]))
         async with producing(path) as producer:
             for number, mark in enumerate((7, 0, 8, 9)):
                 frame = np.full((16, 32, 3), number, np.uint8)
@@ -321,5 +323,28 @@ def test_marks_come_with_their_unit_or_with_the_next_that_is_fed(tmp_path: Path)
             assert last is not None
             intake.fed(last, 103)
             assert told == [(7, 100), (8, 103), (9, 103)]
+
+    play(tmp_path, scenario)
+
+
+def test_without_a_descriptor_a_source_waits_and_nothing_spins(tmp_path: Path) -> None:
+    async def scenario(intake: Intake, path: Path) -> None:
+        loop = asyncio.get_running_loop()
+        source = socket.socket(socket.AF_UNIX)
+        source.setblocking(False)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            source.connect(str(path))
+            source.send(HELLO)
+            began = time.process_time()
+            await asyncio.sleep(0.3)
+            assert time.process_time() - began < 0.15
+            assert not intake.connected
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert (await loop.sock_recv(source, MAX_HELLO_BYTES)).startswith(b'{"ok":true')
+        assert intake.connected
+        source.close()
 
     play(tmp_path, scenario)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,13 @@ import pytest
 
 from encoder import media_root
 from encoder.errors import StoreFull, StoreUnwritable
-from encoder.media_root import LONGEST_SOCKET_PATH, MediaRoot, choose, is_tmpfs
+from encoder.media_root import (
+    LONGEST_SOCKET_PATH,
+    MediaRoot,
+    choose,
+    is_tmpfs,
+    remove_abandoned,
+)
 from tests.unit.mounts import make_read_only, small_tmpfs
 
 
@@ -211,3 +219,30 @@ def test_a_folder_that_somebody_else_put_there_is_refused(
     (tmp_path / "shared").chmod(0o755)  # where only its owner makes folders, it was meant for us
     with MediaRoot(tmp_path / "shared/root"):
         pass
+
+
+def test_a_folder_is_taken_when_the_last_process_of_a_killed_service_has_ended(
+    tmp_path: Path,
+) -> None:
+    """Its encoders inherit the lock: they may still write, and remove what they wrote."""
+    ends_soon = "import sys, time; time.sleep(0.7)"
+    with MediaRoot(tmp_path) as killed:
+        orphan = subprocess.Popen([sys.executable, "-c", ends_soon], pass_fds=(killed.lock_fd,))
+        os.close(killed.lock_fd)
+        killed._lock = None  # as a SIGKILL leaves it
+    (tmp_path / ".lock").write_text("4194305")  # beyond the largest process id
+    with MediaRoot(tmp_path):
+        assert orphan.wait(1) == 0
+
+
+def test_roots_that_nobody_uses_are_removed_and_others_are_not(tmp_path: Path) -> None:
+    mine = f"lipstream-{os.getuid()}-"
+    gone, used, foreign = (tmp_path / f"{mine}1", tmp_path / f"{mine}2", tmp_path / "notes")
+    for path in (gone, foreign):
+        (path / "live").mkdir(parents=True)
+        (path / ".lock").write_text("1")
+    with MediaRoot(used):
+        remove_abandoned(tmp_path)
+        assert not gone.exists()
+        assert (used / "live").is_dir()
+        assert (foreign / "live").is_dir()

@@ -33,6 +33,8 @@ FIGURES = {
     "units_skipped": 1,
     "overloads": 0,
     "encoder_restarts_by_reason": {"ended": 1, "stuck": 0},
+    "encoder_changes": {"ended": 1},
+    "blocked": {"StoreFull": 2},
     "refused_by_rule": {"22": 0, "55": 3},
     "encode_lag_seconds": {"median": 0.12, "max": None},
     "av_skew_seconds": None,

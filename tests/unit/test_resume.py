@@ -74,7 +74,10 @@ def test_what_was_listed_stays_and_the_open_segment_is_closed(tmp_path: Path) ->
     store.remove_leftovers()
     left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.m*") if p.is_file()}
     listed = {f"{name}/ab-{msn}.m4s" for name in BOTH for msn in (5, 6, 7, 8)}
-    assert left == listed | {"v0/ab-init.mp4", "a0/ab-init.mp4"}  # 31
+    listed |= {"v0/ab-init.mp4", "a0/ab-init.mp4"}
+    for name in BOTH:
+        listed |= {f"{name}/{p.uri}" for s in resume.past[name].segments for p in s.parts}
+    assert left == listed  # 31
 
 
 def test_19_a_rendition_that_was_behind_gets_a_gap(tmp_path: Path) -> None:
@@ -123,3 +126,15 @@ def test_reading_gives_back_what_was_rendered(
     assert [replace(e, parts=()) for e in entries] == [replace(e, parts=()) for e in expected]
     if current:
         assert entries[-1].parts == current.parts
+
+
+def test_29_what_is_taken_over_keeps_its_parts_and_their_files(tmp_path: Path) -> None:
+    """hls.js goes on from the last part it has: it must find that part."""
+    for name in BOTH:
+        leave(tmp_path, name, 9, 4)
+    store, resume = taken(tmp_path)
+    closed = resume.past["v0"].segments[-1]
+    assert [part.uri for part in closed.parts] == [f"ab-10.{n}.m4s" for n in range(4)]
+    store.remove_leftovers()
+    for segment in resume.past["v0"].segments:
+        assert all((tmp_path / "v0" / part.uri).is_file() for part in segment.parts)

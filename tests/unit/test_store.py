@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,3 +151,28 @@ def test_a_folder_that_was_taken_away(store: StreamStore) -> None:
     assert not store.folder.exists()
     with pytest.raises(StoreUnwritable, match="No such file"):
         store.publish("v0/1.m4s", b"abc")
+
+
+def test_12_of_files_that_belong_together_none_appears_where_one_has_no_room(
+    tiny: StreamStore,
+) -> None:
+    tiny.publish_together({"v0/media.m3u8.gz": b"old", "v0/media.m3u8": b"old"})
+    with pytest.raises(StoreFull):
+        tiny.publish_together({"v0/media.m3u8.gz": b"new", "v0/media.m3u8": bytes(128 * KIB)})
+    assert on_disk(tiny) == {"v0/media.m3u8.gz": b"old", "v0/media.m3u8": b"old"}
+    assert tiny.used_bytes == 6
+
+
+def test_room_to_go_on_is_tried_and_looked_for(tiny: StreamStore) -> None:
+    tiny.require_room(16 * KIB)
+    assert on_disk(tiny) == {}
+    with pytest.raises(StoreFull, match=f"{1024 * KIB} are needed to go on"):
+        tiny.require_room(1024 * KIB)
+    make_read_only(tiny.folder.parent)
+    with pytest.raises(StoreUnwritable, match="Read-only file system"):
+        tiny.require_room(0)
+
+
+def test_no_descriptor_left_is_told_with_its_own_remedy(tmp_path: Path) -> None:
+    error = OSError(errno.EMFILE, "Too many open files")
+    assert "LimitNOFILE" in str(StoreUnwritable.of(tmp_path, error))

@@ -167,6 +167,17 @@ def test_a_file_that_has_suffered_meanwhile_is_told_as_lost(
     assert told(folder)[1:] == [("speech_lost", name_of(number))]
 
 
+def test_what_is_being_received_is_not_resumed(folder: Path) -> None:
+    """Its name is hexadecimal, and may begin with a digit."""
+    for name in ("57d6ffdda1d072a251ac448113b6a807.partial", "1234.partial"):
+        (folder / name).write_bytes(b"RIFF")
+    successor = made(folder)
+    successor.resume(MAX_SECONDS)
+    assert successor.take() is None
+    assert told(folder) == []
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_nothing_was_ever_posted(folder: Path) -> None:
     assert not made(folder).any_was_posted
     made(folder).resume(MAX_SECONDS)
