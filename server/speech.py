@@ -14,7 +14,7 @@ from config import Settings
 from server.errors import SpeechRefused, UploadRefused, WorkerAway
 from server.listing import list_streams
 from server.problems import problem
-from server.speech_intake import Received, received
+from server.speech_intake import Received, check_headers, received
 from server.speech_link import SpeechLink
 from server.speech_voice import speak
 
@@ -52,6 +52,11 @@ class _Speech:
         link = SpeechLink(self._root, stream)
         interrupt = request.args.get("interrupt", "0") not in ("", "0", "no", "false")
         try:
+            check_headers(request, self._settings)
+            if interrupt:  # at once: a body takes its time to come, and to be looked at
+                hushed = link.ask({"hush": True})
+                if not hushed["ok"]:
+                    return self._answered(hushed, 202)
             with received(request, link.folder, self._settings) as speech:
                 wish = {"say": str(speech.path), "interrupt": interrupt}
                 return self._answered(link.ask(wish | self._spoken(speech)), 202)

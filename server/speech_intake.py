@@ -31,6 +31,12 @@ PARTIAL = ".partial"
 LEFT_BEHIND_SECONDS = 600
 FIELD = "audio"
 KINDS = "a WAV, FLAC, OGG, Opus or MP3 file"
+_JSON, _FORM, _FIELDS = (
+    "application/json",
+    "multipart/form-data",
+    "application/x-www-form-urlencoded",
+)
+_SOUND = ("application/ogg", "application/octet-stream")  # and audio/*
 _PIECE_BYTES = 64 * 1024
 # What stands around the file in a form.
 _FORM_BYTES, _FORM_PARTS = 16 * 1024, 8
@@ -54,7 +60,7 @@ def received(asked: Request, folder: Path, settings: Settings) -> Iterator[Recei
     """Lend what a request brings; a file that nobody has taken by the end of the block goes.
 
     Args:
-        asked: its body has not been read.
+        asked: its headers have been checked, its body has not been read.
         folder: where files are received; made if it is not there.
         settings: the limits.
 
@@ -84,24 +90,35 @@ def _rewrite(raw: Path, path: Path, settings: Settings) -> None:
         raise SpeechRefused(415, f"it is a picture; send {KINDS}")
 
 
-def _receive(asked: Request, raw: Path, most_bytes: int) -> tuple[str, str] | tuple[()]:
-    """Write the sound into a file; where there is none: the text and its voice."""
+def check_headers(asked: Request, settings: Settings) -> None:
+    """See before anything is read whether it can be something to say.
+
+    Raises:
+        SpeechRefused, UploadRefused: it cannot.
+    """
+    most_bytes, kind = settings.max_speech_bytes, asked.mimetype
     asked.max_content_length = most_bytes + _FORM_BYTES
     if (asked.content_length or 0) > most_bytes + _FORM_BYTES:
-        raise _too_large(most_bytes)
-    kind = asked.mimetype
-    if kind == "application/json":
-        return _text_in(asked.get_json(silent=True))
-    if kind == "multipart/form-data":
-        return _receive_form(asked, raw, most_bytes)
-    if kind == "application/x-www-form-urlencoded":
-        return _text_in(asked.form)
-    if not (kind.startswith("audio/") or kind in ("application/ogg", "application/octet-stream")):
+        raise UploadRefused(
+            413, f"{most_bytes} bytes are the most (setting max_speech_bytes); send it in pieces"
+        )
+    if not (kind in (_JSON, _FORM, _FIELDS, *_SOUND) or kind.startswith("audio/")):
         raise SpeechRefused(
             415,
             f"the body is {kind[:80] or 'of no type'}: send {KINDS} as audio/*, a form with the "
             f"field {FIELD!r}, or a text",
         )
+
+
+def _receive(asked: Request, raw: Path, most_bytes: int) -> tuple[str, str] | tuple[()]:
+    """Write the sound into a file; where there is none: the text and its voice."""
+    kind = asked.mimetype
+    if kind == _JSON:
+        return _text_in(asked.get_json(silent=True))
+    if kind == _FORM:
+        return _receive_form(asked, raw, most_bytes)
+    if kind == _FIELDS:
+        return _text_in(asked.form)
     with _sink(raw, most_bytes) as sink:
         shutil.copyfileobj(asked.stream, sink, _PIECE_BYTES)
         if sink.written < (asked.content_length or 0):  # gthread ends such a body silently
@@ -168,9 +185,3 @@ def _sweep(folder: Path) -> None:
                 path.unlink(missing_ok=True)
         except FileNotFoundError:
             continue  # another process was faster
-
-
-def _too_large(most_bytes: int) -> UploadRefused:
-    return UploadRefused(
-        413, f"{most_bytes} bytes are the most (setting max_speech_bytes); send it in pieces"
-    )

@@ -264,7 +264,7 @@ def test_an_interruption_is_quick_and_does_not_click(face: str, way: str) -> Non
     if way == "DELETE":
         assert opening[frame + 6 :].max() < 0.15 * max(spoken.mean(), 1), "lips have closed"
     else:
-        assert last["media_seconds"] - cut["media_seconds"] < 1.0 + 0.6
+        assert last["media_seconds"] - cut["media_seconds"] < 1.0 + 3.0
 
 
 def test_a_face_that_is_killed_goes_on_with_what_nobody_has_heard(running: Service) -> None:

@@ -145,6 +145,14 @@ def test_an_interruption(stage: Stage) -> None:
     assert refused.status_code == 429
 
 
+def test_silence_does_not_wait_for_the_body(stage: Stage) -> None:
+    stage.say(sound(20.0))
+    assert stage.say(b"<svg/>", "video/mp4", "?interrupt=1").status_code == 415
+    assert stage.api.get(SPEECH).get_json() == {"queued_seconds": 20.0}, "that was no speech"
+    assert stage.say(b"\0" * 5000, query="?interrupt=1").status_code == 415
+    assert stage.api.get(SPEECH).get_json() == {"queued_seconds": 0.0}
+
+
 def test_a_full_queue_says_when_there_is_room(stage: Stage) -> None:
     assert stage.say(sound(25.0)).status_code == 202
     refused = stage.say(sound(9.4))
@@ -251,6 +259,7 @@ def test_streams_that_nobody_can_speak_through(tmp_path: Path) -> None:
     assert (starting.status_code, starting.headers["Retry-After"]) == (503, "1")
     assert stage.left() == []
     stage.listen(mute=True)
+    assert stage.say(sound(), query="?interrupt=1").status_code == 409
     camera = stage.say(sound())
     assert (camera.status_code, "a camera" in camera.text) == (409, True)
     assert stage.left() == []
