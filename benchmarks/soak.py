@@ -32,7 +32,8 @@ from benchmarks.soak_viewers import Viewer
 
 SAMPLE_SECONDS = 5.0
 # Streams start, caches fill: what is held then is not yet what a service holds.
-WARM_UP_SECONDS = 30.0
+WARM_UP_SECONDS = 45.0
+TMPFS_MEGABYTES = 256
 SMALL = {"width": 640, "height": 360, "ladder": "single"}
 # A viewer notices nothing up to here; two part targets and a busy machine.
 USUAL_PAUSE_SECONDS = 1.0
@@ -59,11 +60,9 @@ def main() -> int:
         f"a fault every {given.every:g} s, seed {given.seed}",
         flush=True,
     )
-    with tempfile.TemporaryDirectory(prefix="soak-", dir="/dev/shm") as folder:
-        root = Path(folder) / "media"
-        with _service(root, given.log) as (pid, url):
-            faults = Faults(pid, url, [], chance)
-            viewers, samples = asyncio.run(_run(given, faults, root))
+    with _memory() as folder, _service(folder / "media", given.log) as (pid, url):
+        faults = Faults(pid, url, folder / "media", [], chance)
+        viewers, samples = asyncio.run(_run(given, faults, folder / "media"))
     costs, grown = _costs(viewers, faults.done), trends(samples)
     print(_report(viewers, costs, grown))
     if given.json:
@@ -84,6 +83,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", metavar="FILE", default="", help="write the figures there too")
     parser.add_argument("--log", metavar="FILE", default="", help="write the service's log there")
     return parser
+
+
+@contextmanager
+def _memory() -> Iterator[Path]:
+    """A tmpfs of its own, so that it can be filled, where we may mount one; else shared memory."""
+    with tempfile.TemporaryDirectory(prefix="soak-", dir="/dev/shm") as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MEGABYTES}m", "tmpfs", folder]
+        mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
+        try:
+            yield Path(folder)
+        finally:
+            if mounted:
+                subprocess.run(["umount", folder], check=True)
 
 
 @contextmanager
@@ -139,7 +151,7 @@ async def _sample(
         for task in tasks:
             if task.done():
                 task.result()  # none ends by itself
-        if at > min(WARM_UP_SECONDS, seconds / 4):
+        if at > min(WARM_UP_SECONDS, seconds / 3):
             samples.append(await asyncio.to_thread(look, at, pid, root))
         if sys.stderr.isatty():
             print(f"\r{at / 60:5.1f} of {seconds / 60:g} minutes", end="", file=sys.stderr)

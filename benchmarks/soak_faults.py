@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,6 +18,7 @@ import psutil
 
 # How long a stopped process is left so.
 HANG_SECONDS = 6.0
+FULL_SECONDS = 4.0
 # Clients of the crowd faults.
 CROWD = 100
 _SLOW_READ_SECONDS = 5.0
@@ -38,12 +40,14 @@ class Faults:
     Args:
         supervisor: process id of the service.
         url: of the service.
+        media_root: of the service.
         streams: ids of the streams that viewers follow.
         chance: decides everything.
     """
 
     supervisor: int
     url: str
+    media_root: Path
     streams: list[str]
     chance: random.Random
     done: list[Done] = field(default_factory=list)
@@ -70,6 +74,8 @@ class Faults:
             "inference killed": lambda: self._kill("-m inference"),
             "inference stopped": lambda: self._hang("-m inference"),
             "encoder process killed": lambda: self._kill("-m encoder"),
+            "encoder process stopped": lambda: self._hang("-m encoder"),
+            "media root full": self._fill,
             "web worker killed": self._kill_web_worker,
             "web reloaded": self._reload_web,
             f"{CROWD} held clients vanish": self._vanish,
@@ -108,6 +114,19 @@ class Faults:
         """The parent of the web workers."""
         ours = psutil.Process(self.supervisor).children()
         return next(p for p in ours if "server.web" in " ".join(p.cmdline()))
+
+    async def _fill(self) -> None:
+        """Where the media root is a file system of its own; else it is everybody's."""
+        if not os.path.ismount(self.media_root.parent):
+            return
+        filler = self.media_root.parent / "filler"
+        try:
+            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                while file.write(bytes(1 << 16)):
+                    continue
+            await asyncio.sleep(FULL_SECONDS)
+        finally:
+            filler.unlink(missing_ok=True)
 
     async def _vanish(self) -> None:
         """They ask for the part after the next, wait a little, and are gone."""
