@@ -104,12 +104,12 @@ class Recording:
         """Record until so much has been published."""
         deadline = time.monotonic() + 30
         while True:
-            figures = requests.get(f"{self.face}/api/streams/demo", timeout=5).json()
+            published = figures(self.face)["media_seconds"]
             for rendition in ("v0", "a0"):
                 self.catch(rendition)
-            if figures["media_seconds"] - 2.5 > media_seconds:
+            if published - 2.5 > media_seconds:
                 return
-            assert time.monotonic() < deadline, figures
+            assert time.monotonic() < deadline, published
             time.sleep(0.3)
 
     def decoded(self) -> tuple[float, Curve, Curve]:
@@ -159,6 +159,12 @@ def tone(seconds: float) -> bytes:
     return file.getvalue()
 
 
+def figures(face: str) -> dict[str, Any]:
+    """What the API tells of the stream."""
+    told: dict[str, Any] = requests.get(f"{face}/api/streams/demo", timeout=5).json()
+    return told
+
+
 def say(face: str, body: bytes, query: str = "") -> str:
     url = f"{face}/api/streams/demo/speech{query}"
     answer = requests.post(url, data=body, headers={"Content-Type": "audio/wav"}, timeout=30)
@@ -181,14 +187,17 @@ def correlation(a: Curve, b: Curve, lag: int) -> float:
 
 def test_what_is_posted_is_heard_and_seen_and_told(face: str) -> None:
     ear, recording = Ear(face), Recording(face)
-    text = recording.catch("v0")
+    repeated = figures(face)["units_repeated"]
     began = time.monotonic()
     utterance = say(face, speech(4.0))
     started = ear.await_event("speech_started", utterance)
     assert time.monotonic() - began < 5.0
     finished = ear.await_event("speech_finished", utterance)
-    assert finished["media_seconds"] - started["media_seconds"] == pytest.approx(4.0, abs=0.05)
     recording.until(finished["media_seconds"] + 0.5)
+    # Longer only by units that a busy machine did not draw in time.
+    repeated = figures(face)["units_repeated"] - repeated
+    length = round((finished["media_seconds"] - started["media_seconds"]) * FPS)
+    assert 4 * FPS <= length <= 4 * FPS + repeated
     start, opening, sound = recording.decoded()
     heard = loudness(sound, len(opening))
     opening = opening[: len(heard)]
