@@ -1,18 +1,14 @@
-"""Many clients on one event loop, which hold, idle, read slowly or vanish; one just follows."""
+"""Many clients on one event loop, which hold, idle, read slowly or vanish."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import psutil
-
-from encoder.playlist import Position, read_position
 
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 # Connections opened at once; more would only queue.
@@ -51,41 +47,6 @@ async def answer(link: Link) -> tuple[int, bytes]:
     }
     body = await link[0].readexactly(int(headers["content-length"]))
     return int(head.split()[1]), body
-
-
-@dataclass(slots=True)
-class Follower:
-    """Follows a rendition with blocking reloads; asks again when it is refused or cut off."""
-
-    url: str
-    seen: list[tuple[float, Position]] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-
-    async def follow(self) -> None:
-        """Until cancelled."""
-        while True:
-            try:
-                async with crowd(self.url, 1) as [link]:
-                    await self._on(link)
-            except (OSError, EOFError) as error:
-                self.refused.append(repr(error))
-
-    async def _on(self, link: Link) -> None:
-        query = ""
-        while True:
-            ask(link, self.url + query)
-            status, body = await answer(link)
-            if status != 200:
-                self.refused.append(f"{status} {body[:200]!r} for {query}")
-                return
-            position = read_position(body.decode())
-            self.seen.append((time.monotonic(), position))
-            query = f"?_HLS_msn={position.last_msn + 1}&_HLS_part={position.parts}"
-
-    def longest_pause(self) -> float:
-        """Between two answers, seconds."""
-        times = [at for at, _ in self.seen]
-        return max(b - a for a, b in itertools.pairwise(times))
 
 
 @dataclass(frozen=True, slots=True)

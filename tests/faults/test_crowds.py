@@ -1,4 +1,4 @@
-"""Crowds that behave badly, and a deploy under a crowd: the others go on, and memory is bounded."""
+"""Crowds that behave badly, and a deploy under a crowd: viewers go on, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
-import requests
+from selenium.webdriver import Chrome
 
 from server.web import FIRST_REQUEST_SECONDS
-from tests.faults.crowd import Follower, Held, Link, answer, ask, crowd, held
+from tests.browser.watching import until
+from tests.faults.crowd import Held, Link, answer, ask, crowd, held
+from tests.faults.viewers import Audience, check
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.faults
-
-# A part comes each 0.2 s. A follower that is left alone waits no longer than this for one, on a
-# machine that has other things to do as well.
-LONGEST_PAUSE_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +34,24 @@ def running() -> Iterator[Service]:
             yield service
 
 
-def playlist(running: Service) -> str:
-    return f"{running.url}/live/demo/v0/media.m3u8"
+@pytest.fixture(scope="module")
+def audience(running: Service, viewer: Chrome, rows: Path | None) -> Iterator[Audience]:
+    """Well-behaved viewers, from before the trouble to after it."""
+    with Audience(running.url, viewer, rows) as watching:
+        yield watching
+
+
+@pytest.fixture(scope="module")
+def never_asking(running: Service) -> Iterator[list[socket.socket]]:
+    """Opened when it is first asked for; others are tested while it waits."""
+    place = urlsplit(running.url)
+    with ExitStack() as stack:
+        address = (place.hostname, place.port)
+        silent, dawdling = (
+            stack.enter_context(socket.create_connection(address)) for _ in range(2)
+        )
+        dawdling.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
+        yield [silent, dawdling]
 
 
 def web_processes(running: Service) -> list[int]:
@@ -48,41 +63,26 @@ def run(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(story, 60))
 
 
-@asynccontextmanager
-async def followed(running: Service) -> AsyncIterator[Follower]:
-    """A well-behaved client, from before the trouble to after it."""
-    follower = Follower(playlist(running))
-    following = asyncio.ensure_future(follower.follow())
-    await _answers(follower, 5)
-    yield follower
-    await _answers(follower, 5)
-    following.cancel()
-
-
-async def _answers(follower: Follower, more: int) -> None:
-    enough = len(follower.seen) + more
-    while len(follower.seen) < enough:
-        await asyncio.sleep(0.05)
-
-
-async def hold(links: list[Link], follower: Follower) -> None:
+async def hold(links: list[Link], audience: Audience) -> None:
     """All of them wait for the first part of the segment after the one that has just begun."""
+    follower = audience.video
     async with asyncio.timeout(10):
-        while follower.seen[-1][1].parts > 2:
+        while follower.newest is None or follower.newest.position[1] > 2:
             await asyncio.sleep(0.01)
-    msn = follower.seen[-1][1].last_msn + 2
     for link in links:
-        ask(link, f"{follower.url}?_HLS_msn={msn}&_HLS_part=0")
+        ask(link, f"{follower.url}?_HLS_msn={follower.last_msn + 2}&_HLS_part=0")
     await asyncio.sleep(0.5)
 
 
-def test_a_reload_of_the_web_processes_under_a_thousand_held_requests(running: Service) -> None:
+def test_a_reload_of_the_web_processes_under_a_thousand_held_requests(
+    running: Service, audience: Audience
+) -> None:
     """SIGHUP, as after a new certificate: who waits is told at once, and asks the new workers."""
 
     async def story() -> None:
         workers = web_processes(running)[1:]
-        async with followed(running) as follower, crowd(running.url, 1000) as links:
-            await hold(links, follower)
+        async with crowd(running.url, 1000) as links:
+            await hold(links, audience)
             began = time.monotonic()
             os.kill(running.find("server.web"), signal.SIGHUP)
             statuses = [status for status, _ in await asyncio.gather(*map(answer, links))]
@@ -91,19 +91,19 @@ def test_a_reload_of_the_web_processes_under_a_thousand_held_requests(running: S
                 await asyncio.sleep(0.05)
             assert time.monotonic() - began < 5
             async with crowd(running.url, 1000) as again:
-                await hold(again, follower)
+                await hold(again, audience)
                 statuses = [status for status, _ in await asyncio.gather(*map(answer, again))]
                 assert statuses == [200] * 1000
-        assert len(follower.refused) <= 2, follower.refused
-        assert follower.longest_pause() < 5
 
-    run(story())
+    with audience.row("web processes reloaded under 1,000 held requests") as row:
+        run(story())
+    check(row.seen)
 
 
-def test_a_killed_worker_fails_its_requests_once(running: Service) -> None:
+def test_a_killed_worker_fails_its_requests_once(running: Service, audience: Audience) -> None:
     async def story() -> None:
-        async with followed(running) as follower, crowd(running.url, 100) as links:
-            await hold(links, follower)
+        async with crowd(running.url, 100) as links:
+            await hold(links, audience)
             victim = web_processes(running)[-1]
             assert psutil.Process(victim).num_fds() > 40, "it has its share of the connections"
             os.kill(victim, signal.SIGKILL)
@@ -111,79 +111,85 @@ def test_a_killed_worker_fails_its_requests_once(running: Service) -> None:
             lost = [end for end in ends if isinstance(end, BaseException)]
             assert 0 < len(lost) < 100, "one worker's share"
             assert all(isinstance(end, (OSError, EOFError)) for end in lost)
-        assert len(follower.refused) <= 1, follower.refused
-        assert follower.longest_pause() < LONGEST_PAUSE_SECONDS
 
-    run(story())
+    with audience.row("a web process killed (-9)") as row:
+        run(story())
+    check(row.seen)
 
 
-def test_clients_that_vanish_while_they_are_held_leave_nothing(running: Service) -> None:
+def test_all_web_processes_killed(running: Service, audience: Audience) -> None:
+    """The listening socket is the supervisor's: who connects meanwhile waits."""
+    with audience.row("all web processes killed (-9)") as row:
+        before = web_processes(running)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        until("others in their place", lambda: _others(running, before), 10)
+    check(row.seen, freeze=3.0)
+
+
+def _others(running: Service, before: list[int]) -> bool:
+    try:
+        now = web_processes(running)
+    except (AssertionError, psutil.Error):  # none just now
+        return False
+    return len(now) == len(before) and not set(now) & set(before)
+
+
+@pytest.mark.usefixtures("never_asking")
+def test_clients_that_vanish_while_they_are_held_leave_nothing(
+    running: Service, audience: Audience
+) -> None:
     async def story() -> None:
         before = held(web_processes(running))
-        async with followed(running) as follower:
-            for _ in range(2):
-                async with crowd(running.url, 500) as links:
-                    await hold(links, follower)
-            await asyncio.sleep(1)
+        for _ in range(2):
+            async with crowd(running.url, 500) as links:
+                await hold(links, audience)
+        await asyncio.sleep(1)
         after = held(web_processes(running))
-        assert follower.refused == []
-        assert follower.longest_pause() < LONGEST_PAUSE_SECONDS
-        assert _bounded(before, after, memory_mb=25)
+        assert_bounded(before, after, memory_mb=25)
         assert after.descriptors - before.descriptors < 20
 
-    run(story())
+    with audience.row("500 clients vanish while they are held, twice") as row:
+        run(story())
+    check(row.seen)
 
 
-def test_idle_connections_and_slow_readers_cost_little_and_nobody_else(running: Service) -> None:
+def test_idle_connections_and_slow_readers_cost_little_and_nobody_else(
+    running: Service, audience: Audience
+) -> None:
     async def story() -> None:
         before = held(web_processes(running))
-        segment = f"{running.url}/live/demo/v0/{_segment(running)}"
-        async with (
-            followed(running) as follower,
-            crowd(running.url, 2000),
-            crowd(running.url, 50) as slow,
-        ):
+        assert audience.video.newest is not None
+        newest = audience.video.newest.segments[-1]
+        segment = f"{running.url}/live/demo/v0/{newest.uri}"
+        async with crowd(running.url, 2000), crowd(running.url, 50) as slow:
             for link in slow:
-                _receive_little(link)
+                receive_little(link)
                 ask(link, segment)
             for _ in range(3):
                 await asyncio.gather(*(link[0].readexactly(1) for link in slow))
                 await asyncio.sleep(1)
-            during = held(web_processes(running))
-        assert follower.refused == []
-        assert follower.longest_pause() < LONGEST_PAUSE_SECONDS
-        # Measured: 2,000 idle connections hold 30 MB.
-        assert _bounded(before, during, memory_mb=80)
+            # 2,000 idle connections were seen to hold 30 MB.
+            assert_bounded(before, held(web_processes(running)), memory_mb=80)
 
-    run(story())
-
-
-def _segment(running: Service) -> str:
-    text = requests.get(playlist(running), timeout=5).text
-    return [line for line in text.splitlines() if line.endswith(".m4s")][-1]
+    with audience.row("2,000 idle connections, 50 clients that read 1 byte/s") as row:
+        run(story())
+    check(row.seen)
 
 
-def _receive_little(link: Link) -> None:
-    """The kernel takes little for it, and the loop no more than it asks for."""
+def receive_little(link: Link) -> None:
+    """The kernel takes little for it."""
     link[1].get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
 
 
-def _bounded(before: Held, after: Held, *, memory_mb: float) -> bool:
+def assert_bounded(before: Held, after: Held, *, memory_mb: float) -> None:
     assert after.memory_mb - before.memory_mb < memory_mb, (before, after)
     assert after.threads - before.threads < 40, (before, after)
-    return True
 
 
-def test_who_never_asks_is_hung_up_on(running: Service) -> None:
+def test_who_never_asks_is_hung_up_on(never_asking: list[socket.socket]) -> None:
     """Not one byte, or never the end of a head: descriptors are for those who watch."""
-
-    async def story() -> None:
-        async with crowd(running.url, 2) as (silent, dawdling), followed(running) as follower:
-            dawdling[1].write(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
-            async with asyncio.timeout(FIRST_REQUEST_SECONDS + 5):
-                assert await silent[0].read(1) == b""
-                while await dawdling[0].read(1000) != b"":
-                    continue
-        assert follower.refused == []
-
-    run(story())
+    for link in never_asking:
+        link.settimeout(FIRST_REQUEST_SECONDS + 5)
+        while link.recv(1000):  # an answer, if any
+            continue
