@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -94,7 +95,8 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
 
         def patient() -> Any:
             made = protocol()
-            self.loop.call_later(FIRST_REQUEST_SECONDS, _hang_up_if_silent, made)
+            # Weakly: who has left by then must not stay in memory for it.
+            self.loop.call_later(FIRST_REQUEST_SECONDS, _hang_up_if_silent, weakref.ref(made))
             return made
 
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS
@@ -147,9 +149,10 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
             self.loop.call_later(0.02, serving.cancel)
 
 
-def _hang_up_if_silent(protocol: Any) -> None:
+def _hang_up_if_silent(connection: weakref.ref[Any]) -> None:
     """End a connection that has not sent a whole request head yet."""
-    if protocol.req_count == 1 and protocol._awaiting_request:
+    protocol = connection()
+    if protocol is not None and protocol.req_count == 1 and protocol._awaiting_request:
         protocol._keepalive_timeout()
 
 
