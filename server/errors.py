@@ -7,6 +7,7 @@
     ├── Unprotected     a public address without a token
     ├── SupervisorAway  a web process cannot reach the supervisor
     ├── UploadRefused   a file that is not taken
+    ├── IngestFailed    `lipstream ingest` cannot go on
     └── ProcessGaveUp   a child that does not come up
 """
 
@@ -53,6 +54,10 @@ class UploadRefused(ServerError):
     def __init__(self, status: int, detail: str) -> None:
         self.status = status
         super().__init__(detail)
+
+
+class IngestFailed(ServerError):
+    """`lipstream ingest` cannot begin or go on; the message says why."""
 
 
 class ProcessGaveUp(ServerError):

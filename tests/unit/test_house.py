@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ("config", "logs", "rawmedia")
+SHARED = ("config", "logs", "pacing", "rawmedia")
 FOLDERS = ("encoder", "inference", "server")
 # Who may import what of ours, besides its own folder.
 ALLOWED = {
     "config": set(),
     "logs": set(),
     "rawmedia": set(),
+    "pacing": {"rawmedia"},
     "encoder": {*SHARED},
     "inference": {*SHARED},
     "server": {*SHARED, "encoder", "inference"},
