@@ -131,6 +131,23 @@ def sound_argv(ffmpeg: str, path: Path, media: MediaFormat) -> list[str]:
     return [ffmpeg, *inputs, "-af", "aresample=async=1:first_pts=0", *sound_format(media), "-"]
 
 
+def input_devices(ffmpeg: str) -> set[str]:
+    """Names of the input devices that a binary was built with, such as ``alsa``.
+
+    Raises:
+        DecoderMissing: it does not answer.
+    """
+    argv = [ffmpeg, "-hide_banner", "-devices"]
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DecoderMissing(f"{ffmpeg} does not answer -devices") from error
+    rows = re.findall(r"^ D\S? +(\S+)", done.stdout.decode("utf-8", "replace"), re.MULTILINE)
+    return {name for row in rows for name in row.split(",")}
+
+
 def sound_format(media: MediaFormat) -> tuple[str, ...]:
     """Output options for the stream's sound."""
     rate, channels = str(media.audio_rate_hz), str(media.audio_channels)

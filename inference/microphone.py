@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference.errors import UnknownMicrophone
-from inference.ffmpeg import Decoder, find_decoder, sound_format
+from inference.errors import DecoderMissing, UnknownMicrophone
+from inference.ffmpeg import Decoder, find_decoder, input_devices, sound_format
 from logs import event
 from rawmedia import MediaFormat, Samples
 
@@ -116,12 +116,19 @@ class JitterBuffer:
         samples[:] = np.frombuffer(taken, np.int16).reshape(samples.shape)
 
 
-def check_microphone(name: str) -> None:
-    """See that a microphone is named as one.
+def check_microphone(name: str, ffmpeg: str) -> None:
+    """See that a microphone is named as one, and that the ffmpeg of the settings could read it.
 
     Raises:
-        UnknownMicrophone: it is not.
+        UnknownMicrophone, DecoderMissing: it is not, or could not.
     """
+    _check_name(name)
+    kind, program = name.partition(":")[0], find_decoder(ffmpeg)
+    if kind not in input_devices(program):
+        raise DecoderMissing(f"{program} was built without the input {kind!r}")
+
+
+def _check_name(name: str) -> None:
     if not _DEVICE.fullmatch(name):
         raise UnknownMicrophone(name)
 
@@ -132,7 +139,7 @@ def microphone_argv(ffmpeg: str, name: str, media: MediaFormat) -> Sequence[str]
     Raises:
         UnknownMicrophone: it is called otherwise than ``alsa:DEVICE`` or ``pulse:DEVICE``.
     """
-    check_microphone(name)
+    _check_name(name)
     kind, _, device = name.partition(":")
     quiet = ("-nostdin", "-hide_banner", "-v", "error")
     # Without these two ffmpeg listens for seconds before it gives the first sound.

@@ -70,7 +70,7 @@ def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG00
     """
     if settings.source.startswith(CAMERA_PREFIX):
         _camera_device(settings.source)
-        _check_microphone(settings.microphone)
+        _check_microphone(settings)
         return
     if settings.source.startswith(FILE_PREFIX):
         from inference.ffmpeg import find_decoder, look_into
@@ -105,11 +105,11 @@ def _film_path(source: str) -> Path:
     return Path(path).expanduser()
 
 
-def _check_microphone(name: str) -> None:
-    if name:
+def _check_microphone(settings: Settings) -> None:
+    if settings.microphone:
         from inference.microphone import check_microphone
 
-        check_microphone(name)
+        check_microphone(settings.microphone, settings.ffmpeg)
 
 
 def _camera(settings: Settings, media: MediaFormat) -> Source:
