@@ -40,7 +40,7 @@ _INK, _FONT = (235, 235, 235), cv2.FONT_HERSHEY_SIMPLEX
 
 
 class TestCard:
-    """A source for measuring. Flash and beep come in the same unit, the first of each second.
+    """A source for measuring. Flash and beep come in the same unit, in the middle of each second.
 
     The flash is white for exactly one picture; the beep begins on the first sample of its unit, at
     full strength with the first wave, and ends within that unit.
@@ -64,7 +64,8 @@ class TestCard:
     def render(self, frame: Frame, samples: Samples) -> None:
         """Fill the next unit in place."""
         milliseconds = int(self._now() * 1000)
-        loud = self._index % self._period == 0
+        # Not the first: a stream shows that for as long as its beginning needs, without its sound.
+        loud = self._index % self._period == self._period // 2
         np.copyto(frame, self._ground)
         self._draw_hand(frame)
         self._write_time(frame, milliseconds)

@@ -34,14 +34,13 @@ def make_clip(path: Path, units: int, *, more_sound_units: int = 0, which: str =
     card = TestCard(MEDIA, lambda: (next(index) * UNIT_MS + 0.5) / 1000)
     frame = np.empty((MEDIA.height, MEDIA.width, 3), np.uint8)
     samples = np.empty((MEDIA.samples_per_unit, 1), np.int16)
-    pictures, sound = [], []
-    for _ in range(units + more_sound_units):
-        card.render(frame, samples)
-        pictures.append(frame.tobytes())
-        sound.append(samples.tobytes())
     video, audio = path.with_suffix(".bgr"), path.with_suffix(".s16")
-    video.write_bytes(b"".join(pictures[:units]))
-    audio.write_bytes(b"".join(sound))
+    with video.open("wb") as pictures, audio.open("wb") as sound:
+        for number in range(units + more_sound_units):
+            card.render(frame, samples)
+            sound.write(samples.data)
+            if number < units:
+                pictures.write(frame.data)
     _encode(path, video if "v" in which else None, audio if "a" in which else None)
     video.unlink()
     audio.unlink()
@@ -71,8 +70,10 @@ def number_of(picture: Frame) -> int | None:
 
 
 def flash_seconds(pictures: Sequence[tuple[float, NDArray[np.uint8]]]) -> list[float]:
-    """Times of the pictures that flash."""
-    return [at for at, picture in pictures if is_flash(picture)]
+    """Times at which a flash begins; a busy machine may hold its picture."""
+    bright = [is_flash(picture) for _at, picture in pictures]
+    pairs = zip(pictures, bright, [False, *bright], strict=False)
+    return [at for (at, _picture), now, before in pairs if now and not before]
 
 
 def beep_seconds(sound: NDArray[np.generic], rate_hz: int, loud: float = LOUD) -> list[float]:

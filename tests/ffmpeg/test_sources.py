@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import dropwhile, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -39,12 +41,13 @@ Pictures = list[tuple[float, NDArray[np.uint8]]]
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("films")
     make_clip(folder / "clip.mp4", 75, more_sound_units=5)
+    make_clip(folder / "long.mp4", 250)
     return folder
 
 
 @pytest.fixture(scope="module")
 def running(films: Path) -> Iterator[Service]:
-    flags = ("--source", "testcard", "--film-folder", str(films))
+    flags: tuple[str, ...] = ("--source", "testcard", "--film-folder", str(films))
     for name, value in SMALL.items():
         flags += (f"--{name.replace('_', '-')}", str(value))
     with temporary_media_root() as folder, Service(Path(folder) / "media", flags) as service:
@@ -103,14 +106,17 @@ def test_the_test_card_is_read_back_at_300_kbit(running: Service) -> None:
     times = [code.milliseconds for code in known]
     assert times == sorted(times)
     assert abs(times[-1] / 1000 - time.time()) < 60, "wall-clock time"
-    steps = [(b.unit - a.unit) % 64 for a, b in zip(known, known[1:], strict=False)]
+    # Before its source comes a stream has a beginning already: it shows the first picture.
+    after = list(dropwhile(lambda code: code == known[0], known))
+    steps = [(b.unit - a.unit) % 64 for a, b in pairwise(after)]
+    assert len(steps) > 100
     assert steps.count(1) > 0.9 * len(steps), "neighbours are neighbours, but for a busy machine"
     assert set(steps) <= set(range(8)), "in order"
     assert_in_step(shown, beeps(audio), 6)
 
 
 def test_a_film_of_the_operators_folder_loops_in_step(running: Service) -> None:
-    body = {"id": "film", "source": {"type": "file", "name": "clip.mp4"}}
+    body: dict[str, Any] = {"id": "film", "source": {"type": "file", "name": "clip.mp4"}}
     answer = requests.post(f"{running.url}/api/streams", json=body, timeout=20)
     assert answer.status_code == 201, answer.text
     video, audio = (window(running, "film", name, 5) for name in ("v0", "a0"))
@@ -128,7 +134,7 @@ def test_a_film_of_the_operators_folder_loops_in_step(running: Service) -> None:
 )
 def test_the_api_refuses_other_films(running: Service, films: Path, name: str, words: str) -> None:
     (films / "bad.mp4").write_bytes(b"no film at all")
-    body = {"id": "bad", "source": {"type": "file", "name": name}}
+    body: dict[str, Any] = {"id": "bad", "source": {"type": "file", "name": name}}
     answer = requests.post(f"{running.url}/api/streams", json=body, timeout=20)
     assert answer.status_code == 400
     assert words in answer.json()["detail"]
@@ -147,7 +153,7 @@ def test_ffmpeg_through_a_pipe_is_a_stream(running: Service, films: Path, tmp_pa
     )
     raw = ("-map", "0:v", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", size, "-r", "25", "pipe:1")
     sound = ("-map", "0:a", "-f", "s16le", "-ar", "48000", "-ac", "1", "-y", tmp_path / "sound")
-    clip = ("-nostdin", "-v", "error", "-re", "-stream_loop", "3", "-i", films / "clip.mp4")
+    clip = ("-nostdin", "-v", "error", "-re", "-i", films / "long.mp4")
     program = subprocess.Popen([FFMPEG, *clip, *raw, *sound], stdout=ingest.stdin)
     try:
         assert ingest.stdin is not None
@@ -156,7 +162,7 @@ def test_ffmpeg_through_a_pipe_is_a_stream(running: Service, films: Path, tmp_pa
         shown = pictures(video)
         numbers = [n for n in (number_of(p) for _at, p in shown) if n is not None]
         assert len(numbers) > 100
-        assert {b - a for a, b in zip(numbers, numbers[1:], strict=False)} <= {0, 1, 2, -74}
+        assert {b - a for a, b in pairwise(numbers)} <= {0, 1, 2}
         assert_in_step(shown, beeps(audio), 3)
         assert program.wait(30) == 0
         assert ingest.stderr is not None
@@ -174,10 +180,11 @@ def test_ffmpeg_through_a_pipe_is_a_stream(running: Service, films: Path, tmp_pa
 def test_a_model_of_fifteen_pictures_keeps_them_with_their_sound(
     running: Service, tmp_path: Path
 ) -> None:
-    """A flash each fifteenth picture and a beep each second, at 15 a second into 25."""
-    period, seconds = 15, 9
+    """A flash and a beep each second, at 15 pictures a second into a stream of 25."""
+    period, flash, seconds = 15, 7, 9
     times = np.arange(48_000) / 48_000
-    second = (np.cos(2 * np.pi * 1000 * times) * 16_000 * (times < 0.05)).astype(np.int16)
+    beep = (np.cos(2 * np.pi * 1000 * times) * 16_000 * (times < 0.05)).astype(np.int16)
+    second = np.roll(beep, flash * 48_000 // period)
     (tmp_path / "sound.raw").write_bytes(np.tile(second, seconds).tobytes())
     root = ("--media-root", str(running.media_root), "--url", running.url)
     words = ("ingest", "model", "--create", "--size", "640x360", "--fps", "15")
@@ -189,16 +196,9 @@ def test_a_model_of_fifteen_pictures_keeps_them_with_their_sound(
     try:
         with ingest.stdin as pipe:
             for number in range(period * seconds):
-                pipe.write(dark if number % period else white)
+                pipe.write(white if number % period == flash else dark)
             video, audio = (window(running, "model", name, 4) for name in ("v0", "a0"))
-        flashes = [at for at, picture in pictures(video) if picture.mean() > 128]
-        starts = [at for at in flashes if not any(0 < at - other < 0.06 for other in flashes)]
-        heard = beeps(audio)
-        offsets = [
-            min((beep - at for beep in heard), key=abs) for at in starts if at < heard[-1] + 0.5
-        ]
-        assert len(offsets) >= 5
-        assert max(map(abs, offsets)) < 0.040, offsets
+        assert_in_step(pictures(video), beeps(audio), 3)
     finally:
         ingest.kill()
         ingest.wait()
