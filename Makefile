@@ -18,10 +18,19 @@ DEV_STAMP := $(VENV)/.dev-$(WANTED)
 run: $(RUN_STAMP)
 	@exec $(VENV)/bin/lipstream serve $(ARGS)
 
+# Tests of values, and of requests one by one, run on all cores; what plays in real time runs alone.
+QUICK := tests/unit tests/golden tests/check tests/security
+TIMED := tests/ffmpeg tests/browser tests/compat tests/faults tests/fleet
+
 test: lint
 	@tools/packages.sh
 	@VENV=$(VENV) tools/promtool.sh
+ifeq ($(strip $(ARGS)),)
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(QUICK)
+	$(VENV)/bin/python -m pytest $(TIMED)
+else
 	$(VENV)/bin/python -m pytest $(ARGS)
+endif
 
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .

@@ -20,6 +20,8 @@ ENVIRONMENT_PREFIX = "LIPSTREAM_"
 INGEST = "ingest"
 # The value of `source` for a picture and sound to measure with.
 TESTCARD = "testcard"
+# The value of `audio` for a face that says only what is posted to it.
+SILENT = "none"
 # Seconds of video in one part, by latency profile; None: plain HLS, no parts.
 PART_SECONDS: dict[str, float | None] = {"ultra": 0.12, "low": 0.2, "normal": None}
 
@@ -125,7 +127,11 @@ class Settings:
         "", "folder whose video files `POST /api/streams` may name; empty: none"
     )
     image: str = _setting("", "portrait photo for the avatar; empty: the built-in presenter")
-    audio: str = _setting("", "what the avatar says, repeated for ever; empty: the built-in sample")
+    audio: str = _setting(
+        "",
+        "what the avatar says, repeated for ever; empty: the built-in sample, until something is "
+        "posted to be said; none: only what is posted",
+    )
     pause_seconds: float = _setting(
         2.0, "silence between two rounds of the audio", low=0.0, high=3600.0, per_stream=True
     )
@@ -133,6 +139,13 @@ class Settings:
         40_000_000, "largest photo accepted, in pixels", low=10_000, high=200_000_000
     )
     max_audio_seconds: int = _setting(600, "longest audio file accepted", low=1, high=36_000)
+    speech_queue_seconds: int = _setting(
+        600, "speech of a stream that may wait to be said", low=1, high=36_000, per_stream=True
+    )
+    voice: str = _setting("en-us", "voice of espeak-ng for texts, such as en-us, de or fr+f2")
+    max_speech_bytes: int = _setting(
+        32_000_000, "largest body that is taken as speech", low=10_000, high=1_000_000_000
+    )
 
     width: int = _setting(1280, "picture width in pixels, even", low=16, high=4096, per_stream=True)
     height: int = _setting(

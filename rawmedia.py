@@ -8,7 +8,11 @@ line of JSON, and gets back one line of JSON and a file descriptor: memory cut i
 then on both sides send single bytes: the producer "slot k holds a unit", the encoder "slot k is
 free". A frame is drawn straight into the memory that is later written to ffmpeg's pipe.
 
-A slot is laid out as ``frame (H*W*3 uint8 BGR) | samples (N*C int16)``, padded to a page.
+A slot is laid out as ``frame (H*W*3 uint8 BGR) | samples (N*C int16) | mark (uint64)``, padded to
+a page. A mark that is not 0 comes back as an event with the place of its unit in the stream.
+
+The byte ``RECALL`` instead of a slot takes back what the encoder has not begun to use. It answers
+``RECALL``, how many slots it gives back, and these; one unit is kept, which is due at any moment.
 
 This module imports nothing of ours: it is all that ``encoder`` and ``inference`` share.
 """
@@ -20,6 +24,7 @@ import json
 import mmap
 import os
 import socket
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +34,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL = 1
+PROTOCOL = 2  # 1 had no marks and no RECALL
+RECALL = 0xFF  # no slot has that number
+# Beside a stream's socket, where a source that can be spoken through hears what to say, and the
+# folder of what waits. The first is no longer than ".sock": a socket's path has a limit.
+SPEECH_SOCKET, SPEECH_FOLDER = ".say", ".speech"
 MAX_HELLO_BYTES = 4096
 CONNECT_TIMEOUT_SECONDS = 5.0
 
@@ -98,11 +107,12 @@ class MediaFormat:
 
     @property
     def slot_bytes(self) -> int:
-        """Size of one slot: frame and samples, rounded up to a page."""
+        """Size of one slot: frame, samples and mark, rounded up to a page."""
         page = mmap.PAGESIZE
-        return -(-(self.frame_bytes + self.samples_bytes) // page) * page
+        return -(-(self.frame_bytes + self.samples_bytes + _MARK.size) // page) * page
 
 
+_MARK = struct.Struct("<Q")
 _BOUNDS = (
     ("width", 16, 4096),
     ("height", 16, 4096),
@@ -140,6 +150,19 @@ class SlotMemory:
         count = media.samples_per_unit * media.audio_channels
         return np.frombuffer(self._map, np.int16, count, start).reshape(-1, media.audio_channels)
 
+    def mark(self, slot: int) -> int:
+        """The mark of a slot's unit; 0: it has none."""
+        mark: int = _MARK.unpack_from(self._map, self._mark_at(slot))[0]
+        return mark
+
+    def set_mark(self, slot: int, mark: int) -> None:
+        """Give a slot's unit a mark."""
+        _MARK.pack_into(self._map, self._mark_at(slot), mark)
+
+    def _mark_at(self, slot: int) -> int:
+        media = self.media
+        return slot * media.slot_bytes + media.frame_bytes + media.samples_bytes
+
 
 def _anonymous_file(name: str) -> int:
     if hasattr(os, "memfd_create"):
@@ -167,25 +190,58 @@ class Producer:
         self._connection = connection
         self._memory = memory
         self._free = list(range(memory.slots))
+        self._mark = 0
+
+    def wait(self) -> None:
+        """Block while the encoder holds every slot: this is what paces a source to real time.
+
+        Raises:
+            Disconnected: the encoder went away.
+        """
+        while not self._free:
+            self._free.extend(self._receive(self._memory.slots))
 
     @contextmanager
     def unit(self) -> Iterator[tuple[Frame, Samples]]:
         """Lend the next free slot to draw into; it is sent when the block ends without an error.
 
-        Blocks while the encoder holds every slot: this is what paces a source to real time.
+        Blocks as :meth:`wait` does.
 
         Raises:
             Disconnected: the encoder went away.
         """
-        slot = self._take_slot()
+        self.wait()
+        slot, self._mark = self._free.pop(0), 0
         try:
             yield self._memory.frame(slot), self._memory.samples(slot)
         except BaseException:
             self._free.append(slot)
             raise
+        self._memory.set_mark(slot, self._mark)
         self._send(bytes((slot,)))
 
-    def write(self, frame: Frame, samples: Samples) -> None:
+    def mark(self, mark: int) -> None:
+        """Give the unit that is being drawn a mark, below 2**64; see :mod:`journal`."""
+        self._mark = mark
+
+    def recall(self) -> int:
+        """Take back the newest units, as far as the encoder has not begun to use them.
+
+        Returns:
+            How many: whoever drew them may draw as many anew in their place.
+
+        Raises:
+            Disconnected: the encoder went away.
+        """
+        self._send(bytes((RECALL,)))
+        while (byte := self._receive(1)[0]) != RECALL:
+            self._free.append(byte)  # on its way before the encoder heard us
+        count = self._receive(1)[0]
+        for _ in range(count):
+            self._free.append(self._receive(1)[0])
+        return count
+
+    def write(self, frame: Frame, samples: Samples, mark: int = 0) -> None:
         """Send a copy of one frame (HxWx3 uint8 BGR) and its samples (NxC int16).
 
         Raises:
@@ -198,19 +254,15 @@ class Producer:
         with self.unit() as (into_frame, into_samples):
             into_frame[:] = frame
             into_samples[:] = samples
+            self.mark(mark)
 
     def close(self) -> None:
         """Hang up. The stream goes on with the last frame and silence."""
         self._connection.close()
 
-    def _take_slot(self) -> int:
-        if not self._free:
-            self._free.extend(self._receive())
-        return self._free.pop(0)
-
-    def _receive(self) -> bytes:
+    def _receive(self, most: int) -> bytes:
         try:
-            data = self._connection.recv(self._memory.slots)
+            data = self._connection.recv(most)
         except OSError as error:
             raise Disconnected(f"the encoder hung up: {error}") from error
         if not data:

@@ -14,7 +14,7 @@ from typing import Any
 import inotify_simple
 from inotify_simple import flags
 
-from encoder.playlist import read_position
+from encoder.playlist_reader import read_position
 
 _CORS = [
     (b"x-content-type-options", b"nosniff"),

@@ -19,7 +19,7 @@ from benchmarks.fanout_fronts import ROOT, Mode, Server, go_first, serving
 from benchmarks.fanout_server import read_counts
 from benchmarks.fanout_viewers import Crowd, Position
 from config import Settings
-from encoder.playlist import read_position
+from encoder.playlist_reader import read_position
 
 PART_MS = 200.0
 # Not counted: the first parts, for which not all had asked yet, and the last.

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from encoder.playlist import read_position
+from encoder.playlist_reader import read_position
 
 # More than the kernels hold for a client: the server cannot get rid of it all.
 _PIPELINED = 20

@@ -10,7 +10,8 @@ from urllib.parse import urljoin
 
 import httpx
 
-from encoder.playlist import Position, SegmentEntry, read_position, read_segments
+from encoder.playlist import SegmentEntry
+from encoder.playlist_reader import Position, read_position, read_segments
 
 # A player's own patience with one request, and with a server that refuses.
 REQUEST_SECONDS, RETRY_SECONDS = 10.0, 0.2

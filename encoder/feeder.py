@@ -199,6 +199,7 @@ class Feeder:
         if unit is None:
             return False
         previous, self._held = self._held, unit
+        self.intake.fed(unit, self.clock.next_unit)
         self._write(unit, unit.samples.tobytes())
         if previous is not None:
             self.intake.release(previous)

@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from logs import event
 from rawmedia import (
     MAX_HELLO_BYTES,
+    RECALL,
     FormatError,
     Frame,
     MediaFormat,
@@ -42,6 +44,7 @@ class Unit:
     samples: Samples
     slot: int
     owner: _Connection
+    mark: int = 0
 
 
 class _Connection:
@@ -68,9 +71,13 @@ class Intake:
     def __init__(self, path: Path, media: MediaFormat) -> None:
         self.dropped = 0
         self.on_unit: Callable[[], None] = lambda: None  # called when a unit has arrived
+        # Where a unit of the timeline stands in the stream, and who is told of it with its mark.
+        self.place: Callable[[int], dict[str, Any]] = lambda unit: {"unit": unit}
+        self.on_mark: Callable[[int, dict[str, Any]], None] = lambda _mark, _place: None
         self._path = path
         self.media = media
         self._units: deque[Unit] = deque()
+        self._lost_marks: list[int] = []
         self._active: _Connection | None = None
         self._listener: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -127,7 +134,14 @@ class Intake:
         unit = self.take()
         if unit is not None:
             self.dropped += 1
+            self._lost_marks.append(unit.mark)
             self.release(unit)
+
+    def fed(self, unit: Unit, number: int) -> None:
+        """Tell of the marks up to this unit, which has that number in the timeline."""
+        marks, self._lost_marks = [*self._lost_marks, unit.mark], []
+        for mark in filter(None, marks):
+            self.on_mark(mark, self.place(number))
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -201,12 +215,27 @@ class Intake:
 
     def _queue(self, connection: _Connection, memory: SlotMemory, slots: bytes) -> None:
         for slot in slots:
+            if slot == RECALL:
+                self._give_back(connection)
+                continue
             if slot >= SLOTS or any(u.slot == slot and u.owner is connection for u in self._units):
                 event(log, "source_broken", level=logging.WARNING, slot=slot)
                 self._drop_connection(connection)
                 return
-            self._units.append(Unit(memory.frame(slot), memory.samples(slot), slot, connection))
+            frame, samples, mark = memory.frame(slot), memory.samples(slot), memory.mark(slot)
+            self._units.append(Unit(frame, samples, slot, connection, mark))
         self.on_unit()
+
+    def _give_back(self, connection: _Connection) -> None:
+        """The producer thinks better of what waits; the first of it may be due before it can draw
+        another, so that one stays.
+        """
+        recalled = [unit for unit in list(self._units)[1:] if unit.owner is connection]
+        slots = bytes(unit.slot for unit in recalled)
+        others = (u for u in self._units if not any(u is unit for unit in recalled))
+        self._units = deque(others)
+        with contextlib.suppress(OSError):  # it hung up; that is heard in its own time
+            connection.link.send(bytes((RECALL, len(slots))) + slots)
 
     def _drop_connection(self, connection: _Connection) -> None:
         """Hang up. Units it sent before are whole and will still be shown."""

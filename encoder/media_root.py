@@ -5,6 +5,9 @@
     <media root>/live/<id>/...   published files; a static file server may serve `live`
     <media root>/run/<id>.sock   sources connect here (mode 0700)
     <media root>/run/<id>.json   figures of the stream
+    <media root>/run/<id>.events  what happened in it
+    <media root>/run/<id>.say    web processes tell its source here what to say
+    <media root>/run/<id>.speech/  sound files that wait to be said
     <media root>/run/_control.sock  the supervisor hears wishes here
     <media root>/run/_roster.json   what it tells of its processes
     <media root>/.lock           held while a service runs
@@ -24,7 +27,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from encoder.errors import StoreFull, StoreUnwritable
+from journal import SUFFIX, Journal
 from logs import event
+from rawmedia import SPEECH_FOLDER, SPEECH_SOCKET
 
 LIVE, RUN, LOCK = "live", "run", ".lock"
 # No stream has such a name.
@@ -90,6 +95,16 @@ class MediaRoot:
     def figures(self, stream: str) -> Path:
         """File of what the encoder process tells about a stream."""
         return self.run / f"{stream}.json"
+
+    def journal(self, stream: str) -> Journal:
+        """The events of a stream."""
+        return Journal(self.run / f"{stream}{SUFFIX}")
+
+    def forget(self, stream: str) -> None:
+        """Remove what its source and its listeners had beside the media."""
+        self.journal(stream).remove()
+        (self.run / f"{stream}{SPEECH_SOCKET}").unlink(missing_ok=True)
+        shutil.rmtree(self.run / f"{stream}{SPEECH_FOLDER}", ignore_errors=True)
 
     def check_room(self, bounds_bytes: Sequence[int]) -> None:
         """See that streams fit, each grown to its bound.

@@ -23,11 +23,13 @@ from typing import Any
 
 from config import Settings
 from encoder.candidates import CANDIDATES
+from encoder.chronicle import Chronicle
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake
 from encoder.plan import plan_stream
 from encoder.probe import AUTO, working_besides
 from encoder.succession import BLOCKED, Means, Succession
+from journal import SUFFIX, Journal
 from logs import event
 
 STATE_SECONDS = 0.5
@@ -66,6 +68,7 @@ class StreamProcess:
         self._plan = plan_stream(settings)
         self._stop = asyncio.Event()
         self._ending = Ending.RESTART
+        self._chronicle = Chronicle(Journal(Path(spec.state).with_suffix(SUFFIX)))
 
     def stop(self, ending: Ending) -> None:
         """End the stream; the last word counts."""
@@ -81,6 +84,7 @@ class StreamProcess:
         if self._spec.beats:
             os.set_blocking(sys.stdout.fileno(), False)
         intake = Intake(Path(self._spec.socket), self._plan.media)
+        intake.on_mark = self._chronicle.moment
         try:
             intake.start()
             await self._first_unit(intake)
@@ -142,6 +146,7 @@ class StreamProcess:
                 beat(figures)
             if figures["state"] != BLOCKED:  # then the supervisor tells what no file can
                 write_json(Path(self._spec.state), figures)
+            self._chronicle.figures(figures)
             await asyncio.sleep(STATE_SECONDS)
 
     def _means(self, intake: Intake) -> Means:

@@ -12,12 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from encoder.playlist import (
-    VERSION,
-    SegmentEntry,
-    read_position,
-    segment_lines,
-)
+from encoder.playlist import VERSION, SegmentEntry, segment_lines
+from encoder.playlist_reader import read_position
 from encoder.recording_files import make_numbered, write_at
 
 MULTIVARIANT, MEDIA = "index.m3u8", "media.m3u8"

@@ -14,7 +14,8 @@ from fractions import Fraction
 
 from encoder.archive import Archive
 from encoder.packager import PLAYLIST_NAME, Past
-from encoder.playlist import SegmentEntry, read_segments
+from encoder.playlist import SegmentEntry
+from encoder.playlist_reader import read_segments
 from encoder.store import StreamStore
 from logs import event
 

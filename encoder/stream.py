@@ -141,6 +141,7 @@ class LiveStream:
             EncoderError: the stream cannot go on.
         """
         self._parts.intake.on_unit = self._pump
+        self._parts.intake.place = self.place
         try:
             for muxed in self._transport:
                 muxed.start()
@@ -204,6 +205,19 @@ class LiveStream:
             "dvr": self._dvr_figures(),
             "recording": self._parts.recorder.figures() if self._parts.recorder else None,
         } | self._parts.record.shown()
+
+    def place(self, unit: int) -> dict[str, Any]:
+        """Where a unit stands for who plays the stream: segment, part, wall clock of its date."""
+        video = self._timing.video
+        index = unit // self._timing.segment_frames
+        msn = self._parts.resume.first_msn + index
+        in_segment = unit - video.segment_start(index)
+        return {
+            "media_seconds": round(unit / self._media.fps, 3),
+            "msn": msn,
+            "part": in_segment // video.part_frames,
+            "date_ms": self._calendar.at(msn).anchor_ms + unit * 1000 // self._media.fps,
+        }
 
     def _dvr_figures(self) -> dict[str, Any]:
         archive = self._parts.archive

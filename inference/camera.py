@@ -42,14 +42,15 @@ class Camera:
         self._thread = threading.Thread(target=self._read_for_ever, name="camera", daemon=True)
         self._thread.start()
 
-    def render(self, frame: Frame, samples: Samples) -> None:
-        """Fill the next unit with the newest picture."""
+    def render(self, frame: Frame, samples: Samples) -> int:
+        """Fill the next unit with the newest picture; it has no mark."""
         # the slot is exchanged whole, never written into: no lock is needed to read it
         np.copyto(frame, self._latest)
         if self._microphone is None:
             samples[:] = 0
         else:
             self._microphone.fill(samples)
+        return 0
 
     def close(self) -> None:
         """Stop reading. A driver that hangs is left behind: its thread cannot be stopped."""

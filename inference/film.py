@@ -46,8 +46,8 @@ class Film:
         seconds = self._contents.seconds or 0.0
         self._lead_unit = max(0, round((seconds - LEAD_SECONDS) * media.fps))
 
-    def render(self, frame: Frame, samples: Samples) -> None:
-        """Fill the next unit in place.
+    def render(self, frame: Frame, samples: Samples) -> int:
+        """Fill the next unit in place; it has no mark.
 
         Raises:
             FilmRejected: the file has changed, and nothing can be played any more.
@@ -59,6 +59,7 @@ class Film:
         np.copyto(self._last, frame)
         if self._next is None and self._round.units > self._lead_unit:
             self._next = self._begin()
+        return 0
 
     def close(self) -> None:
         """End the children."""

@@ -1,14 +1,22 @@
-"""The presenter: a face that says a clip for ever, with pauses. The face itself is exchangeable."""
+"""The presenter: a face that lives, and says what it is given. The face itself is exchangeable.
+
+What a unit shows and sounds like follows from an :class:`Instant` alone. So units that the encoder
+gives back can be drawn anew, with another end to what was said, and nothing in them jumps.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
+from inference.line import EMPHASIS_SECONDS, Line, ease_units, eased, faded_out
 from inference.motion import Pose, pose
-from inference.mouth import REST_SHAPE, Curve, MouthShape, MouthTrack
-from inference.speech import Clip
+from inference.mouth import REST_SHAPE, MouthShape
+from inference.utterances import Utterances
+from journal import Moment, mark_of
 from rawmedia import Frame, MediaFormat, Samples
 
 Region = tuple[int, int, int, int]
@@ -16,7 +24,8 @@ Region = tuple[int, int, int, int]
 # Darker than this is the inside of a mouth: lips and skin of the drawn character have a luma beyond
 # 100, its mouth's inside one below 60, and 4:2:0 H.264 at 700 kbit/s moves neither by more than 20.
 INTERIOR_LUMA = 80
-EMPHASIS_SECONDS = 0.35
+# More units than an encoder holds at once can never be given back.
+RECALLABLE = 32
 
 
 class Face(Protocol):
@@ -30,32 +39,192 @@ class Face(Protocol):
         """Draw the whole picture."""
 
 
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One unit of a face's life: all that decides what is seen and heard."""
+
+    index: int = 0  # of the frame, since the face began to live
+    line: Line | None = None  # what it says
+    place: int = 0  # in the line
+    cut: int | None = None  # the place at which it was cut off
+    born: int = 0  # of all that was asked for, the last that the line belongs to
+    pause: int = 0  # units until the repeated line may begin again
+    emphasis: float = 0.0
+
+    @property
+    def speaks(self) -> bool:
+        """Whether there is sound to come that could be cut off."""
+        return self.line is not None and self.cut is None and self.place < self.line.units
+
+
 class Presenter:
-    """A source: ``face`` says ``clip``, rests for ``pause_units``, and starts again."""
+    """A source: ``face`` repeats a line with pauses, says what is posted, and lives in between.
+
+    Args:
+        face: what is drawn.
+        media: of the stream.
+        repeated: said again and again; None: nothing is.
+        pause_units: of rest between two rounds of it.
+        utterances: what is posted.
+        yields: what is posted ends the repeated line for good; else it comes in its pauses.
+    """
 
     def __init__(
-        self, face: Face, clip: Clip, track: MouthTrack, media: MediaFormat, pause_units: int
+        self,
+        face: Face,
+        media: MediaFormat,
+        repeated: Line | None = None,
+        pause_units: int = 0,
+        utterances: Utterances | None = None,
+        *,
+        yields: bool = False,
     ) -> None:
         self.face = face
-        self.clip = clip
-        self.track = track
+        self.repeated = repeated
+        self.utterances = utterances
         self._media = media
-        self._round_units = clip.units + pause_units
-        self._emphasis = _emphasis(track, self._round_units, media.fps)
-        self._index = 0
+        self._pause_units = pause_units
+        self._yields = yields
+        self._ease = ease_units(media.fps)
+        self._next = Instant()
+        self._drawn: deque[Instant] = deque(maxlen=RECALLABLE)
+        self._obeyed = 0  # the last wish for silence that was seen to
 
-    def render(self, frame: Frame, samples: Samples) -> None:
-        """Fill the next unit in place."""
-        place = self._index % self._round_units
-        speaking = place < self.clip.units
-        samples[:] = self.clip.unit(place) if speaking else 0
-        shape = self.track.shape(place) if speaking else REST_SHAPE
-        life = pose(self._index, self._media.fps, emphasis=float(self._emphasis[place]))
-        self.face.draw(frame, shape, life)
-        self._index += 1
+    def render(self, frame: Frame, samples: Samples) -> int:
+        """Fill the next unit in place; returns its mark."""
+        now = self._steadied(self._decided(self._next))
+        samples[:] = self._heard(now)
+        life = pose(now.index, self._media.fps, emphasis=now.emphasis)
+        self.face.draw(frame, self._shape(now), life)
+        mark = self._mark(now)
+        self._drawn.append(now)
+        self._next = self._after(now)
+        return mark
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether something is said, or has just been drawn, that is not to be heard any more."""
+        if self._hush_below == self._obeyed:
+            return False
+        return any(self._is_unwanted(each) for each in (*self._drawn, self._next))
+
+    def go_back(self, units: int) -> None:
+        """The last units that were drawn will not be shown: what has to stop stops before them."""
+        self._obeyed = self._hush_below
+        if not units:
+            return
+        undone = [self._drawn.pop() for _ in range(units)]
+        undone.reverse()
+        self._next, *later = undone
+        kept = self._next.line
+        for line in {id(each.line): each.line for each in later if each.line}.values():
+            if line is not kept and line.number and self.utterances:
+                self._give_back(self.utterances, line)
 
     def close(self) -> None:
         """Nothing is held that the garbage collector does not know."""
+
+    def _give_back(self, utterances: Utterances, line: Line) -> None:
+        if line.number < utterances.hush_below:
+            utterances.never_began(line.number)
+        else:
+            utterances.put_back(line)
+
+    # --- what happens in a unit ------------------------------------------------------------------
+
+    def _decided(self, now: Instant) -> Instant:
+        """What begins or is cut off in this unit."""
+        if now.line is None:
+            return self._begun(now)
+        gives_way = now.line is self.repeated and self._yields and self._something_waits
+        if now.speaks and (gives_way or self._is_unwanted(now)):
+            return replace(now, cut=now.place)
+        return now
+
+    def _begun(self, now: Instant) -> Instant:
+        line = self.utterances.take() if self.utterances else None
+        if line is not None:
+            return replace(now, line=line, place=-line.ease, born=line.number)
+        if self.repeated is None or now.pause or (self._yields and self._any_was_posted):
+            return now
+        return replace(now, line=self.repeated, place=0, born=self._hush_below)
+
+    def _steadied(self, now: Instant) -> Instant:
+        """The head follows slow loudness, and never jumps to it."""
+        wanted = now.line.emphasised(now.place) if now.line and now.cut is None else 0.0
+        most = 1 / (EMPHASIS_SECONDS * self._media.fps)
+        return replace(now, emphasis=min(max(wanted, now.emphasis - most), now.emphasis + most))
+
+    def _after(self, now: Instant) -> Instant:
+        following = replace(now, index=now.index + 1, pause=max(0, now.pause - 1))
+        line = now.line
+        if line is None:
+            return following
+        end = line.units + line.ease if now.cut is None else now.cut + self._ease
+        if now.place + 1 < end:
+            return replace(following, place=now.place + 1)
+        return replace(following, line=None, place=0, cut=None, pause=self._pause_units)
+
+    def _heard(self, now: Instant) -> Samples | int:
+        if now.line is None or (now.cut is not None and now.place > now.cut):
+            return 0
+        samples = now.line.samples(now.place)
+        if now.cut is None or isinstance(samples, int):
+            return samples
+        return faded_out(samples, self._media.audio_rate_hz)
+
+    def _shape(self, now: Instant) -> MouthShape:
+        if now.line is None:
+            return REST_SHAPE
+        if now.cut is None:
+            return now.line.shape(now.place)
+        closed = (now.place - now.cut + 1) / (self._ease + 1)
+        return eased(now.line.shape(now.cut - 1), 1 - closed)
+
+    def _mark(self, now: Instant) -> int:
+        """Tell the queue, and by the mark everybody else, how far it is."""
+        line, utterances = now.line, self.utterances
+        if utterances is None:
+            return 0
+        left = max(0, line.units - now.place) if line and now.cut is None else 0
+        is_posted = line is not None and line.number > 0
+        utterances.units_left = left if is_posted or not self._yields else 0
+        utterances.posted_units_left = left if is_posted else 0
+        moment = _moment(now) if line and line.number else None
+        if line is None or moment is None:
+            return 0
+        if moment is not Moment.STARTED:
+            utterances.done(line.number)
+        if moment is Moment.INTERRUPTED and now.place <= 0:
+            utterances.never_began(line.number)
+            return 0
+        return mark_of(line.number, moment)
+
+    # --- what was asked for ----------------------------------------------------------------------
+
+    def _is_unwanted(self, instant: Instant) -> bool:
+        return instant.speaks and instant.born < self._hush_below
+
+    @property
+    def _hush_below(self) -> int:
+        return self.utterances.hush_below if self.utterances else 0
+
+    @property
+    def _something_waits(self) -> bool:
+        return self.utterances is not None and self.utterances.waiting
+
+    @property
+    def _any_was_posted(self) -> bool:
+        return self.utterances is not None and self.utterances.any_was_posted
+
+
+def _moment(now: Instant) -> Moment | None:
+    assert now.line is not None
+    if now.place == now.cut:
+        return Moment.INTERRUPTED
+    if now.cut is not None:
+        return None
+    return {0: Moment.STARTED, now.line.units: Moment.FINISHED}.get(now.place)
 
 
 def mouth_region(source: object) -> Region:
@@ -79,13 +248,3 @@ def mouth_opening(frame: Frame, region: Region) -> int:
     pixels = frame[y : y + height, x : x + width].astype(np.uint16)
     luma = (29 * pixels[..., 0] + 150 * pixels[..., 1] + 77 * pixels[..., 2]) >> 8
     return int((luma < INTERIOR_LUMA).sum())
-
-
-def _emphasis(track: MouthTrack, units: int, fps: int) -> Curve:
-    """Slow loudness over a whole round; the round is a circle, so its end meets its start."""
-    padded = np.pad(track.open, (0, units - len(track.open)))
-    reach = max(1, round(EMPHASIS_SECONDS * fps))
-    window = np.hanning(2 * reach + 3)[1:-1]
-    around = np.pad(padded, len(window) // 2, mode="wrap")
-    slow = np.convolve(around, window / window.sum(), mode="valid")
-    return np.clip(slow * 1.3, 0.0, 1.0)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from config import INGEST, TESTCARD, Settings
+from config import INGEST, SILENT, TESTCARD, Settings
 from inference.errors import UnknownSource
 from rawmedia import Frame, MediaFormat, Samples
 
 if TYPE_CHECKING:
     from inference.landmarks import Landmarks
+    from inference.line import Line
     from inference.presenter import Face
+    from inference.utterances import Utterances
 
 CAMERA_PREFIX, FILE_PREFIX = "camera:", "file:"
 
@@ -23,8 +25,11 @@ CAMERA_PREFIX, FILE_PREFIX = "camera:", "file:"
 class Source(Protocol):
     """Anything that gives pictures and their sound."""
 
-    def render(self, frame: Frame, samples: Samples) -> None:
+    def render(self, frame: Frame, samples: Samples) -> int:
         """Fill the next unit in place: frame HxWx3 uint8 BGR, samples NxC int16.
+
+        Returns:
+            The unit's mark; 0: it has none.
 
         Raises:
             InferenceError: the source cannot go on.
@@ -35,7 +40,10 @@ class Source(Protocol):
 
 
 def make_source(
-    settings: Settings, media: MediaFormat, landmarks: Landmarks | None = None
+    settings: Settings,
+    media: MediaFormat,
+    landmarks: Landmarks | None = None,
+    utterances: Utterances | None = None,
 ) -> Source:
     """Build the source that ``settings`` name, ready to render.
 
@@ -43,6 +51,7 @@ def make_source(
         settings: ``source``, ``image``, ``audio``, ``pause_seconds`` and the limits count.
         media: what its units look like.
         landmarks: where the face of ``settings.image`` is, if the caller knows; else it is found.
+        utterances: what an avatar says besides.
 
     Raises:
         InferenceError: an unknown source, or a file that cannot be used.
@@ -59,7 +68,7 @@ def make_source(
         return TestCard(media)
     if settings.source != "avatar":
         raise UnknownSource(settings.source)
-    return _presenter(settings, media, landmarks)
+    return _presenter(settings, media, landmarks, utterances)
 
 
 def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG001 - part of the seam
@@ -85,7 +94,7 @@ def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG00
         from inference.images import check_image
 
         check_image(Path(settings.image), settings.max_image_pixels)
-    if settings.audio:
+    if settings.audio not in ("", SILENT):
         from inference.speech import check_clip
 
         check_clip(Path(settings.audio), settings.max_audio_seconds)
@@ -120,16 +129,34 @@ def _camera(settings: Settings, media: MediaFormat) -> Source:
     return Camera(device, media, Microphone(name, media, settings.ffmpeg) if name else None)
 
 
-def _presenter(settings: Settings, media: MediaFormat, landmarks: Landmarks | None) -> Source:
-    from inference.mouth import mouth_track
+def _presenter(
+    settings: Settings,
+    media: MediaFormat,
+    landmarks: Landmarks | None,
+    utterances: Utterances | None,
+) -> Source:
     from inference.presenter import Presenter
+
+    return Presenter(
+        _face(settings, media, landmarks),
+        media,
+        None if settings.audio == SILENT else _repeated(settings, media),
+        round(settings.pause_seconds * media.fps),
+        utterances,
+        yields=not settings.audio,
+    )
+
+
+def _repeated(settings: Settings, media: MediaFormat) -> Line:
+    from inference.line import Line, emphasis
+    from inference.mouth import mouth_track
     from inference.speech import BUILT_IN_SAMPLE, load_clip
 
     audio = Path(settings.audio) if settings.audio else BUILT_IN_SAMPLE
     clip = load_clip(audio, media, settings.max_audio_seconds)
     track = mouth_track(clip.samples, media.audio_rate_hz, media.samples_per_unit)
-    face = _face(settings, media, landmarks)
-    return Presenter(face, clip, track, media, round(settings.pause_seconds * media.fps))
+    # Its ends are its own: a round may follow the one before without a pause.
+    return Line(clip, track, emphasis(track.open, media.fps), ease=0)
 
 
 def _face(settings: Settings, media: MediaFormat, landmarks: Landmarks | None) -> Face:

@@ -61,8 +61,8 @@ class TestCard:
         self._period = max(2, media.fps)
         self._index = 0
 
-    def render(self, frame: Frame, samples: Samples) -> None:
-        """Fill the next unit in place."""
+    def render(self, frame: Frame, samples: Samples) -> int:
+        """Fill the next unit in place; it has no mark."""
         milliseconds = int(self._now() * 1000)
         # Not the first: a stream shows that for as long as its beginning needs, without its sound.
         loud = self._index % self._period == self._period // 2
@@ -74,6 +74,7 @@ class TestCard:
         draw_code(frame, TimeCode(milliseconds, self._index % UNITS_MODULO))
         samples[:] = self._beep if loud else 0
         self._index += 1
+        return 0
 
     def close(self) -> None:
         """Nothing is held."""

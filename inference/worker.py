@@ -20,7 +20,11 @@ import rawmedia
 from inference import lifeline
 from inference.errors import InferenceError
 from inference.heart import Heart
+from inference.presenter import Presenter
 from inference.source import Source, make_source
+from inference.speech_socket import SpeechSocket
+from inference.utterances import Utterances
+from journal import SUFFIX, Journal
 from logs import event
 from rawmedia import MediaFormat
 
@@ -59,6 +63,21 @@ class Job:
             wanted = '{"socket": PATH, "id": NAME}'
             raise BadJob(f"standard input is {line[:80]!r}: give one line {wanted}") from error
 
+    @property
+    def speech_socket(self) -> Path:
+        """Where web processes say what shall be said."""
+        return self.socket.with_suffix(rawmedia.SPEECH_SOCKET)
+
+    @property
+    def speech_folder(self) -> Path:
+        """Where what waits to be said is kept."""
+        return self.socket.with_suffix(rawmedia.SPEECH_FOLDER)
+
+    @property
+    def journal(self) -> Journal:
+        """Of the stream's events."""
+        return Journal(self.socket.with_suffix(SUFFIX))
+
 
 def main() -> int:
     """Run until the parent is gone or SIGTERM comes; the value is the exit status."""
@@ -73,7 +92,9 @@ def main() -> int:
         logs.bind(stream=job.id)
         lifeline.end_with(sys.stdin.fileno())
         _keep_to_one_core()
-        source = make_source(settings, media)
+        utterances = _utterances(settings, media, job)
+        source = make_source(settings, media, utterances=utterances)
+        SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds).start()
         event(log, "source_ready")
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
         sys.stderr.write(f"lipstream: {error}\n")
@@ -88,6 +109,13 @@ def main() -> int:
         return 1
     finally:
         source.close()
+
+
+def _utterances(settings: config.Settings, media: MediaFormat, job: Job) -> Utterances | None:
+    """None for a source that has a sound of its own: only an avatar can be spoken through."""
+    if settings.source != "avatar":
+        return None
+    return Utterances(media, job.speech_folder, settings.speech_queue_seconds, job.journal)
 
 
 def _keep_to_one_core() -> None:
@@ -123,8 +151,11 @@ def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart) -> i
         with rawmedia.connect(job.socket, media) as producer:
             event(log, "encoder_connected")
             while True:
+                producer.wait()
+                if isinstance(source, Presenter) and source.must_stop:
+                    source.go_back(producer.recall())
                 with producer.unit() as (frame, samples), heart.working():
-                    source.render(frame, samples)
+                    producer.mark(source.render(frame, samples))
                 sent += 1
     except rawmedia.Disconnected as error:
         event(log, "encoder_lost", level=logging.WARNING, units=sent, reason=error)

@@ -11,10 +11,11 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
+from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -38,6 +39,7 @@ from server.asgi import (
 )
 from server.bridge import Bridge
 from server.counts import CALLED, JOINED, KEPT, Row, SendCounter, Table, kind_of
+from server.events_asgi import EventStreams
 from server.kept import CONDITIONS, KeptAnswers, Target, fitted
 from server.tokens import Guarded, Refused, admitted, forbidden
 
@@ -52,10 +54,13 @@ _MSN, _PART, _SKIP = "_HLS_msn", "_HLS_part", "_HLS_skip"
 _SKIPS = ("YES", "v2")
 _PLAYLIST = ".m3u8"
 _PATH = re.compile(r"/live(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+_EVENTS = re.compile(r"/api/streams/[^/]+/events")
 _NOTED = frozenset((b"authorization", b"accept-encoding"))
 
 _RETRY = (b"retry-after", b"1")
 GOODBYE = refusal(503, "this process is ending; ask again", _RETRY)
+
+Responder = Callable[[Lane, Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +94,7 @@ class Coalescer:
         threads: distinct requests held at once; more of them are answered 503 at once.
         body_bytes: longest request body that ``wsgi`` accepts.
         is_streamed: whether POST to a path brings a body that is read as it comes.
+        media_root: whose streams' events are followed; None: ``wsgi`` does that too.
         viewer_key: what below ``/live/`` needs a token signed with it; empty: nothing does.
         row: where this process counts its answers; None: nobody will ask.
         kept_bytes: bound of the kept answers.
@@ -102,6 +108,7 @@ class Coalescer:
         threads: int,
         body_bytes: int,
         is_streamed: Callable[[str], bool] = lambda _path: False,
+        media_root: Path | None = None,
         viewer_key: str = "",
         row: Row | None = None,
         kept_bytes: int = KEPT_BYTES,
@@ -116,6 +123,7 @@ class Coalescer:
         # Tokens of what is passed on are checked where the application's own path is known.
         passed_on: Wsgi = Guarded(wsgi, viewer_key) if viewer_key else wsgi
         self._bridge = Bridge(passed_on, body_bytes)
+        self._events = EventStreams(passed_on, media_root) if media_root else None
         self._in_flight: dict[Target, _Call] = {}
         self._closing = False
         # One kind of request cannot take the threads of another. A reload may be held, and there
@@ -143,6 +151,8 @@ class Coalescer:
         self._closing = True
         for under_way in self._in_flight.values():
             under_way.answer_all(GOODBYE)
+        if self._events:
+            self._events.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -187,12 +197,18 @@ class Coalescer:
     ) -> None:
         has_msn = _MSN.encode() in scope["query_string"]
         counted = SendCounter(send, self._row, kind_of(scope["path"], has_msn=has_msn), began)
-        bridge = self._bridge
-        respond = bridge.stream if lane is self._streaming else bridge.respond
         try:
-            await respond(lane, scope, receive, counted)
+            await self._responder(lane, scope)(lane, scope, receive, counted)
         finally:
             counted.done()
+
+    def _responder(self, lane: Lane, scope: Scope) -> Responder:
+        """What answers a request that is not shared."""
+        if lane is self._streaming:
+            return self._bridge.stream
+        if scope["method"] == "GET" and self._events and _EVENTS.fullmatch(scope["path"]):
+            return self._events.respond
+        return self._bridge.respond
 
     def _admitted(self, path: str) -> str:
         key = self._viewer_key

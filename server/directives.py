@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from encoder.playlist import Position
+from encoder.playlist_reader import Position
 
 MSN, PART, SKIP = "_HLS_msn", "_HLS_part", "_HLS_skip"
 # A client may ask for the segment after the next one, not for more (39).

@@ -6,8 +6,10 @@
     ├── PortTaken       the address to listen on is not free
     ├── Unprotected     a public address without a token
     ├── SupervisorAway  a web process cannot reach the supervisor
+    ├── WorkerAway      a web process cannot reach the face of a stream
     ├── UploadRefused   a file that is not taken
     ├── IngestFailed    `lipstream ingest` cannot go on
+    ├── SpeechRefused   a request that brings nothing that can be said
     └── ProcessGaveUp   a child that does not come up
 """
 
@@ -46,6 +48,21 @@ class SupervisorAway(ServerError):
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(f"the supervisor does not answer ({reason}); it may be restarting")
+
+
+class WorkerAway(ServerError):
+    """A web process cannot reach the inference worker of a stream."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(f"the stream's face does not answer ({reason}); it may be starting")
+
+
+class SpeechRefused(ServerError):
+    """A request that brings nothing that can be said; ``status`` is HTTP's."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        super().__init__(detail)
 
 
 class UploadRefused(ServerError):

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, request, send_file
 from encoder.iframes import IFRAMES_NAME
 from encoder.multivariant import MULTIVARIANT_NAME
 from encoder.packager import DELTA_NAME, PLAYLIST_NAME
-from encoder.playlist import Position, read_position
+from encoder.playlist_reader import Position, read_position
 from encoder.publish import GZIP_SUFFIX
 from encoder.transport import TS_MULTIVARIANT_NAME
 from server.directives import BadDirective, Directives

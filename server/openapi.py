@@ -12,6 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from config import Settings
+from server.speech_voice import LONGEST_TEXT
 from server.tokens import STREAM_ID
 from server.uploads import FIELDS
 from server.wishes import ENGINES, SOURCES
@@ -114,6 +115,7 @@ def _paths() -> Json:
                 _NO_STREAM | {503: "the supervisor is away"},
             ),
         },
+        **_speech_paths(),
         "/api/encoders": {
             "get": _operation(
                 "Every encoder of this ffmpeg, with the result of its trial.",
@@ -137,6 +139,74 @@ def _paths() -> Json:
             )
         },
     }
+
+
+def _speech_paths() -> Json:
+    of_stream = [_parameter("stream", _ID)]
+    mute = _NO_STREAM | {
+        409: "the stream has a sound of its own, or is over",
+        503: "its face is starting, or has just been restarted; see Retry-After",
+    }
+    after = {
+        "name": "after",
+        "in": "query",
+        "description": "id of an event; the header Last-Event-ID does the same",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+    }
+    interrupt = {
+        "name": "interrupt",
+        "in": "query",
+        "description": "1: at once, in place of all that was asked for before",
+        "schema": {"enum": ["0", "1"]},
+    }
+    say = _operation(
+        "Have a sound or a text said, after what waits.",
+        {202: _answer("its place in the queue", "Utterance")},
+        mute
+        | _BODY
+        | {
+            408: "the body did not come in time",
+            415: "no sound that is taken",
+            422: "a sound beyond a limit, cut off, or damaged; or a text or a voice that is none",
+            429: f"{_GUARDED[429]}; or too much waits to be said",
+            507: "no room in memory",
+        },
+        body=_speech_body(),
+    )
+    told = {"description": "server-sent events", "content": {"text/event-stream": {}}}
+    return {
+        "/api/streams/{stream}/speech": {
+            "parameters": of_stream,
+            "get": _operation("How much waits.", {200: _answer("it", "SpeechQueue")}, mute),
+            "post": say | {"parameters": [interrupt]},
+            "delete": _operation(
+                "Silence, now.", {200: _answer("what had to wait", "Dropped")}, mute
+            ),
+        },
+        "/api/streams/{stream}/events": {
+            "parameters": of_stream,
+            "get": _operation(
+                "What happens, as it does; see docs/speech.md.",
+                {200: told},
+                _NO_STREAM | {400: "that is no event's id", 503: "too many listen"},
+            )
+            | {"parameters": [after]},
+        },
+    }
+
+
+def _speech_body() -> Json:
+    text = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
+    sound = {"type": "string", "format": "binary"}
+    speech = _object({"text": text, "voice": {"type": "string"}}, "text")
+    form = _object({"audio": sound, "text": text, "voice": {"type": "string"}})
+    content = {
+        "multipart/form-data": {"schema": form},
+        "application/octet-stream": {"schema": sound},
+        _JSON: {"schema": speech},
+        **{f"audio/{kind}": {"schema": sound} for kind in ("wav", "flac", "ogg", "mpeg")},
+    }
+    return {"required": True, "content": content}
 
 
 _NO_STREAM = _GUARDED | {404: "there is no such stream"}
@@ -229,6 +299,20 @@ def _schemas(settings: Settings) -> Json:
             "state",
             "playback",
         ),
+        "Utterance": _object(
+            {
+                "utterance": {"type": "string", "pattern": "^u[0-9a-f]+$"},
+                "starts_in_seconds": number,
+                "duration_seconds": number,
+                "queued_seconds": number,
+            },
+            "utterance",
+            "starts_in_seconds",
+            "duration_seconds",
+            "queued_seconds",
+        ),
+        "SpeechQueue": _object({"queued_seconds": number}, "queued_seconds"),
+        "Dropped": _object({"dropped": {"type": "array", "items": text}}, "dropped"),
         "EndingStream": _object({"id": _ID, "state": {"const": "ending"}}, "id", "state"),
         "Encoders": _object(
             {

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import logs
-from config import INGEST, ConfigError, Settings
+from config import INGEST, SILENT, ConfigError, Settings
 from encoder.disk_folder import DiskFolder
 from encoder.ffmpeg import find_ffmpeg
 from encoder.media_root import MediaRoot, choose, remove_abandoned
@@ -44,7 +44,8 @@ def serve(settings: Settings) -> None:
     plan = plan_stream(settings)
     media = plan.media
     check_source(settings, media)
-    if settings.image or settings.audio:  # a user's own files: read them before anything starts
+    # A user's own files: read them before anything starts.
+    if settings.image or settings.audio not in ("", SILENT):
         make_source(settings, media).close()
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     with ExitStack() as closing:

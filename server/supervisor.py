@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import signal
@@ -202,6 +203,8 @@ class Supervisor:
             self._give_up(culprit)
             return
         event(log, "stream_failed", level=logging.ERROR, stream=stream.id, process=culprit.name)
+        with contextlib.suppress(OSError):  # who listens for it would see it in the list as well
+            self._root.journal(stream.id).add("state", state="failed", process=culprit.name)
         for child in stream.children:
             child.say_last_word()
         self._tell()
@@ -209,6 +212,7 @@ class Supervisor:
     def _remove(self, stream: Stream) -> None:
         """All its processes have ended; one that was killed has left its media."""
         shutil.rmtree(stream.playlist.parent, ignore_errors=True)
+        self._root.forget(stream.id)
         give_back(stream.lent)
         if self._disk is not None:
             self._disk.remove(stream.id)

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from server.asgi import Wsgi
 from server.coalescer import Coalescer
 from server.counts import Counted, Table
 from server.specs import WebSpec
+from server.speech import PATH as SPEECH_PATH
 from server.tls import check_certificate, gunicorn_tls
 from server.tokens import Guarded, without_tokens
 from server.uploads import PATHS as UPLOAD_PATHS
@@ -93,7 +95,8 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
 
         def patient() -> Any:
             made = protocol()
-            self.loop.call_later(FIRST_REQUEST_SECONDS, _hang_up_if_silent, made)
+            # Weakly: who has left by then must not stay in memory for it.
+            self.loop.call_later(FIRST_REQUEST_SECONDS, _hang_up_if_silent, weakref.ref(made))
             return made
 
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS
@@ -146,9 +149,10 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
             self.loop.call_later(0.02, serving.cancel)
 
 
-def _hang_up_if_silent(protocol: Any) -> None:
+def _hang_up_if_silent(connection: weakref.ref[Any]) -> None:
     """End a connection that has not sent a whole request head yet."""
-    if protocol.req_count == 1 and protocol._awaiting_request:
+    protocol = connection()
+    if protocol is not None and protocol.req_count == 1 and protocol._awaiting_request:
         protocol._keepalive_timeout()
 
 
@@ -212,13 +216,14 @@ def main() -> int:
     _allow_many_connections()
     logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
     logging.getLogger("gunicorn.error").addFilter(hide_tokens)
-    flask = create_app(settings, Path(spec.media_root), COUNTS)
-    load = partial(_application, flask.wsgi_app, settings)
+    root = Path(spec.media_root)
+    flask = create_app(settings, root, COUNTS)
+    load = partial(_application, flask.wsgi_app, settings, root)
     _Gunicorn(load, gunicorn_options(settings, spec)).run()
     return 0
 
 
-def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
+def _application(wsgi: Wsgi, settings: Settings, media_root: Path) -> Wsgi | Coalescer:
     """What a worker serves; called in each worker process."""
     key, row = settings.viewer_key, COUNTS.row()
     if settings.web_worker == "gthread":
@@ -228,10 +233,16 @@ def _application(wsgi: Wsgi, settings: Settings) -> Wsgi | Coalescer:
         wsgi,
         threads=threads,
         body_bytes=MAX_BODY_BYTES,
-        is_streamed=UPLOAD_PATHS.__contains__,
+        is_streamed=_is_streamed,
+        media_root=media_root,
         viewer_key=key,
         row=row,
     )
+
+
+def _is_streamed(path: str) -> bool:
+    """Whether a body may be long there."""
+    return path in UPLOAD_PATHS or SPEECH_PATH.fullmatch(path) is not None
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

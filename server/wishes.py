@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, fields, replace
 from typing import Any
 
 import config
-from config import INGEST, TESTCARD, ConfigError, Settings
+from config import INGEST, SILENT, TESTCARD, ConfigError, Settings
 from server.tokens import STREAM_ID
 
 SOURCES = ("avatar", "camera", "file", TESTCARD, INGEST)
@@ -56,7 +56,8 @@ def read_wish(body: object, resolve: Resolve) -> Wish:
     if not isinstance(body, dict):
         raise ConfigError('the body must be a JSON object, such as {} or {"id": "my-stream"}')
     known = {item.name: item for item in fields(Settings) if item.metadata["per_stream"]}
-    changes = {"source": "avatar", "image": "", "audio": "", "microphone": ""}
+    # it waits to be spoken to
+    changes = {"source": "avatar", "image": "", "audio": SILENT, "microphone": ""}
     for key, value in body.items():
         if key in known:
             changes[key] = _value(known[key], value)

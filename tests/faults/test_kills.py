@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from encoder.playlist import Position, read_position
+from encoder.playlist_reader import Position, read_position
 from tests.service import Service
 
 pytestmark = pytest.mark.faults

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from encoder.playlist import read_position
+from encoder.playlist_reader import read_position
 from server.heart import RELOAD_SECONDS, WEB_START_SECONDS, workers_of
 from tests.manager import Manager, start
 from tests.service import Service

@@ -18,7 +18,8 @@ from client.check import check
 from client.verdicts import Level, Outcome
 from encoder.disk_folder import archive_folder
 from encoder.ffmpeg import find_ffmpeg
-from encoder.playlist import SegmentEntry, read_segments
+from encoder.playlist import SegmentEntry
+from encoder.playlist_reader import read_segments
 from tests.ffmpeg.test_check import OF_THE_MACHINE
 from tests.service import Service
 

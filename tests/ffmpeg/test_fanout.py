@@ -16,7 +16,7 @@ import requests
 
 from benchmarks.fanout_fronts import family
 from benchmarks.fanout_viewers import Crowd, Position
-from encoder.playlist import read_position
+from encoder.playlist_reader import read_position
 from tests.service import Service
 
 pytestmark = pytest.mark.ffmpeg

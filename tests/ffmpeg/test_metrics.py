@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from encoder.boxes import BoxStream
 from encoder.ffmpeg import find_ffmpeg
-from encoder.playlist import read_position
+from encoder.playlist_reader import read_position
 from tests.service import Service
 
 pytestmark = pytest.mark.ffmpeg

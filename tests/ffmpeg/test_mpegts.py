@@ -21,7 +21,8 @@ from client.check import check
 from client.verdicts import Level
 from config import Settings
 from encoder.ffmpeg import find_ffmpeg
-from encoder.playlist import SegmentEntry, read_segments
+from encoder.playlist import SegmentEntry
+from encoder.playlist_reader import read_segments
 from encoder.process import END_WORD
 from tests.ffmpeg.test_check import OF_THE_MACHINE, failed
 from tests.ffmpeg.test_rates import VARIANT

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from encoder.playlist import read_segments
+from encoder.playlist_reader import read_segments
 from encoder.process import END_WORD
 from encoder.rates import RateMeter, Rates, Weight
 from rawmedia import Frame, MediaFormat, Samples

@@ -32,7 +32,7 @@ from encoder.clock import NANOSECONDS
 from encoder.codecs import read_init
 from encoder.ffmpeg import find_ffmpeg
 from encoder.plan import plan_stream
-from encoder.playlist import Position, read_position
+from encoder.playlist_reader import Position, read_position
 from encoder.process import END_WORD, StreamSpec
 from encoder.sound import SOUND_CODECS
 from encoder.stream import STUCK_NS

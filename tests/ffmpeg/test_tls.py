@@ -19,7 +19,7 @@ import pytest
 import requests
 import trustme
 
-from encoder.playlist import Position, read_position
+from encoder.playlist_reader import Position, read_position
 from server.tokens import token_path
 from tests.certificates import Pair, make_pair
 from tests.service import PLAYLIST, Service

@@ -15,7 +15,7 @@ from benchmarks.fanout_http2 import context
 from benchmarks.fanout_viewers import Crowd, Position
 from client.check import check
 from client.verdicts import Level, Outcome
-from encoder.playlist import read_position
+from encoder.playlist_reader import read_position
 from tests.fleet.conftest import Fleet
 from tests.fleet.http3 import get_http3
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from encoder.playlist import read_position
+from encoder.playlist_reader import read_position
 from server.tokens import make_token
 from tests.fleet.conftest import SMALL, Fleet, port_of, start
 from tests.service import Service, temporary_media_root

@@ -17,6 +17,8 @@ from encoder.errors import EncoderError
 from encoder.packager import PLAYLIST_NAME
 from server.app import create_app
 from server.control import Command
+from server.errors import UploadRefused, WorkerAway
+from server.events import FOLLOWED
 from server.openapi import PATH, describe
 from tests.security import files
 
@@ -52,6 +54,22 @@ class Service:
             raise error
 
         self.monkeypatch.setattr(name, fail)
+        return self
+
+    def worker(self, reply: Command | Exception) -> Service:
+        """The face of the stream says so, or does not answer."""
+
+        def ask(*_: object) -> Command:
+            if isinstance(reply, Exception):
+                raise reply
+            return dict(reply)
+
+        self.monkeypatch.setattr("server.speech.SpeechLink.ask", ask)
+        return self
+
+    def listened(self) -> Service:
+        """Others listen already."""
+        self.app.test_client().get(EVENTS, buffered=False)
         return self
 
     def stale(self) -> Service:
@@ -109,6 +127,54 @@ def _while_others_upload(path: str) -> Asking:
     return ask
 
 
+SPEECH, EVENTS = "/api/streams/demo/speech", "/api/streams/demo/events"
+SAID = {
+    "ok": True,
+    "utterance": "u1",
+    "starts_in_seconds": 0.1,
+    "duration_seconds": 1.0,
+    "queued_seconds": 1.0,
+}
+FULL = {"ok": False, "refused": "full", "error": "too much waits", "wait_seconds": 3.2}
+MUTE = {"ok": False, "refused": "mute", "error": "a camera cannot be spoken through"}
+
+
+def _speaking() -> dict[tuple[str, str, int], Asking]:
+    def ask(method: str, reply: Command | Exception, path: str = SPEECH, **more: Any) -> Asking:
+        return lambda s: s.worker(reply).ask(method, path, **more)
+
+    place = "/api/streams/{stream}/speech"
+    wav: dict[str, Any] = {"data": files.sound(), "content_type": "audio/wav"}
+    away, dropped = WorkerAway(OSError("no socket")), {"ok": True, "dropped": ["u1"]}
+    answers: dict[tuple[str, str, int], Asking] = {
+        ("GET", place, 200): ask("GET", {"ok": True, "queued_seconds": 1.0}),
+        ("DELETE", place, 200): ask("DELETE", dropped),
+        ("POST", place, 202): ask("POST", SAID, **wav),
+        ("POST", place, 400): ask("POST", SAID, json={}),
+        ("POST", place, 408): lambda s: s.patch(
+            "server.speech_intake._receive", RequestTimeout("too slow")
+        ).ask("POST", SPEECH, **wav),
+        ("POST", place, 413): ask("POST", SAID, data=bytes(33_000_000), content_type="audio/wav"),
+        ("POST", place, 415): ask("POST", SAID, data=b"<svg/>", content_type="audio/wav"),
+        ("POST", place, 422): ask("POST", SAID, json={"text": "...", "voice": "nobody"}),
+        ("POST", place, 507): lambda s: s.patch(
+            "server.speech_intake._receive", UploadRefused(507, "no room")
+        ).ask("POST", SPEECH, **wav),
+    }
+    bodies: dict[str, dict[str, Any]] = {"GET": {}, "DELETE": {}, "POST": wav}
+    for method, more in bodies.items():
+        answers[method, place, 404] = ask(method, SAID, "/api/streams/x/speech", **more)
+        answers[method, place, 409] = ask(method, MUTE, **more)
+        answers[method, place, 503] = ask(method, away, **more)
+    return answers
+
+
+def test_a_full_queue_answers_as_the_gate_does(service: Service) -> None:
+    wav: dict[str, Any] = {"data": files.sound(), "content_type": "audio/wav"}
+    answer = service.worker(FULL).ask("POST", SPEECH, **wav)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "4")
+
+
 # For each answer that is described, a request that gets it.
 ANSWERS: dict[tuple[str, str, int], Asking] = {
     ("GET", PATH, 200): lambda s: s.ask("GET", PATH),
@@ -127,6 +193,13 @@ ANSWERS: dict[tuple[str, str, int], Asking] = {
     ("DELETE", "/api/streams/{stream}", 503): lambda s: s.refuse(503).ask(
         "DELETE", "/api/streams/demo"
     ),
+    **_speaking(),
+    ("GET", "/api/streams/{stream}/events", 200): lambda s: s.ask(
+        "GET", EVENTS, environ_overrides={FOLLOWED: True}
+    ),
+    ("GET", "/api/streams/{stream}/events", 400): lambda s: s.ask("GET", f"{EVENTS}?after=x"),
+    ("GET", "/api/streams/{stream}/events", 404): lambda s: s.ask("GET", "/api/streams/x/events"),
+    ("GET", "/api/streams/{stream}/events", 503): lambda s: s.listened().ask("GET", EVENTS),
     ("GET", "/api/encoders", 200): lambda s: s.ask("GET", "/api/encoders"),
     ("GET", "/api/encoders", 503): lambda s: s.patch("server.api.trials", NO_FFMPEG).ask(
         "GET", "/api/encoders"

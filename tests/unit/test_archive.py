@@ -23,7 +23,8 @@ from encoder.packager import (
     Rendition,
     disk_bound_bytes,
 )
-from encoder.playlist import SegmentEntry, read_segments
+from encoder.playlist import SegmentEntry
+from encoder.playlist_reader import read_segments
 from encoder.store import StreamStore
 from encoder.timing import Timing, plan
 from tests.unit.mounts import make_read_only, small_tmpfs

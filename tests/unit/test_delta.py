@@ -14,9 +14,9 @@ from encoder.playlist import (
     PartEntry,
     SegmentEntry,
     ServerControl,
-    read_position,
     render_media_playlist,
 )
+from encoder.playlist_reader import read_position
 
 CONTROL = ServerControl(2, 6, Fraction(1, 5), Fraction(3, 5), can_skip_until=12)
 # The lines that belong to one segment, its URI last.

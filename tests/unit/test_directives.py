@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoder.playlist import Position
+from encoder.playlist_reader import Position
 from server.directives import BadDirective, Directives
 
 

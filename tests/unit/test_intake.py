@@ -17,6 +17,7 @@ import pytest
 from encoder.intake import SLOTS, Intake
 from rawmedia import (
     MAX_HELLO_BYTES,
+    PROTOCOL,
     MediaFormat,
     Producer,
     Refused,
@@ -25,7 +26,7 @@ from rawmedia import (
 )
 
 MEDIA = MediaFormat(32, 16, 25)
-HELLO = encode_line({"lipstream": 1} | asdict(MEDIA))
+HELLO = encode_line({"lipstream": PROTOCOL} | asdict(MEDIA))
 SECONDS = 5.0
 
 Scenario = Callable[[Intake, Path], Awaitable[None]]
@@ -193,8 +194,8 @@ def test_what_was_sent_before_a_hang_up_is_still_shown(tmp_path: Path) -> None:
         ([b"GET / HTTP/1.1\r\n"], b"not one line of JSON"),
         ([b"[]\n"], b"not one line of JSON"),
         ([b"[" * 4000 + b"\n"], b"not one line of JSON"),
-        ([b'{"lipstream":2}\n'], b"protocol 2: this side speaks 1"),
-        ([b'{"lipstream":1,"width":320,"height":181,"fps":25}\n'], b"height is 181"),
+        ([b'{"lipstream":1}\n'], b"protocol 1: this side speaks 2"),
+        ([b'{"lipstream":2,"width":320,"height":181,"fps":25}\n'], b"height is 181"),
         ([b"x" * MAX_HELLO_BYTES, b"x"], b"the greeting exceeds 4096 bytes"),
         ([b"x" * 3000, b"x" * 3000], b"the greeting exceeds 4096 bytes"),
     ],
@@ -240,7 +241,7 @@ def test_a_hang_up_during_the_greeting_is_no_source(tmp_path: Path) -> None:
     ("slots", "waiting"),
     [
         pytest.param(bytes((SLOTS,)), 0, id="no such slot"),
-        pytest.param(b"\xff", 0, id="255"),
+        pytest.param(b"\xfe", 0, id="254"),
         pytest.param(b"\0\1\0", 2, id="a slot that waits already"),
         pytest.param(bytes(range(200)), SLOTS, id="200 slots"),
     ],
@@ -268,6 +269,60 @@ def test_the_socket_is_for_this_user_alone_and_replaces_an_old_one(tmp_path: Pat
         assert path.stat().st_mode & 0o777 == 0o600
         async with producing(path):
             pass
+
+    play(tmp_path, scenario)
+
+
+def test_what_waits_can_be_taken_back_but_for_the_unit_that_is_next(tmp_path: Path) -> None:
+    async def scenario(intake: Intake, path: Path) -> None:
+        async with producing(path) as producer:
+            for number in range(4):
+                await asyncio.to_thread(write, producer, number)
+            await until(lambda: intake.waiting == 4)
+            assert await asyncio.to_thread(producer.recall) == 3
+            assert intake.waiting == 1
+            for number in range(10, 14):  # four slots are free again, and a fifth was never used
+                await asyncio.to_thread(write, producer, number)
+            await until(lambda: intake.waiting == SLOTS)
+            units = [intake.take() for _ in range(SLOTS)]
+            assert [int(u.frame[0, 0, 0]) for u in units if u] == [0, 10, 11, 12, 13]
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_nothing_to_take_back(tmp_path: Path, waiting: int) -> None:
+    async def scenario(intake: Intake, path: Path) -> None:
+        async with producing(path) as producer:
+            for number in range(waiting):
+                await asyncio.to_thread(write, producer, number)
+            await until(lambda: intake.waiting == waiting)
+            assert await asyncio.to_thread(producer.recall) == 0
+            assert intake.waiting == waiting
+
+    play(tmp_path, scenario)
+
+
+def test_marks_come_with_their_unit_or_with_the_next_that_is_fed(tmp_path: Path) -> None:
+    async def scenario(intake: Intake, path: Path) -> None:
+        told: list[tuple[int, int]] = []
+        intake.on_mark = lambda mark, place: told.append((mark, place["unit"]))
+        async with producing(path) as producer:
+            for number, mark in enumerate((7, 0, 8, 9)):
+                frame = np.full((16, 32, 3), number, np.uint8)
+                samples = np.zeros((1920, 1), np.int16)
+                await asyncio.to_thread(producer.write, frame, samples, mark)
+            await until(lambda: intake.waiting == 4)
+            for place in (100, 101):
+                unit = intake.take()
+                assert unit is not None
+                intake.fed(unit, place)
+            assert told == [(7, 100)]
+            intake.drop_oldest()
+            last = intake.take()
+            assert last is not None
+            intake.fed(last, 103)
+            assert told == [(7, 100), (8, 103), (9, 103)]
 
     play(tmp_path, scenario)
 

@@ -21,7 +21,7 @@ class Written(Producer):
         self.media = MEDIA
         self.units: list[tuple[int, Samples]] = []
 
-    def write(self, frame: Frame, samples: Samples) -> None:
+    def write(self, frame: Frame, samples: Samples, mark: int = 0) -> None:
         self.units.append((int(frame[0, 0, 0]), samples.copy()))
 
 

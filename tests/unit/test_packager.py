@@ -25,7 +25,7 @@ from encoder.packager import (
     Rendition,
     disk_bound_bytes,
 )
-from encoder.playlist import read_position, read_segments
+from encoder.playlist_reader import read_position, read_segments
 from encoder.store import StreamStore
 from encoder.timing import Timing, plan
 from tests.unit.samples import boxes, picture, sound

@@ -15,16 +15,15 @@ from encoder.playlist import (
     AudioMedia,
     MediaPlaylist,
     PartEntry,
-    Position,
     RenditionReport,
     SegmentEntry,
     ServerControl,
     Variant,
     format_wall_time,
-    read_position,
     render_media_playlist,
     render_multivariant,
 )
+from encoder.playlist_reader import Position, read_position
 
 ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"\n]*"|[^",\s]+)(?:,|$)')
 ONCE = (

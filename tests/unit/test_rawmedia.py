@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from rawmedia import (
     MAX_HELLO_BYTES,
+    PROTOCOL,
+    RECALL,
     Disconnected,
     FormatError,
     Frame,
@@ -42,7 +44,7 @@ MEDIA = MediaFormat(32, 16, 25)
 )
 def test_a_format_survives_its_wire_form(width: int, height: int, fps: int, channels: int) -> None:
     media = MediaFormat(width, height, fps, 48_000, channels)
-    assert parse_hello(encode_line({"lipstream": 1} | asdict(media))) == media
+    assert parse_hello(encode_line({"lipstream": PROTOCOL} | asdict(media))) == media
     assert media.samples_per_unit * fps == 48_000
     assert media.slot_bytes >= media.frame_bytes + media.samples_bytes
     assert media.slot_bytes % os.sysconf("SC_PAGESIZE") == 0
@@ -78,11 +80,12 @@ GREETINGS = (
     b'"lipstream"\n',
     b"{}\n",
     b'{"lipstream":2,"width":320}\n',
-    b'{"lipstream":1}\n',
-    b'{"lipstream":1,"width":320,"height":180,"fps":25,"colour":"green"}\n',
-    b'{"lipstream":1,"width":[],"height":180,"fps":25}\n',
+    b'{"lipstream":1,"width":320,"height":180,"fps":25}\n',
+    b'{"lipstream":2}\n',
+    b'{"lipstream":2,"width":320,"height":180,"fps":25,"colour":"green"}\n',
+    b'{"lipstream":2,"width":[],"height":180,"fps":25}\n',
     b'{"lipstream":' + b"[" * 4000 + b"\n",
-    b'{"lipstream":1,"width":' + b"9" * 4000 + b',"height":180,"fps":25}\n',
+    b'{"lipstream":2,"width":' + b"9" * 4000 + b',"height":180,"fps":25}\n',
 )
 
 
@@ -283,3 +286,47 @@ def test_an_answer_that_is_none(encoder: ByHand, reply: bytes) -> None:
     encoder.answer(reply)
     with pytest.raises((Disconnected, Refused)):
         connect(encoder.path, MEDIA).__enter__()
+
+
+# --- marks, and units that are taken back --------------------------------------------------------
+
+
+def test_a_mark_belongs_to_one_unit(encoder: ByHand, producer: Producer) -> None:
+    producer.write(*unit(1), mark=2**63 + 5)
+    producer.write(*unit(2))
+    assert encoder.link.recv(10) == b"\0\1"
+    assert [encoder.memory.mark(slot) for slot in (0, 1)] == [2**63 + 5, 0]
+    encoder.link.send(b"\0")
+    producer.write(*unit(3))  # into the slot that had a mark
+    assert encoder.link.recv(10) == b"\0"
+    assert encoder.memory.mark(0) == 0
+    assert (encoder.memory.samples(0) == 3).all(), "the mark lies behind the samples"
+
+
+def test_what_is_taken_back_can_be_drawn_anew(encoder: ByHand, producer: Producer) -> None:
+    for number in (1, 2):
+        producer.write(*unit(number))
+    assert encoder.link.recv(10) == b"\0\1"
+    encoder.link.send(bytes((RECALL, 1, 1)))
+    assert producer.recall() == 1
+    assert encoder.link.recv(10) == bytes((RECALL,))
+    producer.write(*unit(9))
+    assert encoder.link.recv(10) == b"\1"
+    assert (encoder.memory.frame(1) == 9).all()
+
+
+def test_slots_that_came_free_meanwhile_are_not_lost(encoder: ByHand, producer: Producer) -> None:
+    for number in (1, 2):
+        producer.write(*unit(number))
+    encoder.link.send(bytes((0, RECALL, 1, 1)))
+    assert producer.recall() == 1
+    for number in (3, 4):
+        producer.write(*unit(number))
+    assert encoder.link.recv(10) == bytes((0, 1, RECALL, 0, 1))
+
+
+def test_an_encoder_that_leaves_while_it_is_asked(encoder: ByHand, producer: Producer) -> None:
+    producer.write(*unit(1))
+    encoder.link.close()
+    with pytest.raises(Disconnected, match="the encoder hung up"):
+        producer.recall()

@@ -14,7 +14,8 @@ import pytest
 
 from encoder.boxes import SampleDefaults, children, find, read_fragment, unpack, write_fragment
 from encoder.errors import BadBox
-from encoder.playlist import SegmentEntry, read_segments
+from encoder.playlist import SegmentEntry
+from encoder.playlist_reader import read_segments
 from encoder.record_hls import HlsWriter
 from encoder.record_mp4 import Mp4Writer, movie_header
 from encoder.recorder import QUEUE_ITEMS, Recorder

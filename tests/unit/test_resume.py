@@ -15,9 +15,9 @@ from encoder.playlist import (
     PartEntry,
     SegmentEntry,
     ServerControl,
-    read_segments,
     render_media_playlist,
 )
+from encoder.playlist_reader import read_segments
 from encoder.resume import Resume, take_over
 from encoder.store import StreamStore
 

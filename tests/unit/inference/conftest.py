@@ -13,6 +13,7 @@ from skimage import data as skimage_data
 from config import Settings
 from inference.presenter import Presenter
 from inference.source import make_source
+from inference.speech import Clip
 from rawmedia import Frame, MediaFormat, Samples
 
 MEDIA = MediaFormat(1280, 720, 25)
@@ -33,6 +34,12 @@ def presenter(media: MediaFormat = MEDIA, **settings: object) -> Presenter:
     source = make_source(Settings(**given), media)  # type: ignore[arg-type]
     assert isinstance(source, Presenter)
     return source
+
+
+def clip_of(source: Presenter) -> Clip:
+    """What it repeats."""
+    assert source.repeated
+    return source.repeated.clip
 
 
 def unit(media: MediaFormat = MEDIA) -> tuple[Frame, Samples]:

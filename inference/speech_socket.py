@@ -1,0 +1,114 @@
+"""How web processes reach a face: one line of JSON each way, over a socket beside the encoder's.
+
+::
+
+    {"say": PATH, "interrupt": false, "facts": {}}  the file is ours now; its event has the facts
+    {"hush": true}                                  nothing more of what was asked for
+    {"ask": true}                                   how much waits
+
+The answer has ``ok``; where it is false, ``refused`` says what kind of refusal ``error`` is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+from inference.errors import FileRejected, InferenceError
+from inference.utterances import QueueFull, TooLong, Utterances, name_of
+from logs import event
+
+# Reading a line; what is asked for may take longer.
+READ_SECONDS = 3.0
+LONGEST_LINE_BYTES = 64 * 1024
+# Each has a thread; decoding is done one at a time all the same.
+AT_ONCE = 8
+
+log = logging.getLogger(__name__)
+
+
+class SpeechSocket:
+    """Listens in threads of its own until the process ends.
+
+    Args:
+        path: where to listen.
+        utterances: of the face; None: the source is none that can be spoken through.
+        max_seconds: longest sound file.
+    """
+
+    def __init__(self, path: Path, utterances: Utterances | None, max_seconds: int) -> None:
+        self._path = path
+        self._utterances = utterances
+        self._max_seconds = max_seconds
+        self._decoding = threading.Lock()  # memory for one long file at a time
+        self._at_once = threading.BoundedSemaphore(AT_ONCE)
+
+    def start(self) -> None:
+        """Begin to listen; first what an earlier worker left unsaid is queued again."""
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self._path))
+        self._path.chmod(0o600)
+        listener.listen(AT_ONCE)
+        threading.Thread(target=self._listen, args=(listener,), name="speech", daemon=True).start()
+
+    def _listen(self, listener: socket.socket) -> None:
+        if self._utterances is not None:
+            self._utterances.resume(self._max_seconds)
+        while True:
+            link, _address = listener.accept()
+            self._at_once.acquire()
+            threading.Thread(target=self._answer, args=(link,), name="speech", daemon=True).start()
+
+    def _answer(self, link: socket.socket) -> None:
+        try:
+            with contextlib.closing(link), link.makefile("rb") as lines:
+                link.settimeout(READ_SECONDS)
+                wish = json.loads(lines.readline(LONGEST_LINE_BYTES))
+                link.sendall(json.dumps(self._done(wish)).encode() + b"\n")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            event(log, "speech_wish_failed", level=logging.WARNING, reason=error)
+        finally:
+            self._at_once.release()
+
+    def _done(self, wish: dict[str, Any]) -> dict[str, Any]:
+        if self._utterances is None:
+            return {"ok": False, "refused": "mute", "error": "a camera cannot be spoken through"}
+        if "say" in wish:
+            return self._say(self._utterances, wish)
+        if "hush" in wish:
+            dropped = self._utterances.hush()
+            return {"ok": True, "dropped": [name_of(number) for number in dropped]}
+        return {"ok": True, "queued_seconds": self._utterances.queued_seconds()}
+
+    def _say(self, utterances: Utterances, wish: dict[str, Any]) -> dict[str, Any]:
+        try:
+            with self._decoding:
+                place = utterances.add(
+                    Path(wish["say"]),
+                    self._max_seconds,
+                    wish.get("facts", {}),
+                    interrupt=bool(wish.get("interrupt")),
+                )
+        except QueueFull as error:
+            wait = {"wait_seconds": error.wait_seconds}
+            return {"ok": False, "refused": "full", "error": str(error)} | wait
+        except TooLong as error:
+            return {"ok": False, "refused": "long", "error": str(error)}
+        except FileRejected as error:
+            reason = f"the sound {error.problem}; {error.remedy}"
+            return {"ok": False, "refused": "file", "error": reason}
+        except InferenceError as error:
+            return {"ok": False, "refused": "file", "error": str(error)}
+        return {
+            "ok": True,
+            "utterance": name_of(place.utterance),
+            "starts_in_seconds": round(place.starts_in, 3),
+            "duration_seconds": round(place.duration, 3),
+            "queued_seconds": round(place.queued, 3),
+        }

@@ -1,0 +1,233 @@
+"""What a face is still to say: posted utterances, bounded in seconds, kept as files until said.
+
+Handed from the thread that talks to the web processes to the one that renders. A file is named by
+its utterance's number, and that plus ``.speaking`` while it is said: a worker that is started
+anew goes on with what nobody has heard yet, and tells of what was cut off in the middle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference.errors import FileRejected, InferenceError
+from inference.line import Line, line_of
+from inference.speech import load_clip
+from journal import Journal
+from logs import event
+from rawmedia import MediaFormat
+
+SPEAKING = ".speaking"
+# Is there once anything was posted; a worker that comes later knows it by that.
+EVER = "ever"
+
+log = logging.getLogger(__name__)
+
+
+class QueueFull(InferenceError):
+    """No more can wait; ``wait_seconds`` until this utterance could."""
+
+    def __init__(self, queued: float, limit: int, wait: float) -> None:
+        super().__init__(
+            f"{queued:.1f} s of speech wait to be said, {limit} s are the most "
+            f"(setting speech_queue_seconds); ask again in {math.ceil(wait)} s"
+        )
+        self.wait_seconds = wait
+
+
+class TooLong(InferenceError):
+    """An utterance that no wait would make room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is told of an utterance when it is taken; seconds."""
+
+    utterance: int
+    starts_in: float
+    duration: float
+    queued: float  # everything that waits, this one included
+
+
+class Utterances:
+    """The queue of one face.
+
+    Args:
+        media: of the stream.
+        folder: for their files.
+        limit_seconds: of speech that may wait or be under way.
+        journal: where it is told what becomes of them.
+    """
+
+    def __init__(
+        self, media: MediaFormat, folder: Path, limit_seconds: int, journal: Journal
+    ) -> None:
+        self._media = media
+        self._folder = folder
+        self._limit = limit_seconds
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._waiting: deque[Line] = deque()
+        self._newest = 0
+        self._hush_below = 0
+        self.any_was_posted = (folder / EVER).exists()  # to this worker or one before it
+        # Told by the face: units to come before it begins with what waits, and of that what was
+        # posted.
+        self.units_left = self.posted_units_left = 0
+
+    # --- from outside ----------------------------------------------------------------------------
+
+    def add(self, path: Path, max_seconds: int, facts: dict[str, Any], *, interrupt: bool) -> Place:
+        """Queue a sound file, which becomes ours; with ``interrupt`` in place of all before it.
+
+        Raises:
+            AudioRejected: it cannot be used.
+            QueueFull, TooLong: there is no room for it.
+        """
+        line = line_of(load_clip(path, self._media, max_seconds), self._media)
+        seconds = self._seconds(line.units)
+        if seconds > self._limit:
+            raise TooLong(
+                f"it lasts {seconds:.1f} s, {self._limit} s of speech are the most that can wait "
+                "(setting speech_queue_seconds); cut it"
+            )
+        with self._lock:
+            self._require_room(0.0 if interrupt else self._queued_seconds(), seconds)
+            dropped = self._hush() if interrupt else []
+            line = line.numbered(self._next_number())
+            starts_in = self._starts_in(line, after=0 if interrupt else self.units_left)
+            path.rename(self._file(line.number))
+            (self._folder / EVER).touch()
+            self.any_was_posted = True
+            self._waiting.append(line)
+            place = Place(line.number, starts_in, seconds, self._queued_seconds())
+        self._tell_dropped(dropped)
+        told = {"starts_in_seconds": round(starts_in, 3), "duration_seconds": round(seconds, 3)}
+        self._tell("speech_queued", line.number, **told, **facts)
+        return place
+
+    def hush(self) -> list[int]:
+        """Nothing that was asked for up to now is said; which of it had to wait."""
+        with self._lock:
+            dropped = self._hush()
+        self._tell_dropped(dropped)
+        return dropped
+
+    def queued_seconds(self) -> float:
+        """Of speech that waits or is under way."""
+        with self._lock:
+            return self._queued_seconds()
+
+    def resume(self, max_seconds: int) -> None:
+        """Go on where a worker before this one was ended."""
+        for path in self._folder.glob(f"*{SPEAKING}"):
+            path.unlink()
+            self._tell("speech_lost", int(path.stem))
+        queued = (path for path in self._folder.glob("*") if path.name.isdecimal())
+        for number, path in sorted((int(path.name), path) for path in queued):
+            try:
+                line = line_of(load_clip(path, self._media, max_seconds), self._media)
+            except FileRejected:
+                path.unlink()
+                self._tell("speech_lost", number)
+                continue
+            self._newest = number
+            self._waiting.append(line.numbered(number))
+
+    # --- from the face ---------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to say."""
+        return bool(self._waiting)
+
+    @property
+    def hush_below(self) -> int:
+        """Utterances with a lower number are not to be said, and not to be gone on with."""
+        return self._hush_below
+
+    def take(self) -> Line | None:
+        """The next one to say."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            line = self._waiting.popleft()
+            # The face counts it from now on.
+            self.units_left = self.posted_units_left = line.units
+        with contextlib.suppress(FileNotFoundError):  # the stream is being removed
+            self._file(line.number).rename(self._file(line.number).with_suffix(SPEAKING))
+        return line
+
+    def put_back(self, line: Line) -> None:
+        """It was taken too early: it comes first again."""
+        with self._lock:
+            self._waiting.appendleft(line)
+        with contextlib.suppress(FileNotFoundError):
+            self._file(line.number).with_suffix(SPEAKING).rename(self._file(line.number))
+
+    def done(self, number: int) -> None:
+        """It has been said, or was cut off."""
+        self._file(number).with_suffix(SPEAKING).unlink(missing_ok=True)
+
+    def never_began(self, number: int) -> None:
+        """It was taken, and then nobody heard of it."""
+        self.done(number)
+        self._tell_dropped([number])
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _starts_in(self, line: Line, after: int) -> float:
+        """Estimated: between two utterances the lips close and open again."""
+        ways = line.ease * (2 * len(self._waiting) + (2 if after else 1))
+        return self._seconds(after + ways + sum(each.units for each in self._waiting))
+
+    def _hush(self) -> list[int]:
+        dropped = [line.number for line in self._waiting]
+        self._waiting.clear()
+        self._hush_below = self._next_number()
+        for number in dropped:
+            self._file(number).unlink(missing_ok=True)
+        return dropped
+
+    def _tell_dropped(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._tell("speech_interrupted", number, started=False)
+
+    def _tell(self, kind: str, number: int, **facts: Any) -> None:
+        """A full disk is no reason to fall silent."""
+        try:
+            self._journal.add(kind, utterance=name_of(number), **facts)
+        except OSError as error:
+            event(log, "event_unwritten", level=logging.WARNING, reason=error.strerror)
+
+    def _require_room(self, queued: float, seconds: float) -> None:
+        missing = queued + seconds - self._limit
+        if missing > 0:
+            raise QueueFull(queued, self._limit, missing)
+
+    def _queued_seconds(self) -> float:
+        waiting = sum(line.units for line in self._waiting)
+        return self._seconds(waiting + self.posted_units_left)
+
+    def _seconds(self, units: int) -> float:
+        return units / self._media.fps
+
+    def _next_number(self) -> int:
+        """By the clock: no worker that comes later gives a number again."""
+        self._newest = max(self._newest + 1, time.time_ns() // 1_000_000)
+        return self._newest
+
+    def _file(self, number: int) -> Path:
+        return self._folder / str(number)
+
+
+def name_of(number: int) -> str:
+    """An utterance's id for the outside."""
+    return f"u{number:x}"

@@ -1,0 +1,300 @@
+"""A face that is spoken through: what begins, what is cut off, and that nothing jumps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from config import SILENT, Settings
+from inference.presenter import Instant, Presenter, mouth_opening, mouth_region
+from inference.source import make_source
+from inference.speech import BUILT_IN_SAMPLE
+from inference.utterances import Utterances, name_of
+from journal import Journal, Moment, read_mark
+from rawmedia import Frame, MediaFormat, Samples
+
+MEDIA = MediaFormat(64, 64, 25)
+SEEN = MediaFormat(640, 360, 25)
+FADE_SAMPLES = 480
+Posted = tuple[Presenter, Utterances]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "demo.speech"
+    path.mkdir()
+    return path
+
+
+def face(folder: Path, media: MediaFormat = MEDIA, **settings: object) -> Posted:
+    journal = Journal(folder.with_suffix(".events"))
+    utterances = Utterances(media, folder, 600, journal)
+    given = {"width": media.width, "height": media.height, "audio": SILENT} | settings
+    source = make_source(Settings(**given), media, utterances=utterances)  # type: ignore[arg-type]
+    assert isinstance(source, Presenter)
+    return source, utterances
+
+
+def post(utterances: Utterances, folder: Path, wave: np.ndarray, *, interrupt: bool = False) -> int:
+    path = folder / "in.partial"
+    soundfile.write(path, wave, 48_000, format="WAV", subtype="FLOAT")
+    return utterances.add(path, 600, {}, interrupt=interrupt).utterance
+
+
+def tone(units: int, level: float = 0.5) -> np.ndarray:
+    return level * np.sin(2 * np.pi * 200 * np.arange(units * 1920) / 48_000)
+
+
+def vowels(first: int = 15, units: int = 60) -> np.ndarray:
+    """A piece out of the middle of speech: it begins and ends at full voice."""
+    wave, rate_hz = soundfile.read(BUILT_IN_SAMPLE, dtype="float32")
+    assert rate_hz in (22_050, 24_000, 44_100, 48_000)
+    unit = rate_hz // 25
+    piece = wave[first * unit : (first + units) * unit]
+    loud = np.flatnonzero(np.abs(piece) > 0.1)
+    return np.repeat(piece[loud[0] : loud[-1]], 48_000 // rate_hz)
+
+
+@dataclass
+class Show:
+    """What a face did, unit by unit."""
+
+    source: Presenter
+    keep_pictures: bool = False
+    samples: list[Samples] = field(default_factory=list)
+    marks: list[int] = field(default_factory=list)
+    pictures: list[Frame] = field(default_factory=list)
+
+    def go_on(self, units: int) -> None:
+        media = self.source._media
+        frame = np.zeros((media.height, media.width, 3), np.uint8)
+        for _ in range(units):
+            samples = np.full((media.samples_per_unit, 1), 7777, np.int16)
+            self.marks.append(self.source.render(frame, samples))
+            self.samples.append(samples)
+            if self.keep_pictures:
+                self.pictures.append(frame.copy())
+
+    def give_back(self, units: int) -> None:
+        """As the encoder does with what it has not begun to use."""
+        for told in (self.samples, self.marks, self.pictures):
+            del told[len(told) - units :]
+        self.source.go_back(units)
+
+    def moments(self) -> dict[Moment, int]:
+        """At which unit which moment was."""
+        return {read_mark(mark)[1]: n for n, mark in enumerate(self.marks) if mark}
+
+    def heard(self) -> list[bool]:
+        return [bool(each.any()) for each in self.samples]
+
+
+def told(folder: Path) -> list[tuple[str, str]]:
+    events = Journal(folder.with_suffix(".events")).after(0)
+    return [(event.kind, event.facts["utterance"]) for event in events]
+
+
+def test_a_silent_face_waits_to_be_spoken_to(folder: Path) -> None:
+    source, utterances = face(folder)
+    show = Show(source)
+    show.go_on(10)
+    number = post(utterances, folder, tone(20))
+    show.go_on(40)
+    moments = show.moments()
+    start, end = moments[Moment.STARTED], moments[Moment.FINISHED]
+    assert (end - start) == 20
+    assert 10 < start <= 14
+    assert show.heard() == [start <= n < end for n in range(50)]
+    assert {read_mark(mark)[0] for mark in show.marks if mark} == {number}
+    assert not list(folder.glob("*speaking")), "what was said is removed"
+
+
+def test_the_sample_gives_way_for_good(folder: Path) -> None:
+    """Its only use is to show that the service works."""
+    source, utterances = face(folder, audio="", pause_seconds=0.2)
+    show = Show(source)
+    show.go_on(30)
+    assert any(show.heard()[20:])
+    post(utterances, folder, tone(5))
+    show.go_on(30)
+    assert show.moments()[Moment.STARTED] <= 30 + 2 * 3 + 1
+    show.go_on(40)
+    assert not any(show.heard()[-40:])
+
+
+def test_utterances_come_in_the_pauses_of_what_is_repeated(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.wav"
+    soundfile.write(own, tone(10, 0.2), 48_000)
+    source, utterances = face(folder, audio=str(own), pause_seconds=0.4)
+    show = Show(source)
+    show.go_on(4)
+    post(utterances, folder, tone(5, 0.9))
+    show.go_on(60)
+    loud = [int(np.abs(each).max()) for each in show.samples]
+    assert all(5000 < level < 8000 for level in loud[1:10]), "the round is not cut off"
+    start = show.moments()[Moment.STARTED]
+    assert 10 <= start <= 15
+    assert all(level > 25_000 for level in loud[start + 1 : start + 5])
+    again = next(n for n in range(start + 5, 64) if loud[n])
+    assert 5 + 10 <= again - start <= 5 + 10 + 4, "the pause is kept"
+    assert 5000 < loud[again + 1] < 8000
+
+
+@pytest.mark.parametrize("given_back", [0, 1, 3])
+def test_an_interruption_fades_and_closes_where_the_units_were_given_back(
+    folder: Path, given_back: int
+) -> None:
+    source, utterances = face(folder)
+    show = Show(source)
+    number = post(utterances, folder, tone(100))
+    show.go_on(20)
+    assert not source.must_stop
+    utterances.hush()
+    assert source.must_stop
+    show.give_back(given_back)
+    assert not source.must_stop
+    show.go_on(20)
+    cut = 20 - given_back
+    assert show.moments()[Moment.INTERRUPTED] == cut
+    assert Moment.FINISHED not in show.moments()
+    sound = np.concatenate(show.samples).astype(np.int32)[:, 0]
+    at = cut * 1920
+    assert np.abs(sound[at : at + FADE_SAMPLES // 2]).max() > 8000
+    assert not sound[at + FADE_SAMPLES :].any()
+    natural = np.abs(np.diff(sound[4 * 1920 : at])).max()
+    assert np.abs(np.diff(sound[at - 10 :])).max() <= 1.2 * natural, "a click"
+    assert told(folder) == [("speech_queued", name_of(number))]  # the rest is the encoder's to tell
+
+
+def test_what_is_given_back_before_its_first_sound_was_never_said(folder: Path) -> None:
+    source, utterances = face(folder)
+    show = Show(source)
+    show.go_on(5)
+    number = post(utterances, folder, tone(20))
+    show.go_on(4)  # three of the lips' way, and the first of sound
+    utterances.hush()
+    show.give_back(3)
+    show.go_on(20)
+    assert not any(show.heard())
+    assert show.moments() == {}
+    assert told(folder)[1:] == [("speech_interrupted", name_of(number))]
+    assert not list(folder.glob("*speaking"))
+
+
+def test_what_comes_instead_begins_at_once(folder: Path) -> None:
+    source, utterances = face(folder)
+    show = Show(source)
+    first = post(utterances, folder, tone(100))
+    show.go_on(20)
+    second = post(utterances, folder, tone(10), interrupt=True)
+    assert source.must_stop
+    show.give_back(3)
+    show.go_on(40)
+    marks = [(read_mark(mark), n) for n, mark in enumerate(show.marks) if mark]
+    assert [mark for mark, _ in marks] == [
+        (first, Moment.STARTED),
+        (first, Moment.INTERRUPTED),
+        (second, Moment.STARTED),
+        (second, Moment.FINISHED),
+    ]
+    assert marks[2][1] - marks[1][1] <= 2 * 3 + 1
+
+
+def test_what_has_just_begun_is_not_lost_with_what_came_before(folder: Path) -> None:
+    """The wish for silence is older than the utterance, and is obeyed after it was taken."""
+    source, utterances = face(folder)
+    show = Show(source)
+    post(utterances, folder, tone(4))
+    show.go_on(3 + 4)
+    utterances.hush()
+    second = post(utterances, folder, tone(10))
+    show.go_on(4)
+    show.give_back(5)
+    show.go_on(40)
+    marks = [read_mark(mark) for mark in show.marks if mark]
+    assert (second, Moment.STARTED) in marks
+    assert (second, Moment.FINISHED) in marks
+
+
+def test_silence_ends_a_round_of_what_is_repeated(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.wav"
+    soundfile.write(own, tone(50), 48_000)
+    source, utterances = face(folder, audio=str(own), pause_seconds=0.4)
+    show = Show(source)
+    show.go_on(10)
+    utterances.hush()
+    assert source.must_stop
+    show.give_back(2)
+    show.go_on(40)
+    silent = show.heard()[9 : 9 + 10]
+    assert not any(silent)
+    assert all(show.heard()[24:]), "the next round comes after its pause, and is whole"
+
+
+def test_the_queue_is_told_how_long_it_takes(folder: Path) -> None:
+    source, utterances = face(folder)
+    post(utterances, folder, tone(50))
+    show = Show(source)
+    show.go_on(3 + 20)
+    assert utterances.queued_seconds() == pytest.approx(31 / 25, abs=1 / 25)
+    show.go_on(40)
+    assert utterances.queued_seconds() == 0
+
+
+# --- what is seen --------------------------------------------------------------------------------
+
+
+def steps(pictures: list[Frame], source: Presenter) -> np.ndarray:
+    """How much each picture of the mouth differs from the one before it."""
+    x, y, width, height = mouth_region(source)
+    mouths = np.array([p[y : y + height, x : x + width] for p in pictures], np.int16)
+    changes: np.ndarray = np.abs(np.diff(mouths, axis=0)).mean(axis=(1, 2, 3))
+    return changes
+
+
+@pytest.mark.parametrize("kind", ["character", "portrait"])
+@pytest.mark.parametrize("cut_after", [None, 20])
+def test_nothing_jumps_at_either_end(
+    kind: str, cut_after: int | None, folder: Path, astronaut: Path
+) -> None:
+    source, utterances = face(folder, SEEN, image=str(astronaut) if kind == "portrait" else "")
+    show = Show(source, keep_pictures=True)
+    show.go_on(12)
+    post(utterances, folder, vowels())
+    if cut_after is None:
+        show.go_on(90)
+    else:
+        show.go_on(3 + cut_after)
+        utterances.hush()
+        show.give_back(3)
+        show.go_on(25)
+    moments = show.moments()
+    start = moments[Moment.STARTED]
+    end = moments[Moment.FINISHED if cut_after is None else Moment.INTERRUPTED]
+    change = steps(show.pictures, source)
+    speaking = np.median(change[start:end])
+    ends = np.concatenate((change[start - 5 : start + 1], change[end - 1 : end + 5]))
+    assert ends.max() <= 2 * speaking
+    opening = [mouth_opening(picture, mouth_region(source)) for picture in show.pictures]
+    rest = opening[: start - 4] + opening[end + 5 :]
+    assert max(opening[start:end]) - max(rest) > 150, "the mouth did not open"
+    assert max(rest) - min(rest) <= 0.1 * (max(opening[start:end]) - max(rest)), "lips move at rest"
+    assert np.median(change[: start - 5]) > 0, "it is frozen between utterances"
+
+
+def test_a_cut_without_a_way_back_would_be_seen(folder: Path) -> None:
+    """The measure of the test above sees the jump that it guards against."""
+    source, utterances = face(folder, SEEN)
+    show = Show(source, keep_pictures=True)
+    post(utterances, folder, vowels())
+    show.go_on(23)
+    widest = max(range(10, 23), key=lambda n: mouth_opening(show.pictures[n], mouth_region(source)))
+    source._next = Instant(index=widest + 1)
+    del show.pictures[widest + 1 :]
+    show.go_on(5)
+    change = steps(show.pictures, source)
+    assert change[widest] > 2 * np.median(change[3:widest])
