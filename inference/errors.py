@@ -69,6 +69,17 @@ class UnknownMicrophone(InferenceError):
         )
 
 
+class MicrophoneUnreadable(InferenceError):
+    """The ffmpeg of the settings was built without the input that the microphone needs."""
+
+    def __init__(self, kind: str, program: str) -> None:
+        super().__init__(
+            f"{program} was built without the input {kind!r}, so it hears no microphone through "
+            "that; give one that has it as the setting ffmpeg (Debian's /usr/bin/ffmpeg has both), "
+            "or name the microphone by the other of alsa: and pulse:"
+        )
+
+
 class UnknownSource(InferenceError):
     """The setting ``source`` names nothing that we have; ``source`` is its value."""
 

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference.errors import DecoderMissing, UnknownMicrophone
+from inference.errors import MicrophoneUnreadable, UnknownMicrophone
 from inference.ffmpeg import Decoder, find_decoder, input_devices, sound_format
 from logs import event
 from rawmedia import MediaFormat, Samples
 
 BACKOFF_SECONDS = (0.5, 10.0)
 # What is held back so that a late piece is no gap; gaps begin anew with it.
-DEPTH_SECONDS = 0.08
+DEPTH_SECONDS = 0.12
 # More never waits: what is oldest goes, down to the depth. The clocks of sound cards are no clocks
 # of ours, so one of the two, once in many minutes, is needed.
-MOST_SECONDS = 0.24
+MOST_SECONDS = 0.32
+# 20 ms as ffmpeg asks for it: 48 kHz, two channels, 16 bits.
+PULSE_PIECE_BYTES = 3840
 _DEVICE = re.compile(r"(alsa|pulse):([\w.,:=@+-]{1,200})")
 
 log = logging.getLogger(__name__)
@@ -120,12 +122,12 @@ def check_microphone(name: str, ffmpeg: str) -> None:
     """See that a microphone is named as one, and that the ffmpeg of the settings could read it.
 
     Raises:
-        UnknownMicrophone, DecoderMissing: it is not, or could not.
+        UnknownMicrophone, MicrophoneUnreadable, DecoderMissing: it is not, or could not.
     """
     _check_name(name)
     kind, program = name.partition(":")[0], find_decoder(ffmpeg)
     if kind not in input_devices(program):
-        raise DecoderMissing(f"{program} was built without the input {kind!r}")
+        raise MicrophoneUnreadable(kind, program)
 
 
 def _check_name(name: str) -> None:
@@ -144,5 +146,7 @@ def microphone_argv(ffmpeg: str, name: str, media: MediaFormat) -> Sequence[str]
     quiet = ("-nostdin", "-hide_banner", "-v", "error")
     # Without these two ffmpeg listens for seconds before it gives the first sound.
     soon = ("-fflags", "nobuffer", "-probesize", "32")
-    inputs = (*quiet, *soon, "-f", kind, "-i", device)
+    # PulseAudio would hand over two seconds at a time.
+    pieces = ("-fragment_size", str(PULSE_PIECE_BYTES)) if kind == "pulse" else ()
+    inputs = (*quiet, *soon, "-f", kind, *pieces, "-i", device)
     return [ffmpeg, *inputs, *sound_format(media), "-flush_packets", "1", "-"]

@@ -15,7 +15,7 @@ import pytest
 
 from config import Settings
 from inference.camera import Camera
-from inference.errors import DecoderMissing
+from inference.errors import MicrophoneUnreadable
 from inference.microphone import Microphone
 from inference.source import check_source, make_source
 from inference.testcard import TestCard
@@ -169,7 +169,7 @@ def test_an_ffmpeg_without_the_input_is_told_before_a_stream_starts(tmp_path: Pa
     program = tmp_path / "ffmpeg"
     program.write_text("#!/bin/sh\necho ' D  v4l2 Video'\n")
     program.chmod(0o755)
-    with pytest.raises(DecoderMissing, match="built without the input 'alsa'"):
+    with pytest.raises(MicrophoneUnreadable, match="built without the input 'alsa'"):
         check_source(
             Settings(source="camera:0", microphone="alsa:default", ffmpeg=str(program)), MEDIA
         )

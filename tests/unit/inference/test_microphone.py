@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from inference.errors import DecoderMissing, UnknownMicrophone
-from inference.microphone import JitterBuffer, check_microphone, microphone_argv
+from inference.microphone import DEPTH_SECONDS, JitterBuffer, check_microphone, microphone_argv
 from rawmedia import MediaFormat, Samples
 
 from .conftest import unit
 
 MEDIA = MediaFormat(64, 64, 25, 8_000, 2)
 UNIT = MEDIA.samples_per_unit
+DEPTH = 3 * UNIT  # 120 ms
 
 
 def taken(buffer: JitterBuffer) -> Samples:
@@ -26,23 +27,29 @@ def numbered(first: int, count: int) -> bytes:
     return np.repeat(np.arange(first, first + count, dtype=np.int16)[:, None], 2, 1).tobytes()
 
 
+def test_the_depth_is_that_of_the_page() -> None:
+    assert DEPTH_SECONDS * MEDIA.audio_rate_hz == DEPTH
+
+
 def test_sound_comes_whole_and_in_order_after_the_depth() -> None:
     buffer = JitterBuffer(MEDIA)
-    buffer.add(numbered(1, UNIT))
-    assert not taken(buffer).any(), "one unit is less than the depth"
-    buffer.add(numbered(1 + UNIT, UNIT))
-    assert taken(buffer)[:, 0].tolist() == list(range(1, 1 + UNIT))
-    assert taken(buffer)[:, 1].tolist() == list(range(1 + UNIT, 1 + 2 * UNIT))
+    buffer.add(numbered(1, DEPTH - 1))
+    assert not taken(buffer).any(), "less than the depth"
+    buffer.add(numbered(DEPTH, 1))
+    for number in range(3):
+        first = 1 + number * UNIT
+        assert taken(buffer)[:, number % 2].tolist() == list(range(first, first + UNIT))
     assert not taken(buffer).any()
 
 
 def test_after_a_gap_the_depth_is_filled_anew() -> None:
     buffer = JitterBuffer(MEDIA)
-    buffer.add(numbered(1, 2 * UNIT))
-    taken(buffer), taken(buffer), taken(buffer)
-    buffer.add(numbered(1, UNIT))
+    buffer.add(numbered(1, DEPTH))
+    for _ in range(4):
+        taken(buffer)
+    buffer.add(numbered(1, DEPTH - 1))
     assert not taken(buffer).any()
-    buffer.add(numbered(1 + UNIT, UNIT))
+    buffer.add(numbered(DEPTH, 1))
     assert taken(buffer)[0, 0] == 1
 
 
@@ -54,7 +61,7 @@ def test_a_device_with_a_faster_clock_never_adds_delay() -> None:
         first += UNIT + 20
         samples = taken(buffer)
         if samples.any():
-            assert first - int(samples[-1, 0]) < 0.3 * MEDIA.audio_rate_hz
+            assert first - int(samples[-1, 0]) < 0.4 * MEDIA.audio_rate_hz
         assert (samples[:, 0] == samples[:, 1]).all(), "channels stay where they are"
 
 
