@@ -85,6 +85,7 @@ class Succession:
         self._finished = asyncio.Event()
         self._search: asyncio.Future[Sequence[Candidate]] | None = None
         self._forgetting: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Play until :meth:`finish`.
@@ -98,6 +99,8 @@ class Succession:
         finally:
             if self._forgetting is not None:
                 self._forgetting.cancel()
+            if self._ending is not None:  # its last media is still to be kept
+                await asyncio.wait([self._ending])
             if self._keeping is not None:
                 self._keeping.close()
 
@@ -111,7 +114,8 @@ class Succession:
         """End well, with ENDLIST; see :meth:`LiveStream.conclude`."""
         self._finished.set()
         if self._live is not None:
-            await self._live.conclude()
+            self._ending = asyncio.ensure_future(self._live.conclude())
+            await self._ending
 
     def delete(self) -> None:
         """Remove all media; call it when :meth:`run` has returned."""
