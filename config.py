@@ -18,6 +18,8 @@ ENVIRONMENT_PREFIX = "LIPSTREAM_"
 
 # The value of `source` for which no worker of ours is started.
 INGEST = "ingest"
+# The value of `source` for a picture and sound to measure with.
+TESTCARD = "testcard"
 # The value of `audio` for a face that says only what is posted to it.
 SILENT = "none"
 # Seconds of video in one part, by latency profile; None: plain HLS, no parts.
@@ -114,8 +116,15 @@ class Settings:
     )
     source: str = _setting(
         "avatar",
-        "avatar (a face that speaks --audio), camera:DEVICE with an index, path or URL, or ingest "
-        "(a program of yours connects to the raw-media socket)",
+        "avatar (a face that speaks --audio), camera:DEVICE with an index, path or URL, file:PATH "
+        "(a video or sound file, repeated), testcard, or ingest (a program of yours connects to "
+        "the raw-media socket): docs/sources.md",
+    )
+    microphone: str = _setting(
+        "", "sound for a camera: alsa:DEVICE or pulse:DEVICE, such as alsa:default; empty: silence"
+    )
+    film_folder: str = _setting(
+        "", "folder whose video files `POST /api/streams` may name; empty: none"
     )
     image: str = _setting("", "portrait photo for the avatar; empty: the built-in presenter")
     audio: str = _setting(

@@ -1,4 +1,4 @@
-"""A camera, file or URL as a source: the newest picture wins, a lost device is looked for again."""
+"""A camera as a source, device or URL: the newest picture wins, a lost one is looked for again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inference.microphone import Microphone
 from logs import event
 from rawmedia import Frame, MediaFormat, Samples
 
@@ -17,19 +18,24 @@ BACKOFF_SECONDS = (0.5, 10.0)
 CLOSE_SECONDS = 0.5
 FALLBACK_FPS = 25.0
 BLACK = 16
+# A network camera that says nothing for so long is taken for lost; OpenCV would wait 30 s.
+SILENT_MILLISECONDS = 5000
 
 log = logging.getLogger(__name__)
 
 
 class Camera:
-    """Pictures of a device in the stream's size; silence as sound.
+    """Pictures of a device in the stream's size; as sound a microphone, or silence.
 
     A thread reads: a device that hangs must not hang the stream. One slot lies between: what is
     not shown in time is overwritten, never queued. Until the first picture the frame is dark.
     """
 
-    def __init__(self, device: str, media: MediaFormat) -> None:
+    def __init__(
+        self, device: str, media: MediaFormat, microphone: Microphone | None = None
+    ) -> None:
         self.device = device
+        self._microphone = microphone
         self._media = media
         self._latest = np.full((media.height, media.width, 3), BLACK, np.uint8)
         self._ended = threading.Event()
@@ -40,13 +46,18 @@ class Camera:
         """Fill the next unit with the newest picture; it has no mark."""
         # the slot is exchanged whole, never written into: no lock is needed to read it
         np.copyto(frame, self._latest)
-        samples[:] = 0
+        if self._microphone is None:
+            samples[:] = 0
+        else:
+            self._microphone.fill(samples)
         return 0
 
     def close(self) -> None:
         """Stop reading. A driver that hangs is left behind: its thread cannot be stopped."""
         self._ended.set()
         self._thread.join(CLOSE_SECONDS)
+        if self._microphone is not None:
+            self._microphone.close()
 
     def _read_for_ever(self) -> None:
         wait = BACKOFF_SECONDS[0]
@@ -68,7 +79,7 @@ class Camera:
         count = 0
         capture = cv2.VideoCapture()
         try:
-            capture.open(_place(self.device))
+            _open(capture, self.device)
             pace = _Pace(capture.get(cv2.CAP_PROP_FPS)) if is_file(self.device) else None
             while not self._ended.is_set():
                 got, picture = capture.read()
@@ -127,5 +138,12 @@ def public_name(device: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
-def _place(device: str) -> int | str:
-    return int(device) if device.isdecimal() else device
+def _open(capture: cv2.VideoCapture, device: str) -> None:
+    if device.isdecimal():
+        capture.open(int(device))
+    elif "://" in device:
+        limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+        options = [number for limit in limits for number in (limit, SILENT_MILLISECONDS)]
+        capture.open(device, cv2.CAP_FFMPEG, options)
+    else:
+        capture.open(device)

@@ -45,13 +45,48 @@ class LandmarksRejected(FileRejected):
     """A landmarks file that does not describe a face in its picture."""
 
 
+class FilmRejected(FileRejected):
+    """Not a file that can be played: nothing in it that ffmpeg can decode."""
+
+
+class DecoderMissing(InferenceError):
+    """There is no ffmpeg to decode with."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"no ffmpeg to decode with: {_one_line(reason)}; leave the setting ffmpeg empty to use "
+            "the one that comes with imageio-ffmpeg, or give the path of a program"
+        )
+
+
+class UnknownMicrophone(InferenceError):
+    """The setting ``microphone`` names nothing that can be listened to."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"microphone is {_one_line(name)[:80]!r}: give alsa:DEVICE or pulse:DEVICE, such as "
+            "alsa:default, or leave it empty for silence"
+        )
+
+
+class MicrophoneUnreadable(InferenceError):
+    """The ffmpeg of the settings was built without the input that the microphone needs."""
+
+    def __init__(self, kind: str, program: str) -> None:
+        super().__init__(
+            f"{program} was built without the input {kind!r}, so it hears no microphone through "
+            "that; give one that has it as the setting ffmpeg (Debian's /usr/bin/ffmpeg has both), "
+            "or name the microphone by the other of alsa: and pulse:"
+        )
+
+
 class UnknownSource(InferenceError):
     """The setting ``source`` names nothing that we have; ``source`` is its value."""
 
     def __init__(self, source: str) -> None:
         super().__init__(
-            f"source is {_one_line(source)!r}: choose avatar, ingest, or camera:DEVICE with "
-            "an index (camera:0), a device path (camera:/dev/video0), a file or a URL"
+            f"source is {_one_line(source)!r}: choose avatar, testcard, ingest, file:PATH, or "
+            "camera:DEVICE with an index (camera:0), a device path (camera:/dev/video0) or a URL"
         )
         self.source = source
 

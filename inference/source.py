@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from config import INGEST, SILENT, Settings
+from config import INGEST, SILENT, TESTCARD, Settings
 from inference.errors import UnknownSource
 from rawmedia import Frame, MediaFormat, Samples
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inference.presenter import Face
     from inference.utterances import Utterances
 
-CAMERA_PREFIX = "camera:"
+CAMERA_PREFIX, FILE_PREFIX = "camera:", "file:"
 
 
 class Source(Protocol):
@@ -57,9 +57,15 @@ def make_source(
         InferenceError: an unknown source, or a file that cannot be used.
     """
     if settings.source.startswith(CAMERA_PREFIX):
-        from inference.camera import Camera
+        return _camera(settings, media)
+    if settings.source.startswith(FILE_PREFIX):
+        from inference.film import Film
 
-        return Camera(_camera_device(settings.source), media)
+        return Film(_film_path(settings.source), media, settings.ffmpeg)
+    if settings.source == TESTCARD:
+        from inference.testcard import TestCard
+
+        return TestCard(media)
     if settings.source != "avatar":
         raise UnknownSource(settings.source)
     return _presenter(settings, media, landmarks, utterances)
@@ -73,8 +79,14 @@ def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG00
     """
     if settings.source.startswith(CAMERA_PREFIX):
         _camera_device(settings.source)
+        _check_microphone(settings)
         return
-    if settings.source == INGEST:
+    if settings.source.startswith(FILE_PREFIX):
+        from inference.ffmpeg import find_decoder, look_into
+
+        look_into(find_decoder(settings.ffmpeg), _film_path(settings.source))
+        return
+    if settings.source in (INGEST, TESTCARD):
         return
     if settings.source != "avatar":
         raise UnknownSource(settings.source)
@@ -93,6 +105,28 @@ def _camera_device(source: str) -> str:
     if not device:
         raise UnknownSource(source)
     return device
+
+
+def _film_path(source: str) -> Path:
+    path = source.removeprefix(FILE_PREFIX)
+    if not path:
+        raise UnknownSource(source)
+    return Path(path).expanduser()
+
+
+def _check_microphone(settings: Settings) -> None:
+    if settings.microphone:
+        from inference.microphone import check_microphone
+
+        check_microphone(settings.microphone, settings.ffmpeg)
+
+
+def _camera(settings: Settings, media: MediaFormat) -> Source:
+    from inference.camera import Camera
+    from inference.microphone import Microphone
+
+    device, name = _camera_device(settings.source), settings.microphone
+    return Camera(device, media, Microphone(name, media, settings.ffmpeg) if name else None)
 
 
 def _presenter(

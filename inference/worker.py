@@ -21,7 +21,7 @@ from inference import lifeline
 from inference.errors import InferenceError
 from inference.heart import Heart
 from inference.presenter import Presenter
-from inference.source import CAMERA_PREFIX, Source, make_source
+from inference.source import Source, make_source
 from inference.speech_socket import SpeechSocket
 from inference.utterances import Utterances
 from journal import SUFFIX, Journal
@@ -112,8 +112,8 @@ def main() -> int:
 
 
 def _utterances(settings: config.Settings, media: MediaFormat, job: Job) -> Utterances | None:
-    """None for a source that has a sound of its own."""
-    if settings.source.startswith(CAMERA_PREFIX):
+    """None for a source that has a sound of its own: only an avatar can be spoken through."""
+    if settings.source != "avatar":
         return None
     return Utterances(media, job.speech_folder, settings.speech_queue_seconds, job.journal)
 

@@ -25,6 +25,7 @@ from rawmedia import RawMediaError
 from server.control import Command, send
 from server.counts import Table
 from server.errors import SupervisorAway, UploadRefused
+from server.films import find_film
 from server.listing import list_streams, live_edge_age, oldest_ready_seconds
 from server.metrics import ServiceCollector, exposition
 from server.problems import problem
@@ -111,7 +112,9 @@ class _Control:
         return StreamOrder(wish.id, chosen.name, wish.changes)
 
     def _upload(self, name: str, kind: str) -> str:
-        """Only uploads may be named here: a path would be one of this machine's files."""
+        """Only uploads and films may be named: a path would be one of this machine's files."""
+        if kind == "file":
+            return str(find_film(self._settings.film_folder, name))
         return str(self._uploads.resolve(name, kind))
 
     def end(self, stream: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import Field, fields
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     encoders.add_argument("--fresh", action="store_true", help="forget cached results")
     encoders.add_argument("--json", action="store_true", help="print JSON")
     encoders.set_defaults(run=_encoders)
+    _add_ingest(commands.add_parser("ingest", help="raw pictures and sound from pipes to a stream"))
     _add_check(commands.add_parser("check", help="hold a live stream against the rules of HLS"))
     _add_token(commands.add_parser("token", help="make a link for a viewer, valid for some hours"))
     return parser
@@ -87,6 +89,48 @@ def _add_token(token: argparse.ArgumentParser) -> None:
     token.add_argument("--hours", metavar="N", type=float, default=24, help="valid so long [24]")
     _add_settings(token, ["viewer_key"])
     token.set_defaults(run=_token)
+
+
+def _add_ingest(ingest: argparse.ArgumentParser) -> None:
+    ingest.description = (
+        "Read BGR24 pictures from stdin, and s16le sound where told, and feed a stream whose "
+        "source is `ingest`. Whoever writes faster than real time waits. Ends when stdin does."
+    )
+    ingest.epilog = (
+        "Example: ffmpeg -re -i clip.mp4 -f rawvideo -pix_fmt bgr24 -s 1280x720 -r 25 - | "
+        "lipstream ingest demo --size 1280x720 --fps 25"
+    )
+    ingest.add_argument("stream", metavar="ID", help="of the stream")
+    # Not the names of settings: these are of the pipes, not of the service.
+    for flag, dest, kind, default, text in _INGEST_FLAGS:
+        shown = "" if default is None else f" [{default}]"
+        metavar = flag.lstrip("-").upper()
+        ingest.add_argument(
+            flag, dest=dest, metavar=metavar, type=kind, default=default, help=text + shown
+        )
+    ingest.add_argument(
+        "--create", action="store_true", help="start the stream, and end it when stdin ends"
+    )
+    _add_settings(ingest, ["host", "port", "media_root", "api_token"])
+    ingest.set_defaults(run=_ingest)
+
+
+_INGEST_FLAGS: tuple[tuple[str, str, type, str | int | None, str], ...] = (
+    ("--size", "picture_size", str, "1280x720", "WIDTHxHEIGHT of the pictures"),
+    (
+        "--fps",
+        "picture_fps",
+        str,
+        "25",
+        "pictures a second, any rate; others than the stream's are "
+        "repeated or left out, each with its own sound",
+    ),
+    ("--audio-rate", "sound_rate", int, 48_000, "samples a second"),
+    ("--channels", "sound_channels", int, 1, "1 or 2, interleaved"),
+    ("--audio-fd", "sound_fd", int, None, "descriptor to read the sound from"),
+    ("--audio", "sound_file", str, None, "raw s16le file or named pipe to read the sound from"),
+    ("--url", "api_url", str, None, "of the service, for --create; else from --host and --port"),
+)
 
 
 def _add_check(check: argparse.ArgumentParser) -> None:
@@ -141,6 +185,33 @@ def _serve(arguments: argparse.Namespace) -> int:
     from server.serve import serve  # here: `lipstream encoders` need not load a web server
 
     serve(_settings(arguments))
+    return 0
+
+
+def _ingest(arguments: argparse.Namespace) -> int:
+    import logs
+    from encoder.media_root import choose
+    from server import ingest
+    from server.serve import is_loopback
+
+    settings = _settings(arguments)
+    logs.configure(settings.log_format)
+    if arguments.sound_fd is not None and arguments.sound_file is not None:
+        raise ConfigError("--audio-fd and --audio are two ways to say where the sound is: give one")
+    writer = ingest.Writer(
+        *ingest.parse_size(arguments.picture_size),
+        ingest.parse_fps(arguments.picture_fps),
+        arguments.sound_rate,
+        arguments.sound_channels,
+        ingest.open_sound(arguments.sound_fd, arguments.sound_file),
+    )
+    root = choose(settings.media_root, settings.port)
+    host = settings.host if is_loopback(settings.host) else "127.0.0.1"
+    api = arguments.api_url or f"http://{host}:{settings.port}"
+    own = ingest.created(api.rstrip("/"), settings.api_token, arguments.stream, writer, root)
+    with own if arguments.create else contextlib.nullcontext():
+        pictures = ingest.feed(writer, arguments.stream, root)
+    print(f"lipstream: {pictures} pictures", file=sys.stderr)
     return 0
 
 

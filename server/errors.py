@@ -8,6 +8,7 @@
     ├── SupervisorAway  a web process cannot reach the supervisor
     ├── WorkerAway      a web process cannot reach the face of a stream
     ├── UploadRefused   a file that is not taken
+    ├── IngestFailed    `lipstream ingest` cannot go on
     ├── SpeechRefused   a request that brings nothing that can be said
     └── ProcessGaveUp   a child that does not come up
 """
@@ -70,6 +71,10 @@ class UploadRefused(ServerError):
     def __init__(self, status: int, detail: str) -> None:
         self.status = status
         super().__init__(detail)
+
+
+class IngestFailed(ServerError):
+    """`lipstream ingest` cannot begin or go on; the message says why."""
 
 
 class ProcessGaveUp(ServerError):

@@ -364,6 +364,11 @@ def _wish(settings: Settings) -> Json:
                 "image": {"type": "string", "description": "of an avatar: path of an upload"},
                 "audio": {"type": "string", "description": "of an avatar: path of an upload"},
                 "device": {"type": "string", "description": "of a camera: number, path or URL"},
+                "microphone": {
+                    "type": "string",
+                    "description": "of a camera: alsa:DEVICE or pulse:DEVICE; empty: silence",
+                },
+                "name": {"type": "string", "description": "of a file in film_folder"},
             },
             "required": ["type"],
             "additionalProperties": False,

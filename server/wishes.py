@@ -10,18 +10,24 @@ from dataclasses import Field, dataclass, fields, replace
 from typing import Any
 
 import config
-from config import INGEST, SILENT, ConfigError, Settings
+from config import INGEST, SILENT, TESTCARD, ConfigError, Settings
 from server.tokens import STREAM_ID
 
-SOURCES = ("avatar", "camera", INGEST)
+SOURCES = ("avatar", "camera", "file", TESTCARD, INGEST)
 # The built-in presenter; Ditto needs engines that are built for the machine's GPU.
 ENGINES = ("auto", "presenter")
 # What belongs to each kind of source, beside its type.
-_SOURCE_KEYS = {"avatar": ("image", "audio"), "camera": ("device",), INGEST: ()}
+_SOURCE_KEYS = {
+    "avatar": ("image", "audio"),
+    "camera": ("device", "microphone"),
+    "file": ("name",),
+    TESTCARD: (),
+    INGEST: (),
+}
 # Beside the settings that a stream may have for itself.
 _OWN_KEYS = ("id", "source", "engine")
 
-# From the name of an upload and what it must be to the path of its file.
+# From a name and what it must be (image, audio: an upload; file: of film_folder) to a path.
 Resolve = Callable[[str, str], str]
 
 
@@ -42,7 +48,7 @@ def read_wish(body: object, resolve: Resolve) -> Wish:
 
     Args:
         body: parsed JSON, from anyone.
-        resolve: finds uploads.
+        resolve: finds uploads and films.
 
     Raises:
         ConfigError: what is wrong, and what would be right.
@@ -50,7 +56,8 @@ def read_wish(body: object, resolve: Resolve) -> Wish:
     if not isinstance(body, dict):
         raise ConfigError('the body must be a JSON object, such as {} or {"id": "my-stream"}')
     known = {item.name: item for item in fields(Settings) if item.metadata["per_stream"]}
-    changes = {"source": "avatar", "image": "", "audio": SILENT}  # it waits to be spoken to
+    # it waits to be spoken to
+    changes = {"source": "avatar", "image": "", "audio": SILENT, "microphone": ""}
     for key, value in body.items():
         if key in known:
             changes[key] = _value(known[key], value)
@@ -93,8 +100,11 @@ def _source(source: object, resolve: Resolve) -> dict[str, str]:
         given = {key: source[key] for key in keys if source.get(key)}
         return {"source": "avatar"} | {key: resolve(name, key) for key, name in given.items()}
     if kind == "camera":
-        return {"source": f"camera:{_device(source.get('device', '0'))}"}
-    return {"source": INGEST}
+        device = _device(source.get("device", "0"))
+        return {"source": f"camera:{device}", "microphone": source.get("microphone", "")}
+    if kind == "file":
+        return {"source": f"file:{resolve(source.get('name', ''), 'file')}"}
+    return {"source": str(kind)}
 
 
 _DEVICE = re.compile(r"\d{1,3}|/dev/video\d{1,3}|(rtsp|rtsps|http|https)://[!-~]{1,1000}")

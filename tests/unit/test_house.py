@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ("config", "logs", "rawmedia", "journal")
+SHARED = ("config", "logs", "pacing", "rawmedia", "journal")
 FOLDERS = ("encoder", "inference", "server")
 # Who may import what of ours, besides its own folder.
 ALLOWED = {
     "config": set(),
     "logs": set(),
     "rawmedia": set(),
+    "pacing": {"rawmedia"},
     "journal": set(),
     "encoder": {*SHARED},
     "inference": {*SHARED},

@@ -53,6 +53,8 @@ def test_what_is_said_counts() -> None:
     ("source", "setting"),
     [
         ({"type": "ingest"}, "ingest"),
+        ({"type": "testcard"}, "testcard"),
+        ({"type": "file", "name": "uploads/film.mp4"}, "file:/files/uploads/film.mp4"),
         ({"type": "camera"}, "camera:0"),
         ({"type": "camera", "device": "/dev/video2"}, "camera:/dev/video2"),
         ({"type": "camera", "device": "rtsp://host/1"}, "camera:rtsp://host/1"),
@@ -60,6 +62,13 @@ def test_what_is_said_counts() -> None:
 )
 def test_sources(source: dict[str, str], setting: str) -> None:
     assert wished({"source": source}).source == setting
+
+
+def test_a_cameras_microphone_is_its_own() -> None:
+    body = {"source": {"type": "camera", "microphone": "pulse:default"}}
+    assert wished(body).microphone == "pulse:default"
+    service = Settings(source="camera:0", microphone="alsa:hw:1")
+    assert read_wish({"source": {"type": "camera"}}, uploads).settings(service).microphone == ""
 
 
 @pytest.mark.parametrize(
@@ -83,13 +92,17 @@ def test_sources(source: dict[str, str], setting: str) -> None:
         ({"latency": "tiny"}, "choose one of ultra, low, normal"),
         ({"encoder": "lib\0x264"}, "NUL"),
         ({"source": "avatar"}, "must be an object"),
-        ({"source": {}}, "choose one of avatar, camera, ingest"),
+        ({"source": {}}, "choose one of avatar, camera, file, testcard, ingest"),
         ({"source": {"type": "avatar", "device": "0"}}, "nothing called 'device'"),
         ({"source": {"type": "avatar", "image": 3}}, "must be text"),
         ({"source": {"type": "avatar", "image": "/etc/passwd"}}, "name an upload"),
         ({"source": {"type": "camera", "device": "/etc/passwd"}}, "/dev/videoN"),
         ({"source": {"type": "camera", "device": "file:///etc/passwd"}}, "rtsp://"),
         ({"source": {"type": "camera", "device": "rtsp://h/\n1"}}, "rtsp://"),
+        ({"source": {"type": "file", "name": "/etc/passwd"}}, "name an upload"),
+        ({"source": {"type": "file"}}, "name an upload"),
+        ({"source": {"type": "testcard", "name": "x"}}, "nothing called 'name'"),
+        ({"source": {"type": "file", "microphone": "alsa:x"}}, "nothing called 'microphone'"),
         ({"engine": "ditto"}, "choose one of auto, presenter"),
         ({"engine": ["auto"]}, "choose one of auto, presenter"),
     ],

@@ -20,10 +20,14 @@ from .conftest import unit
 MEDIA = MediaFormat(64, 64, 25)
 
 
-@pytest.mark.parametrize("source", ["", "camera", "camera:", "stdin", "Avatar", "a\nb"])
+@pytest.mark.parametrize(
+    "source", ["", "camera", "camera:", "file", "file:", "stdin", "Avatar", "a\nb"]
+)
 def test_unknown_sources_name_the_choices(source: str) -> None:
     for refuse in (check_source, make_source):
-        with pytest.raises(UnknownSource, match="choose avatar, ingest, or camera:") as caught:
+        with pytest.raises(
+            UnknownSource, match="choose avatar, testcard, ingest, file:PATH, or "
+        ) as caught:
             refuse(Settings(source=source), MEDIA)
         assert "\n" not in str(caught.value)
         assert caught.value.source == source
@@ -40,7 +44,12 @@ def test_bad_files_are_refused_by_check_and_make(tmp_path: Path) -> None:
 
 
 def test_good_settings_pass(astronaut: Path) -> None:
-    for settings in (Settings(), Settings(image=str(astronaut)), Settings(source="camera:0")):
+    for settings in (
+        Settings(),
+        Settings(image=str(astronaut)),
+        Settings(source="camera:0"),
+        Settings(source="testcard"),
+    ):
         check_source(settings, MEDIA)
 
 
