@@ -18,19 +18,16 @@ DEV_STAMP := $(VENV)/.dev-$(WANTED)
 run: $(RUN_STAMP)
 	@exec $(VENV)/bin/lipstream serve $(ARGS)
 
-# On all cores: tests of values and of requests one by one. Two at a time: real streams, which
-# mostly wait. Alone: what watches a player's clock.
+# Tests of values, and of requests one by one, run on all cores; what plays in real time runs alone.
 QUICK := tests/unit tests/golden tests/check tests/security
-STREAMS := tests/ffmpeg tests/fleet
-ALONE := tests/browser tests/compat tests/faults
+TIMED := tests/ffmpeg tests/fleet tests/browser tests/compat tests/faults
 
 test: lint
 	@tools/packages.sh
 	@VENV=$(VENV) tools/promtool.sh
 ifeq ($(strip $(ARGS)),)
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(QUICK)
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile $(STREAMS)
-	$(VENV)/bin/python -m pytest $(ALONE)
+	$(VENV)/bin/python -m pytest $(TIMED)
 else
 	$(VENV)/bin/python -m pytest $(ARGS)
 endif

@@ -164,7 +164,7 @@ class Running:
         """Read what is published now. Nothing has gone yet: the tests are short."""
         folder = self.folder / rendition
         position = self.position(rendition)
-        names = {file.name: file for file in folder.glob("*.m4s")}
+        names = {file.name: file for file in folder.glob("[!.]*.m4s")}
         numbered = {name.partition("-")[2].removesuffix(".m4s"): f for name, f in names.items()}
         whole = {int(n): f.read_bytes() for n, f in numbered.items() if "." not in n}
         pairs = ((n.split("."), f.read_bytes()) for n, f in numbered.items() if "." in n)
@@ -174,7 +174,7 @@ class Running:
 
     def hashes(self) -> dict[str, str]:
         """Of every media file; playlists change, these may not."""
-        files = [*self.folder.rglob("*.m4s"), *self.folder.rglob("*.mp4")]
+        files = [*self.folder.rglob("[!.]*.m4s"), *self.folder.rglob("[!.]*.mp4")]
         digests = {}
         for file in files:
             digests[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -417,7 +417,7 @@ def test_a_stopped_ffmpeg_is_replaced_and_the_stream_catches_up(short: Path) -> 
         encoder.until_replaced(child)
         # Nothing has come of the new one yet: what is newest is the old one's, and was published
         # no later than its last output came.
-        newest = max(file.stat().st_mtime for file in encoder.folder.rglob("*.m4s"))
+        newest = max(file.stat().st_mtime for file in encoder.folder.rglob("[!.]*.m4s"))
         assert STUCK_NS / NANOSECONDS < time.time() - newest < 3
         assert not Path(f"/proc/{child}").exists()  # reaped, though it could not act on SIGTERM
         encoder.until_media(12)

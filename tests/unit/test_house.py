@@ -74,7 +74,7 @@ def test_make_test_runs_every_folder_of_tests() -> None:
     run = {
         word
         for line in lines
-        if line.startswith(("QUICK :=", "STREAMS :=", "ALONE :="))
+        if line.startswith(("QUICK :=", "TIMED :="))
         for word in line.partition(":=")[2].split()
     }
     holding = {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py")}
