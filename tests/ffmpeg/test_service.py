@@ -141,6 +141,21 @@ def test_the_api_tells_the_encoder(service: str) -> None:
     assert figures["disk_bytes"] < figures["disk_bound_bytes"]
 
 
+def test_ready_within_three_seconds_and_gone_within_three(media_root: Path) -> None:
+    began = time.monotonic()
+    with Service(media_root) as running:
+        playable = time.monotonic() - began
+        processes = running.processes()
+        assert len(processes) >= 6, "supervisor, inference, encoder, ffmpeg, web and its workers"
+        began = time.monotonic()
+        assert running.stop(signal.SIGINT) == 0
+        stopped = time.monotonic() - began
+    assert playable < 3
+    assert stopped < 3
+    assert running.still_alive(processes) == []
+    assert not media_root.exists()
+
+
 def test_41_a_stream_that_is_deleted_ends_with_endlist_and_can_still_be_watched(
     media_root: Path,
 ) -> None:
