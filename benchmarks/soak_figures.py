@@ -10,10 +10,9 @@ from pathlib import Path
 import psutil
 
 MEGABYTE = 1 << 20
-# What a dead encoder process has published stays for a window beside what its successor publishes.
 # Above this from the first third of a run to the last, it grows: a share, and what noise may be.
 GROWTH_SHARE = 0.10
-NOISE = {"memory_mb": 8.0, "descriptors": 8.0, "threads": 4.0, "media_mb": 6.0}
+NOISE = {"memory_mb": 8.0, "descriptors": 8.0, "threads": 4.0, "media_mb": 2.0}
 # Words in a command line that tell a role, in this order; the first process is the supervisor.
 _ROLES = (
     ("rawvideo", "ffmpeg"),

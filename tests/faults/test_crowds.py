@@ -124,7 +124,7 @@ def test_all_web_processes_killed(running: Service, audience: Audience) -> None:
         for pid in before:
             os.kill(pid, signal.SIGKILL)
         until("others in their place", lambda: _others(running, before), 10)
-    check(row.seen, freeze=3.0)
+    check(row.seen)
 
 
 def _others(running: Service, before: list[int]) -> bool:
@@ -149,9 +149,7 @@ def test_clients_that_vanish_while_they_are_held_leave_nothing(
         before = held(web_processes(running))
         await one_crowd()
         after = await one_crowd()
-        # Fourteen such crowds were seen to add 40 MB by the fifth, and no more after it: the
-        # collector takes their cycles in its own time. `benchmarks.soak` looks for growth.
-        assert_bounded(before, after, memory_mb=60)
+        assert_bounded(before, after, memory_mb=25)
         assert after.descriptors - before.descriptors < 20
 
     with audience.row("500 clients vanish while they are held, twice") as row:

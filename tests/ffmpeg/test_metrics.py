@@ -169,7 +169,7 @@ def test_media_that_would_break_a_rule_is_refused_and_counted(
     script.chmod(0o755)
     with Service(media_root, (*SMALL, "--ffmpeg", str(script))) as service:
         scraper = Scraper(service.url)
-        told = scraper.wait_for(lambda now: now["refused_total 55 demo"] >= 2, seconds=40)
+        told = scraper.wait_for(lambda now: now["refused_total 55 demo"] >= 2)
         assert told["encoder_restarts_total unlawful demo"] >= 2
         for path in (service.media_root / "live/demo/v0").glob("*-[0-9].m4s"):
             media = next(box for box in BoxStream().feed(path.read_bytes()) if box.kind == "mdat")
