@@ -5,8 +5,8 @@
     {"live": RATE, "interrupt": false}   a line of JSON, as for all other wishes
     {"ok": true, "utterance": NAME, "jitter_ms": 120}
     bytes                                s16le mono at that rate, until that side is shut down
-    {"underruns": 2, ...}                now and then, from the worker: what became of the sound
-    {"ended": CODE, "reason": WORDS}     its last line; CODE: one of a WebSocket's close frame
+    {"heard": 3.2, "underruns": 2, ...}  now and then, from the worker: what became of the sound
+    {"ended": CODE, "reason": WORDS, ..} its last line; CODE: one of a WebSocket's close frame
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import contextlib
 import json
 import socket
 import time
-from dataclasses import asdict
 from io import BufferedReader
 from typing import Any
 
 from inference.floor import FloorTaken
 from inference.live import LiveLine, TooFast
-from inference.utterances import Utterances, name_of
+from inference.utterances import Utterances, name_of, told_of
 
 # RFC 6455, 7.4, and its registry; 4000 and up is what an application means by it.
 NORMAL, TRY_AGAIN_LATER, INTERRUPTED = 1000, 1013, 4409
@@ -59,7 +58,7 @@ def serve(
     finally:
         utterances.close_live(live)
         utterances.tell_live("live_ended", live)
-    _say_goodbye(link, reader, {"ended": code, "reason": reason})
+    _say_goodbye(link, reader, {"ended": code, "reason": reason} | told_of(live))
 
 
 def _listen(
@@ -94,11 +93,11 @@ class _Telling:
         if now - self._told_at < TELL_SECONDS or account.heard == self._told.heard:
             return
         self._told, self._told_at = account, now
-        _send(self._link, asdict(account))
         news = account.underruns > self._told_all_underruns
         if news and now - self._told_all_at >= TELL_ALL_SECONDS:
             self._told_all_underruns, self._told_all_at = account.underruns, now
             self._utterances.tell_live("live_underrun", self._live)
+        _send(self._link, told_of(self._live))
 
 
 def _send(link: socket.socket, message: dict[str, Any]) -> None:

@@ -184,8 +184,7 @@ class Utterances:
 
     def tell_live(self, kind: str, live: LiveLine) -> None:
         """An event with what became of his sound so far, in seconds."""
-        account = {name: round(value, 3) for name, value in asdict(live.account).items()}
-        self._tell(kind, live.number, **account)
+        self._tell(kind, live.number, **told_of(live))
 
     @property
     def somebody_waits(self) -> bool:
@@ -293,3 +292,8 @@ class Utterances:
 def name_of(number: int) -> str:
     """An utterance's id for the outside."""
     return f"u{number:x}"
+
+
+def told_of(live: LiveLine) -> dict[str, float]:
+    """What became of a live speaker's sound, for the outside."""
+    return {name: round(value, 3) for name, value in asdict(live.account).items()}
