@@ -44,7 +44,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pcm(wave: np.ndarray) -> bytes:
-    return np.rint(wave * 32767).astype("<i2").tobytes()
+    data: bytes = np.rint(wave * 32767).astype("<i2").tobytes()
+    return data
 
 
 def buzz(units: int, level: float = 0.5) -> bytes:
