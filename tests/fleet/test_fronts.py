@@ -100,7 +100,8 @@ async def watch(fleet: Fleet, name: str, ask: str, *, is_tls: bool) -> Crowd:
     await crowd.join(VIEWERS)
     crowd.follow(first)
     deadline = time.monotonic() + LATE_SECONDS
-    while min(map(len, crowd.answers)) < PARTS and time.monotonic() < deadline:
+    # One more than is counted: what is found first may have been in the cache already.
+    while min(map(len, crowd.answers)) <= PARTS and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     crowd.leave()
     return crowd
@@ -121,7 +122,7 @@ def test_all_viewers_get_every_part_and_the_origin_is_asked_once(
     assert crowd.lost == 0
     bodies: dict[Position, set[int]] = {}
     for row in crowd.answers:
-        assert len(row) >= PARTS
+        assert len(row) > PARTS
         assert {answer.status for answer in row} == {200}
         asked = [answer.asked for answer in row]
         assert asked == [asked[0], *(at.next(PARTS_OF_SEGMENT) for at in asked[:-1])], (
