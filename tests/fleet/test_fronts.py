@@ -28,6 +28,8 @@ PARTS_OF_SEGMENT = 10  # 2 s of 0.2 s
 # Requests of the origin for each thing that viewers ask for.
 MOST_REQUESTS = 1.05
 LATE_SECONDS = 15.0
+# Parts ahead of live at which there is nothing yet; the very next would be held.
+EARLY = 10
 # How punctual a stream is depends on what else the machine does: told by the check, no gate here.
 OF_THE_MACHINE = {20, 31, 33, 44, 45}
 # What a cache or proxy could break.
@@ -295,9 +297,9 @@ def test_errors_can_be_read_by_pages_and_do_not_stay(fleet: Fleet, name: str) ->
         # Asked for too early, so that a 404 might be kept, and then when it is there.
         text = client.get("v0/media.m3u8").text
         at = read_position(text)
-        segments, part = divmod(at.parts + 5, PARTS_OF_SEGMENT)  # the very next would be held
+        segments, part = divmod(at.parts + EARLY, PARTS_OF_SEGMENT)
         name = f"{at.last_msn + 1 + segments}.{part}.m4s"
         early = re.sub(r"\d+\.\d+\.m4s$", name, at.hint_uri)
         assert client.get(f"v0/{early}").status_code == 404
-        assert client.get(reload("v0", text, 5)).is_success
+        assert client.get(reload("v0", text, EARLY)).is_success
         assert client.get(f"v0/{early}").status_code == 200
