@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,14 +55,15 @@ class Sensed:
 
 def begin(browser: Chrome, area: Area, dark: int = 0) -> None:
     """Look at an area, and listen, until the page is left, whose policy must be switched off."""
-    assert browser.execute_async_script(SCRIPT, area, dark) == "running"
+    state: str = browser.execute_async_script(SCRIPT, area, dark)
+    assert state == "running"
 
 
 def sensed(browser: Chrome, seconds: float) -> Sensed:
     """What comes in the next seconds."""
-    start = float(browser.execute_script("return performance.now()"))
+    start: float = browser.execute_script("return performance.now()")
     time.sleep(seconds)
-    told = browser.execute_script("return window.senses")
+    told: dict[str, Any] = browser.execute_script("return window.senses")
     pictures, sounds, clocks = (np.array(told[k]) for k in ("pictures", "sounds", "clocks"))
     # The context's clock stands between its blocks: when it has just moved it is right.
     sounds[:, 0] += (clocks[-100:, 1] - clocks[-100:, 0]).min()
@@ -77,7 +79,8 @@ def _onsets(times: Rows, is_on: NDArray[np.bool_]) -> list[float]:
 def _held(rows: Rows, column: int, grid: Rows) -> Rows:
     """Each value stays until the next one comes."""
     at = np.clip(np.searchsorted(rows[:, 0], grid, "right") - 1, 0, len(rows) - 1)
-    return rows[at, column]
+    held: Rows = rows[at, column]
+    return held
 
 
 def _smooth(values: Rows, width: int) -> Rows:

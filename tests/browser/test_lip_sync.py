@@ -56,15 +56,15 @@ def viewer(running: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     profile = tmp_path_factory.mktemp("viewer") / "profile"
     with drivers.chromium(program, driver, profile) as browser:
         # Its ear is a script of ours in the page.
-        browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+        browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})  # type: ignore[no-untyped-call]
         browser.get(running.url + "/")
         until_live(browser)
         senses.begin(browser, FLASH)
         yield browser
 
 
-def figures(service: Service, stream: str = "demo") -> dict[str, Any]:
-    told: dict[str, Any] = requests.get(f"{service.url}/api/streams/{stream}", timeout=5).json()
+def figures(service: Service) -> dict[str, Any]:
+    told: dict[str, Any] = requests.get(f"{service.url}/api/streams/demo", timeout=5).json()
     return told
 
 
@@ -78,6 +78,11 @@ def check_lips(browser: Chrome) -> None:
     assert abs(statistics.median(offsets)) <= IN_SYNC_MS, offsets
 
 
+def check_inside(service: Service) -> None:
+    """The stream's own measure says the same."""
+    assert abs(figures(service)["av_offset_seconds"]) * 1000 <= IN_SYNC_MS
+
+
 def play_up_to_now(browser: Chrome) -> None:
     """Until what the viewer sees is younger than this call."""
     now = time.time()
@@ -85,8 +90,9 @@ def play_up_to_now(browser: Chrome) -> None:
     until("the viewer is past it", lambda: time.time() - behind() > now, 15)
 
 
-def test_from_the_start(viewer: Chrome) -> None:
+def test_from_the_start(running: Service, viewer: Chrome) -> None:
     check_lips(viewer)
+    check_inside(running)
 
 
 def test_after_ffmpeg_was_killed(running: Service, viewer: Chrome) -> None:
@@ -94,6 +100,7 @@ def test_after_ffmpeg_was_killed(running: Service, viewer: Chrome) -> None:
     until("it is replaced", lambda: figures(running)["encoder_restarts"] > 0, 10)
     play_up_to_now(viewer)
     check_lips(viewer)
+    check_inside(running)
 
 
 def test_after_the_source_stood_still(running: Service, viewer: Chrome) -> None:
@@ -104,6 +111,7 @@ def test_after_the_source_stood_still(running: Service, viewer: Chrome) -> None:
     until("gaps were filled", lambda: figures(running)["units_repeated"] > before + 10, 5)
     play_up_to_now(viewer)
     check_lips(viewer)
+    check_inside(running)
 
 
 def test_the_measure_would_see_a_shift(viewer: Chrome) -> None:
@@ -130,7 +138,7 @@ def syllables(seconds: float) -> bytes:
 
 def test_after_speech_was_interrupted(running: Service, viewer: Chrome) -> None:
     """The test card says nothing that could be cut off: a mouth is the flash, a voice the beep."""
-    wish = {"id": "face", "width": WIDTH, "height": HEIGHT, "ladder": "single"}
+    wish: dict[str, Any] = {"id": "face", "width": WIDTH, "height": HEIGHT, "ladder": "single"}
     requests.post(f"{running.url}/api/streams", json=wish, timeout=10).raise_for_status()
     viewer.get(f"{running.url}/?stream=face")
     until_live(viewer)
