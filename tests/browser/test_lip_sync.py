@@ -56,7 +56,7 @@ def viewer(running: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     profile = tmp_path_factory.mktemp("viewer") / "profile"
     with drivers.chromium(program, driver, profile) as browser:
         # Its ear is a script of ours in the page.
-        browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})  # type: ignore[no-untyped-call]
+        browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
         browser.get(running.url + "/")
         until_live(browser)
         senses.begin(browser, FLASH)
@@ -86,8 +86,12 @@ def check_inside(service: Service) -> None:
 def play_up_to_now(browser: Chrome) -> None:
     """Until what the viewer sees is younger than this call."""
     now = time.time()
-    behind = lambda: diagnostics(browser)["latencySeconds"] or 99.0  # noqa: E731 - not live yet
-    until("the viewer is past it", lambda: time.time() - behind() > now, 15)
+
+    def is_past_it() -> bool:
+        latency = diagnostics(browser)["latencySeconds"]  # None: not live
+        return latency is not None and time.time() - float(latency) > now
+
+    until("the viewer is past it", is_past_it, 15)
 
 
 def test_from_the_start(running: Service, viewer: Chrome) -> None:
