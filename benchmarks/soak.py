@@ -214,10 +214,8 @@ def _of_lips(lips: Sequence[Lips]) -> str:
     offsets = [abs(each) for one in lips for each in one.offsets]
     if not offsets:
         return "lip sync: no flash was seen"
-    return (
-        f"lip sync: {len(offsets)} flashes, looked at {len(lips)} times, off by {max(offsets):.3f} s "
-        f"at most, median {statistics.median(offsets):.3f} s"
-    )
+    middle, worst = statistics.median(offsets), max(offsets)
+    return f"lip sync: {len(offsets)} flashes, off by {middle:.3f} s, {worst:.3f} s at most"
 
 
 def _out_of_sync(lips: Sequence[Lips]) -> list[str]:
