@@ -48,6 +48,15 @@ class RuntimeUnusable(EngineError):
         self.reason = reason
 
 
+class GraphUnsupported(EngineError):
+    """A graph that cannot be rewritten: ``node`` and ``reason``."""
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(f"node {node}: {_one_line(reason)}")
+        self.node = node
+        self.reason = reason
+
+
 def _one_line(text: str) -> str:
     """Runtimes answer with whole pages; what matters stands first."""
     return "".join(c if c.isprintable() else " " for c in text.strip())[:400]
