@@ -68,12 +68,14 @@ class OnnxHeld:
 class OnnxNetwork:
     """One user of a session. Sessions keep nothing between runs, so all users share one."""
 
-    def __init__(self, path: Path, session: Any, kind: Kind, released: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, session: Any, device: tuple[Kind, int], released: Callable[[], None]
+    ) -> None:
         self.name = path.stem
         self.inputs = tuple(_tensor(node, path) for node in session.get_inputs())
         self.outputs = tuple(_tensor(node, path) for node in session.get_outputs())
         self._session = session
-        self._kind = kind
+        self._device = device
         self._released = released
 
     def run(
@@ -87,7 +89,7 @@ class OnnxNetwork:
         for tensor in self.inputs:
             self._bind(binding, tensor, feeds[tensor.name])
         for tensor in self.outputs:
-            binding.bind_output(tensor.name, self._kind if tensor.name in hold else "cpu")
+            binding.bind_output(tensor.name, *(self._device if tensor.name in hold else ("cpu", 0)))
         try:
             self._session.run_with_iobinding(binding)
         except Exception as error:
@@ -137,7 +139,8 @@ class OnnxEngine:
         """See :class:`inference.engines.protocol.Engine`."""
         if path not in self._sessions:
             self._sessions[path] = self._open(path)
-        network = OnnxNetwork(path, self._sessions[path], self._kind, lambda: self._left(path))
+        device = (self._kind, self._gpu)
+        network = OnnxNetwork(path, self._sessions[path], device, lambda: self._left(path))
         self._users[path] = self._users.get(path, 0) + 1
         return network
 
@@ -206,7 +209,7 @@ def refusal(kind: Kind) -> str:
         if used != (CUDA if kind == "cuda" else CPU):
             return f"its CUDA provider does not load and it fell back to {used}: {_LIBRARIES}"
         session.run(None, {"x": np.zeros(1, np.float32)})
-    except Exception as error:  # whatever comes, it cannot be used
+    except Exception as error:  # noqa: BLE001 - whatever comes, it cannot be used
         return f"{error!s:.300}"
     return ""
 
