@@ -4,12 +4,15 @@
 
     ClientError
     ├── CannotCheck     the address gives nothing that could be judged
-    └── CannotWatch     the address gives no picture
+    ├── CannotWatch     the address gives no picture
+    └── CannotKeep      what is watched cannot be kept on disk
 
 A stream that breaks rules is no error: that is a finding.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class ClientError(Exception):
@@ -36,3 +39,12 @@ class CannotWatch(ClientError):
         self.url = url
         self.reason = reason
         super().__init__(f"cannot watch {url}: {reason}")
+
+
+class CannotKeep(ClientError):
+    """A recording or pictures cannot be written at ``path``."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot write {path}: {reason}")

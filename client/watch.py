@@ -9,13 +9,15 @@ import time
 from client.fetch import HttpFetch
 from client.watching.figures import Limits, as_json, block, verdicts
 from client.watching.player import Player, Wish
+from client.watching.recorder import Recorder
+from encoder.ffmpeg import Ffmpeg
 
 _USER_AGENT = "lipstream-watch"
 _FAILED = 1
 
 
 def run(
-    wish: Wish, limits: Limits, ffmpeg: str, *, as_json_text: bool, verify_tls: bool = True
+    wish: Wish, limits: Limits, ffmpeg: Ffmpeg, *, as_json_text: bool, verify_tls: bool = True
 ) -> int:
     """The command: prints the figures; 0 if every verdict is passed, 1 if not.
 
@@ -30,6 +32,8 @@ def run(
     finally:
         if is_terminal:
             sys.stderr.write("\r\x1b[K")
+    if player.recorder is not None:
+        tell_recording(player.recorder)
     judged = verdicts(figures, limits)
     if as_json_text:
         text = json.dumps(as_json(figures, judged), indent=2) + "\n"
@@ -37,6 +41,14 @@ def run(
         text = block(figures, judged)
     sys.stdout.write(text)
     return 0 if all(verdict.passed for verdict in judged) else _FAILED
+
+
+def tell_recording(recorder: Recorder) -> None:
+    """Say where it is, and what went wrong."""
+    for path in recorder.files:
+        sys.stderr.write(f"lipstream watch: recorded {path}\n")
+    if recorder.problem:
+        sys.stderr.write(f"lipstream watch: {recorder.problem}\n")
 
 
 def show_progress(player: Player) -> None:

@@ -14,9 +14,11 @@ from client.observe import first_answer
 from client.reader import is_multivariant, read_multivariant
 from client.watching.choice import HIGHEST, Choice, choose
 from client.watching.figures import Figures, Spread, frames_per_second
-from client.watching.follow import Counts, Follower
+from client.watching.follow import Block, Counts, Follower
+from client.watching.recorder import Recorder, check_file
 from client.watching.screen import Picture, Screen
-from client.watching.track import Track
+from client.watching.track import Track, make_folder
+from encoder.ffmpeg import Ffmpeg
 
 _PROGRESS_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
@@ -48,17 +50,18 @@ class Player:
 
     Args:
         wish: what to watch.
-        ffmpeg: path of the binary.
+        ffmpeg: the binary.
         fetch: asks for one file.
         tell: is told how it goes, now and then.
     """
 
     def __init__(
-        self, wish: Wish, ffmpeg: str, fetch: Fetch, tell: Callable[[Player], None]
+        self, wish: Wish, ffmpeg: Ffmpeg, fetch: Fetch, tell: Callable[[Player], None]
     ) -> None:
         self.screen = Screen()
         self.counts: list[Counts] = []
         self.began = 0.0
+        self.recorder: Recorder | None = None
         self._wish = wish
         self._ffmpeg = ffmpeg
         self._fetch = fetch
@@ -76,9 +79,16 @@ class Player:
 
         Raises:
             CannotWatch: not one picture was seen.
+            CannotKeep: there is no place for the recording or the pictures.
         """
+        self._prepare()
         self.began = time.monotonic()
         choice = self._first_choice()
+        if self._wish.record_file is not None:
+            version = self._ffmpeg.major, self._ffmpeg.minor
+            tracks = 2 if choice.sound_url else 1
+            path = self._wish.record_file
+            self.recorder = Recorder(self._ffmpeg.path, version, path, tracks)
         self._add(choice, "url", self.screen.put, self.screen.finish, self._wish.frames_folder)
         if choice.sound_url:
             self._add(choice, "sound_url", lambda _picture: None, lambda: None, None)
@@ -93,6 +103,12 @@ class Player:
             self._stop()
         return self._figures(choice, until)
 
+    def _prepare(self) -> None:
+        if self._wish.record_file is not None:
+            check_file(self._wish.record_file)
+        if self._wish.frames_folder is not None:
+            make_folder(self._wish.frames_folder)
+
     def _add(
         self,
         choice: Choice,
@@ -105,8 +121,14 @@ class Player:
             track.finish()
             end()
 
-        track = Track(self._ffmpeg, show, folder)
-        follower = Follower(self._addresses(choice, which), self._fetch, track.take, finish)
+        def take(block: Block) -> bool:
+            if self.recorder is not None:
+                self.recorder.take(number, block)
+            return track.take(block)
+
+        number = len(self._tracks)
+        track = Track(self._ffmpeg.path, show, folder)
+        follower = Follower(self._addresses(choice, which), self._fetch, take, finish)
         self._tracks.append(track)
         self._followers.append(follower)
         self.counts.append(follower.counts)
@@ -116,6 +138,8 @@ class Player:
             follower.stop()
         for track in self._tracks:
             track.stop()
+        if self.recorder is not None:
+            self.recorder.finish()
 
     # --- which ----------------------------------------------------------------------------------
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from client.errors import CannotKeep
 from client.watching.decoder import Decoded, Decoder
 from client.watching.follow import Block
 from client.watching.screen import Picture
 
+PICTURE_NAME = "frame-%06d.jpg"
 _TS_SYNC_BYTE = 0x47  # every MPEG-TS packet begins with it
 
 
@@ -78,7 +80,7 @@ class Track:
         stretch = _Stretch(self._stretch, block, self.output, self._show)
         saving = None
         if self._folder is not None:
-            saving = self._folder / "frame-%06d.jpg", self.output.pictures + 1
+            saving = self._folder / PICTURE_NAME, self.output.pictures + 1
         self._decoder = Decoder(self._ffmpeg, demuxer_of(block), stretch.take, saving)
         self._decoder.start()
         if block.init:
@@ -125,3 +127,18 @@ def demuxer_of(block: Block) -> str:
     if block.init:
         return "mov"
     return "mpegts" if block.data[:1] == bytes([_TS_SYNC_BYTE]) else "aac"
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder for pictures.
+
+    Raises:
+        CannotKeep: it cannot be made, or has something in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        is_empty = next(path.iterdir(), None) is None
+    except OSError as error:
+        raise CannotKeep(path, error.strerror or str(error)) from error
+    if not is_empty:
+        raise CannotKeep(path, "the folder is not empty; give another one")

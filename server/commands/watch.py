@@ -17,9 +17,9 @@ HELP = "play a stream like a viewer, and print what he saw"
 def add(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.description = (
-        "Play a live stream like a viewer without a screen: follow its parts, decode every picture, "
-        "show each when it is due, and print the figures. Exit status: 0 all verdicts are passed, "
-        "1 one is not, 2 not one picture was seen."
+        "Play a live stream like a viewer without a screen: follow its parts, decode every "
+        "picture, show each when it is due, and print the figures. Exit status: 0 all verdicts "
+        "are passed, 1 one is not, 2 not one picture was seen."
     )
     parser.add_argument("url", metavar="URL", help="of the multivariant or a media playlist")
     add_watching(parser)
@@ -99,7 +99,7 @@ def watch(arguments: argparse.Namespace, url: str) -> int:
     return watch_url(
         wish,
         limits,
-        ffmpeg.path,
+        ffmpeg,
         as_json_text=arguments.json,
         verify_tls=not arguments.insecure_tls,
     )
