@@ -22,6 +22,9 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 2.0
 # After so many failures in a row the media playlist's own address is doubted.
 _FAILURES_BEFORE_A_NEW_CHOICE = 2
 _GONE = (404, 410)
+# Pieces that wait to be fetched. A playlist may list many; a hostile one lists more each time.
+_WAITING_PIECES = 1000
+_FULL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Follower:
         fetch: asks for one file.
         take: is given each block, by a thread of this follower. False: it needs a new beginning.
         end: called by that thread when no more will come.
+        is_full: whether so much is there that fetching more can wait.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Follower:
         fetch: Fetch,
         take: Callable[[Block], bool],
         end: Callable[[], None],
+        is_full: Callable[[], bool] = lambda: False,
     ) -> None:
         self.counts = Counts()
         self.is_encrypted = False
@@ -85,6 +90,7 @@ class Follower:
         self._fetch = fetch
         self._take = take
         self._end = end
+        self._is_full = is_full
         self._stop = threading.Event()
         self._wanted: queue.SimpleQueue[_Wanted | None] = queue.SimpleQueue()
 
@@ -121,6 +127,8 @@ class Follower:
             playlist = answered
             assert url is not None
             place.take(playlist, url)
+            while self._wanted.qsize() > _WAITING_PIECES and not self._stop.wait(_FULL_SECONDS):
+                pass
             if playlist.ended:
                 self._wanted.put(None)
                 return
@@ -161,6 +169,8 @@ class Follower:
             self.counts.discontinuities += piece.begins
             self.counts.gaps += piece.gap
             missing = 0.0 if wanted.begins else missing
+            while self._is_full() and not self._stop.wait(_FULL_SECONDS):
+                pass
             media: tuple[bytes, bytes] | None = None
             if not piece.gap and (piece.independent or wanted.begins or not broken):
                 media = self._fetched(wanted, inits)
@@ -224,7 +234,7 @@ class _Place:
         self._wanted = wanted
         self._counts = counts
         self._cursor: Cursor | None = None
-        self._last: tuple[Cursor, str] = ((0, 0), "")
+        self._last: Piece | None = None
 
     def lose(self) -> None:
         """Begin anew, at the live edge."""
@@ -261,17 +271,20 @@ class _Place:
 
     def _keep(self, piece: Piece) -> None:
         self._cursor = piece.behind
-        self._last = piece.cursor, piece.uri
+        self._last = piece
 
     def _is_elsewhere(self, playlist: MediaPlaylist) -> bool:
         """Whether this is another run of the stream: what we had has another name, or is ahead."""
         assert self._cursor is not None
         if self._cursor[0] > playlist.last_msn + 2:
             return True
-        (msn, part), uri = self._last
-        segment = next((each for each in playlist.every if each.msn == msn), None)
-        names = [each.uri for each in segment.parts] if segment else []
-        return part < len(names) and uri not in (names[part], segment.uri if segment else "")
+        last = self._last
+        segment = next((s for s in playlist.every if last and s.msn == last.msn), None)
+        if last is None or segment is None:
+            return False
+        if last.is_whole:
+            return segment.uri != last.uri
+        return last.part < len(segment.parts) and segment.parts[last.part].uri != last.uri
 
 
 def _address(base: str, uri: str, byterange: str) -> Address:

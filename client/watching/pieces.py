@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from client.observation import Address
+from client.observe import is_usable
 from client.playlists import MediaPlaylist, Part, Segment
 
 # The distance from the live edge that the draft asks for where no HOLD-BACK is given.
@@ -120,7 +121,7 @@ def _absolute(piece: Piece, before: Address) -> str:
     """A byte range with its offset: where it has none it follows the piece before it."""
     if not piece.byterange or "@" in piece.byterange:
         return piece.byterange
-    if before.url != piece.uri or "@" not in before.byterange:
+    if before.url != piece.uri or not before.byterange or not is_usable(before.byterange):
         return f"{piece.byterange}@0"
     length, _, offset = before.byterange.partition("@")
     return f"{piece.byterange}@{int(length) + int(offset)}"

@@ -128,7 +128,8 @@ class Player:
 
         number = len(self._tracks)
         track = Track(self._ffmpeg.path, show, folder)
-        follower = Follower(self._addresses(choice, which), self._fetch, take, finish)
+        find = self._addresses(choice, which)
+        follower = Follower(find, self._fetch, take, finish, lambda: self.screen.is_full)
         self._tracks.append(track)
         self._followers.append(follower)
         self.counts.append(follower.counts)

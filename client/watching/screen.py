@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 # A picture that is later than this is a stall; below it the next ones are in time again.
 STALL_SECONDS = 0.1
+# Half a minute at 25 fps, as hls.js buffers of what is not live.
+MOST_PICTURES = 750
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,11 @@ class Screen:
     def put(self, picture: Picture) -> None:
         """One more, in the order of showing."""
         self._pictures.put(picture)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether players would fetch no more for now."""
+        return self._pictures.qsize() > MOST_PICTURES
 
     def finish(self) -> None:
         """No more will come."""

@@ -95,11 +95,14 @@ def watch(arguments: argparse.Namespace, url: str) -> int:
     limits = Limits(arguments.min_fps, arguments.max_first_frame, arguments.max_interval)
     ffmpeg = find_ffmpeg(read_settings(arguments).ffmpeg)
     # `timeout` and service managers end a program so: what was seen until then still counts.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return watch_url(
-        wish,
-        limits,
-        ffmpeg,
-        as_json_text=arguments.json,
-        verify_tls=not arguments.insecure_tls,
-    )
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return watch_url(
+            wish,
+            limits,
+            ffmpeg,
+            as_json_text=arguments.json,
+            verify_tls=not arguments.insecure_tls,
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
