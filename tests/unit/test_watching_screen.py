@@ -115,7 +115,8 @@ def test_a_stall_that_lasts_to_the_end_counts() -> None:
     clock.end(100.1)
     assert clock.stalls == 0
     clock.end(103.04)
-    assert (clock.stalls, clock.stalled_seconds) == (1, pytest.approx(3.0))
+    assert clock.stalls == 1
+    assert clock.stalled_seconds == pytest.approx(3.0)
 
 
 def test_the_screen_shows_each_picture_when_it_is_due() -> None:
@@ -158,9 +159,10 @@ def test_the_screen_tells_when_it_has_enough() -> None:
 
 def test_a_spread_is_what_statistics_say() -> None:
     assert Spread.of([]) is None
-    assert Spread.of([1.0, 2.0, 6.0]) == Spread(
-        3, 3.0, 2.0, pytest.approx(math.sqrt(14 / 3)), 1.0, 6.0
-    )
+    found = Spread.of([1.0, 2.0, 6.0])
+    assert found is not None
+    assert (found.count, found.mean, found.median, found.least, found.most) == (3, 3, 2, 1, 6)
+    assert found.deviation == pytest.approx(math.sqrt(14 / 3))
 
 
 def test_a_frozen_picture_lowers_the_rate() -> None:
