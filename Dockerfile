@@ -32,7 +32,7 @@ RUN python3 -m venv /opt/lipstream \
 
 FROM python
 COPY --from=build /opt/lipstream /opt/lipstream
-RUN useradd --system --uid 10001 --user-group --create-home lipstream
+RUN useradd --uid 10001 --user-group --create-home --shell /usr/sbin/nologin lipstream
 # A user of another number has no home; what trials of encoders gave is kept here then.
 ENV PATH=/opt/lipstream/bin:$PATH \
     XDG_CACHE_HOME=/tmp
