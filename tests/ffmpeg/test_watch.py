@@ -12,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from config import Settings
 from server.cli import main
+from server.demo import path_of
+from server.tokens import admitted
 from tests.browser.folder_site import serve_folder
 from tests.clips import FFMPEG, make_clip
 
 pytestmark = pytest.mark.ffmpeg
 
 PICTURES = 50  # two seconds
-GONE = "live/none/index.m3u8"
+KEY = "k" * 16
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +146,11 @@ def test_ctrl_c_keeps_the_recording_and_tells_what_was_seen(service: str, tmp_pa
     assert pictures_in(recorded) >= told["pictures_shown"]
 
 
-def test_a_demo_watches_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ("--seconds", "2", "--min-fps", "1", "--max-interval", "500", "--max-first-frame", "20")
-    assert main(["demo", "--watch", "--viewer-key", "k" * 16, *flags]) == 0
-    text = capsys.readouterr().out
-    assert "pass  fps" in text
-    assert "1280x720" in text
+def test_a_demo_is_found_by_a_link_where_viewers_need_one() -> None:
+    """That it watches itself, tests/ffmpeg/test_documentation.py sees."""
+    assert path_of(Settings(stream="mine")) == "/live/mine/index.m3u8"
+    path = path_of(Settings(viewer_key=KEY))
+    assert admitted(KEY, path, time.time()) == "/live/demo/index.m3u8"
 
 
 def test_a_demo_that_cannot_start_says_why(capsys: pytest.CaptureFixture[str]) -> None:

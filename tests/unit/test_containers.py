@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,32 @@ def test_varnish_shares_the_origins_network_and_has_its_file() -> None:
     assert (ROOT / varnish["volumes"][0].partition(":")[0]).is_file()
     assert SERVICES["origin"]["ports"][0].endswith(":6081")
     assert ":6081" in varnish["command"]
+
+
+# --- what linters say ---------------------------------------------------------------------------
+
+
+def test_the_dockerfiles_are_clean() -> None:
+    program = shutil.which("hadolint", path=Path(sys.executable).parent)
+    if program is None:
+        pytest.skip("hadolint has no wheel for this machine")
+    files = ("Dockerfile", "deploy/Dockerfile")
+    done = subprocess.run([program, *files], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert done.returncode == 0
+
+
+def test_the_shell_scripts_are_clean() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.sh", ".ci/run"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    scripts = listed.stdout.split()
+    assert {"setup.sh", ".ci/run"} <= set(scripts)
+    program = str(Path(sys.executable).parent / "shellcheck")
+    argv = [program, "--severity=warning", *scripts]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert done.returncode == 0
 
 
 # --- the tool that runs the Dockerfile ----------------------------------------------------------
