@@ -6,31 +6,44 @@
 #
 # tools/image_in_chroot.py runs every step of the CPU image in a fresh Debian, without an engine.
 ARG VARIANT=cpu
-ARG CUDA_IMAGE=nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04
+# TensorRT's wheels are for CUDA 13.
+ARG CUDA=13.0.1
 
+# --- what runs, and what builds -----------------------------------------------------------------
 FROM debian:trixie-slim AS base-cpu
-ENV EXTRAS=""
 
 # The driver comes from the host, through NVIDIA's container toolkit; `video` is NVENC.
-FROM ${CUDA_IMAGE} AS base-cuda
-ENV EXTRAS="[gpu]" \
-    NVIDIA_VISIBLE_DEVICES=all \
+FROM nvidia/cuda:${CUDA}-cudnn-runtime-ubuntu24.04 AS base-cuda
+ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 
-# hadolint ignore=DL3006
-FROM base-${VARIANT} AS python
+FROM base-cpu AS tools-cpu
+ENV EXTRAS=""
+
+# PyCUDA is compiled, against the whole toolkit.
+FROM nvidia/cuda:${CUDA}-devel-ubuntu24.04 AS tools-cuda
+ENV EXTRAS="[gpu]"
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends python3 ca-certificates \
+  && apt-get install -y --no-install-recommends g++ python3-dev \
   && rm -rf /var/lib/apt/lists/*
 
-FROM python AS build
-RUN apt-get update && apt-get install -y --no-install-recommends python3-venv
+# --- build --------------------------------------------------------------------------------------
+# hadolint ignore=DL3006
+FROM tools-${VARIANT} AS build
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends python3-venv ca-certificates \
+  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN python3 -m venv /opt/lipstream \
   && /opt/lipstream/bin/pip install --no-cache-dir ".${EXTRAS}"
 
-FROM python
+# --- run ----------------------------------------------------------------------------------------
+# hadolint ignore=DL3006
+FROM base-${VARIANT}
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends python3 ca-certificates \
+  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/lipstream /opt/lipstream
 RUN useradd --uid 10001 --user-group --create-home --shell /usr/sbin/nologin lipstream
 # A user of another number has no home; what trials of encoders gave is kept here then.

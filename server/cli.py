@@ -26,7 +26,20 @@ _EXPECTED = (
     ServerError,
 )
 # In the order in which --help shows them; each is a module of server/commands.
-COMMANDS = ("serve", "demo", "web", "encoders", "ingest", "watch", "check", "config", "token")
+COMMANDS = (
+    "serve",
+    "demo",
+    "web",
+    "encoders",
+    "ingest",
+    "watch",
+    "check",
+    "config",
+    "token",
+    "checkpoint",
+    "engines",
+    "build-engines",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
