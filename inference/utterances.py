@@ -2,12 +2,14 @@
 
 Handed from the thread that talks to the web processes to the one that renders. A file is named by
 its utterance's number, and that plus ``.speaking`` while it is said: a worker that is started
-anew goes on with what nobody has heard yet, and tells of what was cut off in the middle.
+anew goes on with what nobody has heard yet, and tells of what was cut off in the middle. Its
+captions, where it was a text, stand beside it, and go when the next one has been said.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import threading
@@ -22,7 +24,7 @@ from inference.line import Line, line_of
 from inference.speech import load_clip
 from journal import Journal
 from logs import event
-from rawmedia import MediaFormat
+from rawmedia import CUES_SUFFIX, MediaFormat
 
 SPEAKING = ".speaking"
 # Is there once anything was posted; a worker that comes later knows it by that.
@@ -103,6 +105,8 @@ class Utterances:
             dropped = self._hush() if interrupt else []
             line = line.numbered(self._next_number())
             starts_in = self._starts_in(line, after=0 if interrupt else self.units_left)
+            if facts.get("cues"):
+                self._leave_cues(line.number, facts["cues"], seconds)
             path.rename(self._file(line.number))
             (self._folder / EVER).touch()
             self.any_was_posted = True
@@ -173,8 +177,11 @@ class Utterances:
             self._file(line.number).with_suffix(SPEAKING).rename(self._file(line.number))
 
     def done(self, number: int) -> None:
-        """It has been said, or was cut off."""
+        """It has been said, or was cut off; its end is still on its way to the encoder process."""
         self._file(number).with_suffix(SPEAKING).unlink(missing_ok=True)
+        for path in self._folder.glob(f"*{CUES_SUFFIX}"):
+            if int(path.stem) < number:
+                path.unlink(missing_ok=True)
 
     def never_began(self, number: int) -> None:
         """It was taken, and then nobody heard of it."""
@@ -194,7 +201,20 @@ class Utterances:
         self._hush_below = self._next_number()
         for number in dropped:
             self._file(number).unlink(missing_ok=True)
+            self._file(number).with_suffix(CUES_SUFFIX).unlink(missing_ok=True)
         return dropped
+
+    def _leave_cues(self, number: int, cues: list[dict[str, Any]], seconds: float) -> None:
+        """For the encoder process: only it knows when in the media the utterance is said.
+
+        Better said without captions than not said.
+        """
+        told = {"seconds": seconds, "cues": [(cue["at_seconds"], cue["text"]) for cue in cues]}
+        path = self._file(number).with_suffix(CUES_SUFFIX)
+        try:
+            path.write_text(json.dumps(told), "utf-8")
+        except OSError as error:
+            event(log, "captions_unwritten", level=logging.WARNING, reason=error.strerror)
 
     def _tell_dropped(self, numbers: list[int]) -> None:
         for number in numbers:

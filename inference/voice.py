@@ -51,6 +51,11 @@ class Spoken:
     rate_hz: int
     words: tuple[Word, ...]
 
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return len(self.samples) / self.rate_hz
+
 
 class Voice(Protocol):
     """Anything that speaks."""
@@ -154,7 +159,8 @@ def main() -> int:
         sys.stdout.write(json.dumps({"refused": str(error)}))
         return 0
     write_wav(Path(order["target"]), spoken)
-    sys.stdout.write(json.dumps({"words": [asdict(word) for word in spoken.words]}))
+    words = [asdict(word) for word in spoken.words]
+    sys.stdout.write(json.dumps({"words": words, "seconds": spoken.seconds}))
     return 0
 
 

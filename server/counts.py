@@ -49,7 +49,7 @@ _HELD = _WAY + len(WAYS)
 _WIDTH = _HELD + 1
 _NUMBER_BYTES = 8
 
-_MEDIA = re.compile(r"-(init\.mp4|\d+(?P<part>\.\d+)?\.m4s)$")
+_MEDIA = re.compile(r"-(init\.mp4|\d+(?P<part>\.\d+)?\.(m4s|vtt))$")
 
 
 @lru_cache(maxsize=1024)
