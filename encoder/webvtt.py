@@ -14,8 +14,9 @@ from fractions import Fraction
 VTT_SUFFIX = "vtt"
 # What subtitles are set in everywhere: two lines that a phone shows in one glance.
 LINE_COLUMNS, MOST_LINES = 42, 2
-# Cue times are media times (§3.1.4 maps them by X-TIMESTAMP-MAP). Not the plain 0 to 0: where that
-# is also where its timeline begins, hls.js 1.7 takes the map for none, and adds a segment's start.
+# Cue times are media times (§3.1.4 maps them by X-TIMESTAMP-MAP). Not the plain 0 to 0: where its
+# timeline begins behind a discontinuity, at media time 0, hls.js 1.7 takes that for no map, and
+# adds the start of the first segment that it has loaded.
 _HEADER = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:90,LOCAL:00:00:00.001\n"
 # Invisible, but part of how a script is written; all others of their kind could hide or turn text.
 _JOINERS = "\u200c\u200d\u200e\u200f\u061c"

@@ -103,10 +103,19 @@ def _steps(
 ) -> list[tuple[int, float]]:
     """Where captions may be cut, and when that is said."""
     steps = []
-    for (at, when), (end, over) in pairwise([*words, (len(text), max(seconds, words[-1][1]))]):
+    begun = [(_with_signs(text, at), when) for at, when in words]
+    for (at, when), (end, over) in pairwise([*begun, (len(text), max(seconds, words[-1][1]))]):
         for cut in [0, *_cuts(text[at:end])]:
             steps.append((at + cut, when + (over - when) * cut / max(1, end - at)))
     return steps
+
+
+def _with_signs(text: str, at: int) -> int:
+    """Where a word begins for who reads: with its quotation mark or bracket."""
+    start = at
+    while start and not (text[start - 1].isspace() or text[start - 1].isalnum()):
+        start -= 1
+    return at if start and text[start - 1].isalnum() else start
 
 
 def _cuts(stretch: str) -> Iterator[int]:
