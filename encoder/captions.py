@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from encoder.webvtt import Cue
-from journal import Moment, read_mark
+from journal import Moment, read_mark, read_place
 from logs import event
 from rawmedia import CUES_SUFFIX
 
@@ -77,7 +77,7 @@ class Captions:
         """A unit of the source is fed, or given up, where that unit of the timeline is due."""
         utterance, moment = read_mark(mark)
         if mark and moment is Moment.STARTED:
-            self._begin(utterance)
+            self._begin(utterance, read_place(mark))
         elif mark and moment is not Moment.POINT and utterance == self._utterance:
             self._end(number, cut=moment is Moment.INTERRUPTED)
         else:
@@ -94,17 +94,19 @@ class Captions:
         """Nobody will ask for what is before this media time, seconds."""
         self._cues = [cue for cue in self._cues if cue.end_ms > instant * 1000]
 
-    def _begin(self, utterance: int) -> None:
+    def _begin(self, utterance: int, place: int) -> None:
         self._lines = read_lines(self._folder / f"{utterance}{CUES_SUFFIX}")
-        self._utterance, self._next, self._place = utterance, 0, 0
+        self._utterance, self._next, self._place = utterance, 0, place
 
     def _end(self, number: int, *, cut: bool) -> None:
         """What was not said is not shown; the end of what is shown was told before."""
         self._lines = ()
         if cut:
-            now_ms = 1000 * number // self._fps
-            cues = (replace(cue, end_ms=min(cue.end_ms, now_ms)) for cue in self._cues)
-            self._cues = [cue for cue in cues if cue.start_ms < cue.end_ms]
+            self._cut(1000 * number // self._fps)
+
+    def _cut(self, at_ms: int) -> None:
+        cues = (replace(cue, end_ms=min(cue.end_ms, at_ms)) for cue in self._cues)
+        self._cues = [cue for cue in cues if cue.start_ms < cue.end_ms]
 
     def _is_due(self, line: Line) -> bool:
         return int(line.at * self._fps) <= self._place
@@ -116,5 +118,6 @@ class Captions:
             start = number / self._fps + max(0.0, line.at - begun)
             end = number / self._fps + line.until - begun
             name = f"u{self._utterance:x}-{self._next}"
+            self._cut(round(start * 1000))
             self._cues.append(Cue(name, round(start * 1000), round(end * 1000), line.text))
         self._next += 1

@@ -60,13 +60,13 @@ class Track:
         return [(at, min(self.part_frames, end - at)) for at in range(first, end, self.part_frames)]
 
 
+CAPTIONS = Track("s0", "text", 1000, 50, 5, Fraction(20), 0)
 TRACKS = (
     Track("v0", "vide", 90_000, 4500, 5, Fraction(20), 400, 640, 360),
     Track("v1", "vide", 90_000, 4500, 5, Fraction(20), 1200, 1280, 720),
     Track("a0", "soun", 48_000, 1024, 11, Fraction(48_000, 1024), 120),
+    CAPTIONS,
 )
-CAPTIONS = Track("s0", "text", 1000, 50, 5, Fraction(20), 0)
-TRACKS = (*TRACKS, CAPTIONS)
 BY_NAME = {track.name: track for track in TRACKS}
 
 MULTIVARIANT = """#EXTM3U
