@@ -23,7 +23,7 @@ from tests.service import Service, temporary_media_root
 pytestmark = pytest.mark.ffmpeg
 
 SMALL = ("--width", "320", "--height", "180", "--ladder", "single", "--audio", "none")
-PLAIN = {"latency": "normal", "width": 320, "height": 180, "ladder": "single"}
+PLAIN: dict[str, Any] = {"latency": "normal", "width": 320, "height": 180, "ladder": "single"}
 SENTENCES = (
     "Here is the first sentence.",
     "Then comes the second one.",
