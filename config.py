@@ -155,6 +155,11 @@ class Settings:
         per_stream=True,
     )
     voice: str = _setting("en-us", "voice of espeak-ng for texts, such as en-us, de or fr+f2")
+    piper_voice: str = _setting(
+        "",
+        "voice file (.onnx) of Piper, which then speaks texts that name no voice; needs the extra "
+        "piper; empty: espeak-ng speaks",
+    )
     captions: str = _setting(
         "en",
         "language of the captions of what a face says from texts, such as en or de; none: no "

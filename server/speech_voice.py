@@ -36,13 +36,14 @@ class Cue:
     text: str
 
 
-def speak(text: str, voice: str, target: Path) -> list[Cue]:
+def speak(text: str, voice: str, target: Path, piper_voice: str = "") -> list[Cue]:
     """Write a text as a WAV file; its captions.
 
     Args:
         text: what to say, from anyone.
         voice: a voice of espeak-ng, from anyone.
         target: of the file.
+        piper_voice: voice file of Piper, which then speaks in place of espeak-ng.
 
     Raises:
         SpeechRefused: it cannot be said.
@@ -55,6 +56,7 @@ def speak(text: str, voice: str, target: Path) -> list[Cue]:
     if not _VOICE.fullmatch(voice):
         raise SpeechRefused(400, f"voice is {voice[:80]!r}: give a language, such as en-us or de")
     order = {"text": text.replace("\0", " "), "voice": voice, "target": str(target)}
+    order["piper_voice"] = piper_voice
     try:
         child = subprocess.run(
             [sys.executable, "-m", "inference.voice"],
@@ -72,7 +74,7 @@ def speak(text: str, voice: str, target: Path) -> list[Cue]:
     except ValueError as error:
         raise SpeechRefused(422, "the voice fails at this text; change it") from error
     if "refused" in answer:
-        raise SpeechRefused(422, str(answer["refused"]))
+        raise SpeechRefused(503 if answer["broken"] else 422, str(answer["refused"]))
     words = [(word["at"], word["seconds"]) for word in answer["words"]]
     return cues(text, words, answer["seconds"])
 
