@@ -1,0 +1,1 @@
+"""Running networks: one small protocol, and the runtimes behind it."""
