@@ -20,7 +20,7 @@ import rawmedia
 from inference import lifeline
 from inference.errors import InferenceError
 from inference.heart import Heart
-from inference.presenter import Presenter
+from inference.presenter import Talker
 from inference.source import Source, make_source
 from inference.speech_socket import SpeechSocket
 from inference.utterances import Utterances
@@ -152,7 +152,7 @@ def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart) -> i
             event(log, "encoder_connected")
             while True:
                 producer.wait()
-                if isinstance(source, Presenter) and source.must_stop:
+                if isinstance(source, Talker) and source.must_stop:
                     source.go_back(producer.recall())
                 with producer.unit() as (frame, samples), heart.working():
                     producer.mark(source.render(frame, samples))

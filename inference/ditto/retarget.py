@@ -5,6 +5,7 @@ The order of the steps is that of the model's own tools; results differ where it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +28,7 @@ from inference.ditto.layout import (
 _LIPS, _EYES = group_mask(LIPS), group_mask(EYES)
 PICTURE_KEYS = ("exp", "pitch", "yaw", "roll", "t")
 VIDEO_KEYS = ("exp",)
+_SIZED = ("exp", "pitch", "yaw", "roll")  # larger in a larger face
 # Of the eyeballs, moved against the head so that the gaze stays: (index of exp, side).
 _LEFT_X, _LEFT_Y, _RIGHT_X, _RIGHT_Y = 33, 34, 45, 46
 
@@ -50,7 +52,7 @@ class Style:
     keys: tuple[str, ...] = PICTURE_KEYS
     drives_eyes: bool = True
     relative: bool = True
-    gain: MappingProxyType[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    gain: Mapping[str, float] = field(default_factory=dict)
     fade: str = "d0"
     faded: tuple[str, ...] = ("exp",)
     stitches: bool = True
@@ -118,7 +120,7 @@ def driven(style: Style, frame: Frame, anchor: Anchor, size: float) -> tuple[Flo
 def _mixed(style: Style, frame: Frame, motion: Values, zero: Values, size: float) -> Values:
     values = own_values(frame.own)
     for key in style.keys:
-        gain = np.float32(style.gain.get(key, 1.0) * (1.0 if key == "t" else size))
+        gain = np.float32(style.gain.get(key, 1.0) * (size if key in _SIZED else 1.0))
         if style.relative:
             values[key] = values[key] + (motion[key] - zero[key]) * gain
         else:

@@ -64,9 +64,9 @@ class Joining:
 
     overlap: Overlap
     start: Floats  # (265,): what the first one begins with
-    reset_every: int = 1  # windows after which the expression begins anew; 0: never
-    reset_keeps: slice | None = POSE_DIMS  # what goes on then; None: nothing
-    smoothing: int = 3  # width of the mean over the pose where windows meet
+    reset_every: int  # windows after which the expression begins anew; 0: never
+    reset_keeps: slice | None  # what goes on then; None: nothing
+    smoothing: int  # width of the mean over the pose where windows meet
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,13 @@ def nothing(joining: Joining) -> Joined:
     return Joined(0, np.zeros((0, MOTION_DIMS), np.float32), 0, joining.start)
 
 
-def joined(joining: Joining, before: Joined, window: Floats) -> Joined:
-    """The next window, (80, 265), joined to what was there."""
+def joined(joining: Joining, before: Joined, window: Floats, *, anew: bool = False) -> Joined:
+    """The next window, (80, 265), joined to what was there; ``anew``: in its place, unmixed."""
     overlap = joining.overlap
     if before.windows == 0:
         motion, first, last = window.copy(), 0, WINDOW - 1
     else:
-        motion = _fused(before.motion, window, overlap)
+        motion = _fused(before.motion, window, overlap, anew=anew)
         last = len(motion) - overlap.valid
         first = last - overlap.fuse
     motion = _smoothed(motion, first, last, joining.smoothing)
@@ -104,10 +104,12 @@ def joined(joining: Joining, before: Joined, window: Floats) -> Joined:
     )
 
 
-def _fused(motion: Floats, window: Floats, overlap: Overlap) -> Floats:
+def _fused(motion: Floats, window: Floats, overlap: Overlap, *, anew: bool) -> Floats:
     fuse, frames = overlap.fuse, overlap.frames
     if fuse == 0:
         return np.concatenate((motion, window))
+    if anew:
+        return np.concatenate((motion[:-fuse], window[frames - fuse :]))
     share = (np.arange(fuse, dtype=np.float32) / np.float32(fuse))[:, None]
     mixed = (1 - share) * motion[-fuse:] + share * window[frames - fuse : frames]
     return np.concatenate((motion[:-fuse], mixed, window[frames:])).astype(np.float32)
