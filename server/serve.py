@@ -167,7 +167,8 @@ def _greet(settings: Settings, url: str, encoder: str, root: MediaRoot) -> None:
         sys.stdout.write(f"\nlipstream runs at {url}\n  streams   POST {url}/api/streams\n\n")
         sys.stdout.flush()
         return
-    size = f"{settings.width}x{settings.height} at {settings.fps} fps"
+    media = settings.media_fields
+    size = f"{media['width']}x{media['height']} at {settings.fps} fps"
     playlist = f"{url}/live/{settings.stream}/index.m3u8"
     if settings.viewer_key:  # a link that works is a secret, and this may end in a log
         playlist = f"{url} and what `lipstream token {settings.stream}` prints"
