@@ -35,13 +35,14 @@ export class CatchUp {
    * @param {number} now           milliseconds
    * @param {number} position      seconds on the media clock
    * @param {number|null} target   the engine's wished position on the same clock
+   * @param {number} distance      seconds behind live at which the engine wishes to be
    * @param {TimeRanges} buffered
    * @returns {number|null}
    */
-  look(now, position, target, buffered) {
+  look(now, position, target, distance, buffered) {
     const farBehind = target !== null && target - position > FAR_BEHIND_SECONDS;
     if (now < this.#from || (now > this.#until && !farBehind)) return null;
-    const jump = jumpTarget(position, target, buffered);
+    const jump = jumpTarget(position, target, distance, buffered);
     if (jump !== null) this.#until = -Infinity;
     return jump;
   }

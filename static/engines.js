@@ -1,5 +1,6 @@
 // The two ways to play HLS, behind one shape:
-//   start(), stop(), goLive() after a pause, madeAt -> Date|null, livePosition -> seconds|null
+//   start(), stop(), goLive() after a pause, madeAt -> Date|null, livePosition -> seconds|null,
+//   liveDistance -> seconds behind live at which that is
 // and two reports: failed(why, "network"|"media") when the engine cannot go on; noted(error) for the record.
 
 import Hls from "./vendor/hls.min.mjs";
@@ -96,6 +97,10 @@ export class HlsJsEngine {
     return this.#hls.liveSyncPosition;
   }
 
+  get liveDistance() {
+    return this.#hls.targetLatency ?? 0;
+  }
+
   #onError(data) {
     this.noted({ details: data.details, fatal: data.fatal, status: data.response?.code ?? null });
     if (!data.fatal) return;
@@ -158,6 +163,10 @@ export class NativeEngine {
 
   get livePosition() {
     return null; // such a player keeps its distance by itself
+  }
+
+  get liveDistance() {
+    return 0;
   }
 
   #onError() {

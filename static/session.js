@@ -208,7 +208,8 @@ export class Session {
   }
 
   #shedLatency(now) {
-    const jump = this.#catchUp.look(now, this.#position, this.#engine.livePosition, this.video.buffered);
+    const { livePosition, liveDistance } = this.#engine;
+    const jump = this.#catchUp.look(now, this.#position, livePosition, liveDistance, this.video.buffered);
     if (jump === null) return;
     this.video.currentTime = jump;
     this.jumps += 1;
