@@ -147,6 +147,9 @@ class Settings:
         choices=ENGINES,
         per_stream=True,
     )
+    checkpoint: str = _setting(
+        "", "folder with Ditto's networks and configurations (docs/ditto.md); empty: none"
+    )
     preset: str = _setting(
         "",
         "frame_scale, sampling_timesteps and chunk_config at once; each given alone counts more",

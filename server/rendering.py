@@ -9,7 +9,7 @@ from typing import TextIO
 
 import numpy as np
 
-from config import Settings
+from config import ConfigError, Settings
 from encoder.ffmpeg import find_ffmpeg
 from encoder.movie import movie
 from inference.source import check_source, chosen_engine, make_source
@@ -54,7 +54,8 @@ def render(settings: Settings, extras: Extras, target: Path, out: TextIO) -> str
     if engine.name == "ditto":
         pictures = _by_model(settings, media, clip, extras, progress)
     else:
-        engine.require(not extras.any, "--control and --fade-in need the engine ditto")
+        if extras.any:
+            raise ConfigError(f"controls and fades need the engine ditto; here it is {engine.name}")
         pictures = _by_presenter(settings, media, clip, progress)
     with movie(ffmpeg, media, clip.samples, target, settings.audio_kbit) as file:
         for picture in pictures:
@@ -78,13 +79,12 @@ def _by_presenter(
 def _by_model(
     settings: Settings, media: MediaFormat, clip: Clip, extras: Extras, progress: Progress
 ) -> Iterator[Frame]:
-    from inference.ditto.casting import avatar_folder, cast
-    from inference.ditto.avatar import AvatarStore
+    from inference.ditto.casting import cast
     from inference.ditto.control import Direction, read_direction
     from inference.ditto.render import pictures
     from inference.ditto.speaker import to_model
 
-    actors = cast(settings, media, live=False, store=AvatarStore(avatar_folder()))
+    actors = cast(settings, media, live=False)
     try:
         general = Direction(actors.mind.recipe.control)
         direction = read_direction(extras.control) if extras.control else general

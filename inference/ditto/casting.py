@@ -25,6 +25,7 @@ from inference.ditto.painter import Look
 from inference.ditto.recipe import Recipe
 from inference.ditto.registration import fitted, register
 from inference.ditto.scene import film_scene, photo_scene
+from inference.engines.errors import RuntimeUnusable
 from inference.engines.protocol import Engine
 from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
 from inference.images import is_image, load_image
@@ -85,31 +86,44 @@ def check_cast(settings: Settings, media: MediaFormat) -> None:
     recipe_for(settings, open_checkpoint(Path(settings.checkpoint).expanduser()), live=True)
 
 
-def cast(
-    settings: Settings, media: MediaFormat, engine: Engine, *, live: bool, store: AvatarStore
-) -> Cast:
+def cast(settings: Settings, media: MediaFormat, *, live: bool) -> Cast:
     """Load everything.
 
     Args:
         settings: ``image`` may be a photo or a video.
         media: size of the pictures.
-        engine: runs the networks, and is closed with the cast.
         live: for a stream, or for a whole sound.
-        store: of faces that were registered before.
 
     Raises:
         InferenceError: something cannot be used.
     """
     with ExitStack() as closing:
+        engine = open_engine(threads=1 if live else 0)
         closing.callback(engine.close)
         checkpoint = open_checkpoint(Path(settings.checkpoint).expanduser())
         recipe = recipe_for(settings, checkpoint, live=live)
         networks = Networks(checkpoint.load_all(engine, NAMES))
         closing.callback(networks.release)
-        look = _look(settings, media, networks, recipe, checkpoint, store)
+        look = _look(settings, media, networks, recipe, checkpoint)
         chunks = Chunks.parse(settings.chunks)
         mind = Mind.of(networks, recipe, look.avatar, chunks, settings.seed)
         return Cast(look, mind, closing.pop_all().close)
+
+
+def open_engine(threads: int) -> Engine:
+    """What runs the networks here.
+
+    Args:
+        threads: of a CPU; 0: one for each core.
+
+    Raises:
+        RuntimeUnusable: nothing does.
+    """
+    try:
+        from inference.engines.onnx_engine import OnnxEngine
+    except ImportError as error:
+        raise RuntimeUnusable("ONNX Runtime", "it is not installed (the extra onnx)") from error
+    return OnnxEngine(threads)
 
 
 def _look(
@@ -118,13 +132,13 @@ def _look(
     networks: Networks,
     recipe: Recipe,
     checkpoint: Checkpoint,
-    store: AvatarStore,
 ) -> Look:
     path = Path(settings.image)
     photo = is_image(path)
     pictures = [load_image(path, settings.max_image_pixels)] if photo else _film(settings, path)
     pictures = [fitted(picture, recipe.look.max_size) for picture in pictures]
     key = _key(pictures, recipe, checkpoint)
+    store = AvatarStore(avatar_folder())
     avatar = store.get(key)
     if avatar is None:
         avatar = register(path, pictures, networks, recipe.look)

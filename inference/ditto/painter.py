@@ -71,6 +71,12 @@ class Painter:
         self._anchor = replace(self._anchor, first=None)
         self._wear(look)
 
+    def warm_up(self, picture: Picture, motion: Floats) -> None:
+        """Draw once for nothing."""
+        before = self._anchor
+        self.draw(picture, 0, motion)
+        self._anchor = before
+
     def draw(self, picture: Picture, index: int, motion: Floats, lips: float = 1.0) -> None:
         """Fill a picture.
 
