@@ -36,6 +36,13 @@ class Found:
         return float((x1 - x0) * (y1 - y0))
 
 
+    def holds(self, other: Found) -> bool:
+        """Whether the middle of another one lies in it."""
+        x, y = ((other.box[:2] + other.box[2:]) / 2).tolist()
+        x0, y0, x1, y1 = self.box.tolist()
+        return bool(x0 <= x <= x1 and y0 <= y <= y1)
+
+
 def anchors() -> Floats:
     """896x2 centres of the anchors: two for each of 16x16 cells, then six for each of 8x8."""
     rows = [_cells(16, 2), _cells(8, 6)]

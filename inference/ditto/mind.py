@@ -147,6 +147,7 @@ class LiveMind:
         self._speech: dict[int, Floats] = {}  # features by group
         self._states: dict[int, Joined] = {0: nothing(self._joining)}  # by windows done
         self._motion: dict[int, Floats] = {}  # by frame
+        self._zero: Floats | None = None
         self._work: _Work | None = None  # on the window after the newest
         self._left = 0  # of its pieces
         self._anew = False  # the next window replaces what the one before it expected
@@ -161,7 +162,8 @@ class LiveMind:
     def zero(self) -> Floats:
         """(265,) that means no change; known when the first window is done."""
         self._finish(1)
-        return clipped(self._states[1].motion[0], self._mind.recipe.limits)
+        assert self._zero is not None
+        return self._zero
 
     def at(self, index: int) -> Floats:
         """(265,) of a frame: the next one, or one of the last :data:`BACK_FRAMES`."""
@@ -260,6 +262,7 @@ class LiveMind:
         self._states[state.windows] = state
         self._drop_work()
         if number == 0:
+            self._zero = clipped(state.motion[0], self._mind.recipe.limits)
             return
         first = (number - 1) * self._valid
         block = clipped(settled_block(self._joining, state), self._mind.recipe.limits)

@@ -107,20 +107,23 @@ def find_seed(path: Path, rgb: Frame, networks: Networks) -> tuple[Seed, tuple[s
         NoFaceFound: nothing in it looks like one.
     """
     square, side = _squared(rgb)
-    found = faces(*networks.blaze_face(blaze_input(square)))
-    notes: tuple[str, ...] = ()
-    if len(found) > 1:
-        notes = (f"{len(found)} faces in the picture: the largest is used",)
-    for face in sorted(found, key=lambda face: -face.area):
+    found = sorted(faces(*networks.blaze_face(blaze_input(square))), key=lambda face: -face.area)
+    for face in found:
         window = MeshWindow.around(face, (side, side))
         points, sure = networks.face_mesh(window.input(square))
         if sure >= 0:  # a logit
-            return seed_of_mesh(window.points(points)), notes
+            return seed_of_mesh(window.points(points)), _others(face, found)
     places = find_landmarks(np.ascontiguousarray(rgb[..., ::-1]))
     if places is None:
         raise NoFaceFound(path, (rgb.shape[1], rgb.shape[0]), _TRIED)
     three = (places.left_eye, places.right_eye, places.mouth)
-    return seed_of_places(*(np.array(place, np.float32) for place in three)), notes
+    return seed_of_places(*(np.array(place, np.float32) for place in three)), ()
+
+
+def _others(chosen: Found, found: Sequence[Found]) -> tuple[str, ...]:
+    """What to tell of faces beside the one that is used; what lies within it is part of it."""
+    others = sum(not chosen.holds(face) for face in found)
+    return (f"{others + 1} faces in the picture: the largest is used",) if others else ()
 
 
 def _squared(rgb: Frame) -> tuple[Frame, int]:

@@ -28,7 +28,7 @@ REMEMBERED_FRAMES = 80
 EXPECTED_FRAMES = 160
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Expectation:
     """What a frame's line lets expect of all later ones."""
 
@@ -40,6 +40,11 @@ class Expectation:
     def at(cls, now: Instant) -> Expectation:
         """Of an instant."""
         return cls(now.line, now.index - now.place, now.cut) if now.line else cls()
+
+    def is_that_of(self, other: Expectation) -> bool:
+        """Whether both let expect the same; lines are told apart, not compared."""
+        same_line = self.line is other.line
+        return same_line and (self.origin, self.cut) == (other.origin, other.cut)
 
     def place(self, frame: int) -> tuple[int, int] | None:
         """Which line's place is heard in a frame; None: nothing."""
@@ -80,7 +85,7 @@ class Speaker(Talker):
         self._expected = Expectation()
         self._past: dict[int, tuple[int, int] | None] = {}
         self._sounds: dict[int, Floats] = {}
-        self._lips: dict[int, float] = {}
+        self._lips: dict[int, int] = {}  # how many frames they are on their way
         self._voices = Voices(media)
         self.mind = LiveMind(mind, self._heard_between)
         painter.measure_from(self.mind.zero())
@@ -99,7 +104,7 @@ class Speaker(Talker):
     def _listen(self, now: Instant) -> None:
         """Note what is heard, and let the mind know where it is not what was expected."""
         before, self._expected = self._expected, Expectation.at(now)
-        if self._expected != before or now.index in self._past:
+        if not self._expected.is_that_of(before) or now.index in self._past:
             first = self._first_surprise(before, now.index)
             if first is not None:
                 self._past = {i: p for i, p in self._past.items() if i < now.index}
@@ -132,13 +137,12 @@ class Speaker(Talker):
 
     def _lips_of(self, now: Instant) -> float:
         """0 at rest, 1 as driven; ramps between."""
-        before = self._lips.get(now.index - 1, 0.0)
-        step = 1 / LIPS_FRAMES
+        before = self._lips.get(now.index - 1, 0)
         speaks = now.line is not None and now.cut is None and now.place < now.line.units
-        lips = min(1.0, before + step) if speaks else max(0.0, before - step)
+        lips = min(LIPS_FRAMES, before + 1) if speaks else max(0, before - 1)
         self._lips[now.index] = lips
         self._lips.pop(now.index - REMEMBERED_FRAMES, None)
-        return lips
+        return lips / LIPS_FRAMES
 
 
 class Voices:
