@@ -205,6 +205,14 @@ class Settings:
     speech_queue_seconds: int = _setting(
         600, "speech of a stream that may wait to be said", low=1, high=36_000, per_stream=True
     )
+    live_jitter_ms: int = _setting(
+        120,
+        "milliseconds that are gathered of somebody who speaks live before he is heard: sound that "
+        "comes late by no more than that leaves no gap",
+        low=0,
+        high=1000,
+        per_stream=True,
+    )
     voice: str = _setting("en-us", "voice of espeak-ng for texts, such as en-us, de or fr+f2")
     max_speech_bytes: int = _setting(
         32_000_000, "largest body that is taken as speech", low=10_000, high=1_000_000_000
