@@ -20,6 +20,7 @@ This module imports nothing of ours: it is all that ``encoder`` and ``inference`
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import mmap
 import os
@@ -39,6 +40,8 @@ RECALL = 0xFF  # no slot has that number
 # Beside a stream's socket, where a source that can be spoken through hears what to say, and the
 # folder of what waits. The first is no longer than ".sock": a socket's path has a limit.
 SPEECH_SOCKET, SPEECH_FOLDER = ".say", ".speech"
+# And the figures of a source that has any.
+SOURCE_FIGURES = ".face"
 MAX_HELLO_BYTES = 4096
 CONNECT_TIMEOUT_SECONDS = 5.0
 
@@ -201,6 +204,16 @@ class Producer:
         while not self._free:
             self._free.extend(self._receive(self._memory.slots))
 
+    def waiting(self) -> int:
+        """Units that the encoder has and has not begun to use; it also keeps the one it shows.
+
+        Raises:
+            Disconnected: the encoder went away.
+        """
+        with contextlib.suppress(BlockingIOError):
+            self._free.extend(self._receive(self._memory.slots, socket.MSG_DONTWAIT))
+        return max(0, self._memory.slots - len(self._free) - 1)
+
     @contextmanager
     def unit(self) -> Iterator[tuple[Frame, Samples]]:
         """Lend the next free slot to draw into; it is sent when the block ends without an error.
@@ -260,9 +273,11 @@ class Producer:
         """Hang up. The stream goes on with the last frame and silence."""
         self._connection.close()
 
-    def _receive(self, most: int) -> bytes:
+    def _receive(self, most: int, flags: int = 0) -> bytes:
         try:
-            data = self._connection.recv(most)
+            data = self._connection.recv(most, flags)
+        except BlockingIOError:
+            raise
         except OSError as error:
             raise Disconnected(f"the encoder hung up: {error}") from error
         if not data:

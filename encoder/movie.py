@@ -110,5 +110,3 @@ def _fed(argv: list[str], errors: IO[bytes], target: Path) -> Iterator[Movie]:
         if child.poll() is None:
             child.kill()
             child.wait()
-
-

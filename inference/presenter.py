@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -87,6 +88,11 @@ class Talker(ABC):
         self.face = face
         self.repeated = repeated
         self.utterances = utterances
+        # Told by who takes the units: those that the encoder has and has not begun to use.
+        self.waiting_units: int | None = None
+        # Who wants to know: an event of the stream, and figures once a second.
+        self.tell: Callable[..., None] = lambda _kind, **_facts: None
+        self.tell_figures: Callable[[dict[str, Any]], None] = lambda _figures: None
         self._media = media
         self._pause_units = pause_units
         self._yields = yields

@@ -6,13 +6,14 @@ again), but never its parent: standard input at its end means that the parent is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import config
 import logs
@@ -78,6 +79,20 @@ class Job:
         """Of the stream's events."""
         return Journal(self.socket.with_suffix(SUFFIX))
 
+    def tell(self, kind: str, **facts: Any) -> None:
+        """Add an event of the stream, and to the log; a full disk is no reason to stop."""
+        event(log, "source_told", what=kind, **facts)
+        with contextlib.suppress(OSError):
+            self.journal.add(kind, **facts)
+
+    def tell_figures(self, figures: dict[str, Any]) -> None:
+        """Put them where web processes look; a full disk is no reason to stop."""
+        path = self.socket.with_suffix(rawmedia.SOURCE_FIGURES)
+        unfinished = path.with_name(f".partial-{path.name}")
+        with contextlib.suppress(OSError):
+            unfinished.write_text(json.dumps(figures))
+            unfinished.rename(path)
+
 
 def main() -> int:
     """Run until the parent is gone or SIGTERM comes; the value is the exit status."""
@@ -94,6 +109,8 @@ def main() -> int:
         _keep_to_one_core()
         utterances = _utterances(settings, media, job)
         source = make_source(settings, media, utterances=utterances)
+        if isinstance(source, Talker):
+            source.tell, source.tell_figures = job.tell, job.tell_figures
         SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds).start()
         event(log, "source_ready")
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
@@ -153,8 +170,10 @@ def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart) -> i
             event(log, "encoder_connected")
             while True:
                 producer.wait()
-                if isinstance(source, Talker) and source.must_stop:
-                    source.go_back(producer.recall())
+                if isinstance(source, Talker):
+                    if source.must_stop:
+                        source.go_back(producer.recall())
+                    source.waiting_units = producer.waiting()
                 with producer.unit() as (frame, samples), heart.working():
                     producer.mark(source.render(frame, samples))
                 sent += 1

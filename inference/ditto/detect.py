@@ -35,7 +35,6 @@ class Found:
         x0, y0, x1, y1 = self.box.tolist()
         return float((x1 - x0) * (y1 - y0))
 
-
     def holds(self, other: Found) -> bool:
         """Whether the middle of another one lies in it."""
         x, y = ((other.box[:2] + other.box[2:]) / 2).tolist()

@@ -19,9 +19,7 @@ def eye_attributes(points: Floats) -> tuple[Floats, Floats]:
     return np.array(opened, np.float32), np.stack(balls, axis=1).reshape(-1).astype(np.float32)
 
 
-def _opening(
-    points: Floats, width: tuple[int, int], heights: tuple[tuple[int, int], ...]
-) -> float:
+def _opening(points: Floats, width: tuple[int, int], heights: tuple[tuple[int, int], ...]) -> float:
     tall = sum(float(np.linalg.norm(points[a] - points[b])) for a, b in heights)
     return tall / (float(np.linalg.norm(points[width[0]] - points[width[1]])) + 1e-8)
 

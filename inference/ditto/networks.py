@@ -78,9 +78,7 @@ class Networks:
             )
         return rows
 
-    def denoise(
-        self, x: Floats, start: Floats, told: Floats, time: int
-    ) -> tuple[Floats, Floats]:
+    def denoise(self, x: Floats, start: Floats, told: Floats, time: int) -> tuple[Floats, Floats]:
         """(predicted noise, predicted motion), both (1,80,265)."""
         when = np.array([time], np.int64)
         said = self._run("lmdm", x=x, cond_frame=start, cond=told, time_cond=when)
@@ -117,4 +115,6 @@ def _planes(crop: Frame) -> Floats:
 
 def halved(crop: Frame) -> Frame:
     """512 to 256 pixels, each the mean of four."""
-    return np.asarray(cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(
+        cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8
+    )

@@ -169,5 +169,3 @@ def _usual_face() -> Found:
     points = np.tile(middle, (6, 1))
     points[:2] += np.array(((-0.2, -0.15), (0.2, -0.15)), np.float32) * side
     return Found(0.0, box.astype(np.float32), points)
-
-

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.ditto.governor import Effort
 from inference.ditto.layout import FPS, SAMPLE_HZ, SAMPLES_PER_FRAME, Floats
 from inference.ditto.mind import LiveMind, Mind
 from inference.ditto.painter import Look, Painter
+from inference.ditto.watch import Watch
 from inference.line import Line
 from inference.presenter import Instant, Talker
 from inference.utterances import Utterances
@@ -80,7 +82,10 @@ class Speaker(Talker):
         assert media.fps == FPS
         super().__init__(painter, media, repeated, pause_units, utterances, yields=yields)
         self.painter = painter
-        self.held = 0  # pictures that were shown again in place of new ones
+        self.watch = Watch(mind.recipe.steps)
+        self.watch.on_effort = self._effort_changed
+        self.watch.on_second = lambda figures: self.tell_figures(figures)
+        self._shown: Frame | None = None
         self._close = close
         self._expected = Expectation()
         self._past: dict[int, tuple[int, int] | None] = {}
@@ -94,10 +99,37 @@ class Speaker(Talker):
         """Give back what the model holds."""
         self._close()
 
+    def go_back(self, units: int) -> None:
+        """As told; the last picture drawn is none that comes before what is drawn next."""
+        if units:
+            self._shown = None
+        super().go_back(units)
+
     def _draw(self, frame: Frame, now: Instant) -> None:
         self._listen(now)
-        motion = self.mind.at(now.index)
-        self.painter.draw(frame, now.index, motion, self._lips_of(now))
+        lips = self._lips_of(now)
+        if self.watch.repeats(now.index, self.waiting_units) and self._shown is not None:
+            self.watch.repeated += 1
+            np.copyto(frame, self._shown)
+        else:
+            with self.watch.working():
+                self.mind.steps = self.watch.effort.steps
+                self.painter.draw(frame, now.index, self.mind.at(now.index), lips)
+            self._shown = frame.copy()
+        self.watch.unit_is_over()
+
+    def _effort_changed(self, now: Effort, was: Effort) -> None:
+        worse = now.steps < was.steps or now.units_per_picture > was.units_per_picture
+        self.tell(
+            "effort",
+            sampling_timesteps=now.steps,
+            pictures_per_second=round(FPS / now.units_per_picture, 2),
+            was={
+                "sampling_timesteps": was.steps,
+                "pictures_per_second": round(FPS / was.units_per_picture, 2),
+            },
+            reason="pictures came late" if worse else "there is room",
+        )
 
     # --- sound -----------------------------------------------------------------------------------
 

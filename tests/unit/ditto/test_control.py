@@ -82,9 +82,7 @@ def test_a_file_of_controls(tmp_path: Path) -> None:
         ('{"overall": {"delta_pitch": true}}', DittoRefused, "give a number"),
     ],
 )
-def test_files_that_are_none(
-    tmp_path: Path, text: str, error: type[Exception], words: str
-) -> None:
+def test_files_that_are_none(tmp_path: Path, text: str, error: type[Exception], words: str) -> None:
     path = tmp_path / "control.json"
     path.write_text(text)
     with pytest.raises(error, match=words):

@@ -65,7 +65,9 @@ def test_a_crop_that_is_not_turned() -> None:
 
 def test_a_face_without_a_direction_is_upright() -> None:
     flat = Seed(seed().points, seed().eyes, seed().eyes)
-    assert np.allclose(crop_matrix(flat, CropShape(64, 1, 0)), crop_matrix(seed(), CropShape(64, 1, 0)))
+    assert np.allclose(
+        crop_matrix(flat, CropShape(64, 1, 0)), crop_matrix(seed(), CropShape(64, 1, 0))
+    )
 
 
 def test_there_and_back() -> None:
@@ -117,7 +119,9 @@ def said(*rows: tuple[int, float, tuple[float, float, float, float]]) -> tuple[F
 
 def test_faces_that_overlap_are_one_each_counting_by_its_score() -> None:
     box = (0.5, 0.5, 0.2, 0.2)
-    found = faces(*said((100, 3.0, box), (101, 3.0, (0.52, 0.5, 0.2, 0.2)), (700, 1.0, (0.1, 0.1, 0.1, 0.1))))
+    found = faces(
+        *said((100, 3.0, box), (101, 3.0, (0.52, 0.5, 0.2, 0.2)), (700, 1.0, (0.1, 0.1, 0.1, 0.1)))
+    )
     assert len(found) == 2
     assert found[0].box == pytest.approx((0.41, 0.4, 0.61, 0.6), abs=1e-5)
     assert found[0].points[0] == pytest.approx((0.51, 0.5), abs=1e-5)
@@ -155,9 +159,7 @@ def test_the_window_of_the_mesh_turns_with_the_face(angle: float) -> None:
 
 
 def test_seeds() -> None:
-    three = seed_of_places(
-        *(np.array(p, np.float32) for p in ((40, 50), (60, 50), (50, 70)))
-    )
+    three = seed_of_places(*(np.array(p, np.float32) for p in ((40, 50), (60, 50), (50, 70))))
     assert three.eyes.tolist() == [50, 50]
     assert three.lips.tolist() == [50, 70]
     assert np.ptp(three.points, axis=0) == pytest.approx((42, 47))

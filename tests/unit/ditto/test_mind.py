@@ -94,7 +94,9 @@ def test_a_whole_sound_moves_as_a_live_one(mind: Mind) -> None:
 def test_offline_with_the_offline_recipe(mind: Mind, offline_recipe: Recipe) -> None:
     ears = Ears()
     plain = replace(
-        mind, networks=ears, recipe=replace(offline_recipe, smoothing=0, limits=None)  # type: ignore[arg-type]
+        mind,
+        networks=ears,
+        recipe=replace(offline_recipe, smoothing=0, limits=None),  # type: ignore[arg-type]
     )
     shares: list[float] = []
     performance = perform(plain, ramp(300), shares.append)
@@ -151,7 +153,9 @@ def test_from_one_motion_to_the_other_in_a_few_frames(mind: Mind) -> None:
 def test_what_was_shown_stays_and_can_be_asked_again(mind: Mind) -> None:
     stage = Stage(mind, ramp(300))
     shown = stage.shown(0, 58)
-    stage.sound = np.where(np.arange(len(stage.sound)) < 55 * 640, stage.sound, 0).astype(np.float32)
+    stage.sound = np.where(np.arange(len(stage.sound)) < 55 * 640, stage.sound, 0).astype(
+        np.float32
+    )
     stage.mind.changed(55, 55)  # three frames came back
     assert stage.shown(50, 5) == shown[50:55]
     assert stage.shown(58, 20) == pytest.approx([0] * 20, abs=1e-5)
@@ -201,9 +205,7 @@ def test_it_remembers_little(mind: Mind) -> None:
 @pytest.mark.parametrize("overlap", [40, 53, 70, 75, 78])
 @pytest.mark.parametrize("config", ["3,5,2", "2,3,2"])
 def test_other_overlaps_and_chunks(overlap: int, config: str, mind: Mind) -> None:
-    other = replace(
-        mind, recipe=replace(mind.recipe, overlap=overlap), chunks=Chunks.parse(config)
-    )
+    other = replace(mind, recipe=replace(mind.recipe, overlap=overlap), chunks=Chunks.parse(config))
     stage = Stage(other, ramp(300))
     assert stage.shown(0, 150) == pytest.approx([level(i) for i in range(150)], abs=1e-5)
     stage.sound = stage.sound * 0

@@ -129,7 +129,9 @@ def test_a_video_is_tracked_and_smoothed(photo: Frame, networks: Networks) -> No
     assert places == sorted(places)
     raw = register(NAME, moving(), networks, Look(smoothing=1))
     assert np.allclose(
-        avatar.views[1].face.exp, np.mean([view.face.exp for view in raw.views[:3]], axis=0), atol=1e-6
+        avatar.views[1].face.exp,
+        np.mean([view.face.exp for view in raw.views[:3]], axis=0),
+        atol=1e-6,
     )
     assert np.array_equal(avatar.rest, raw.views[0].face.kp)  # taken before
     assert [avatar.view(i) is avatar.views[p] for i, p in ((3, 3), (4, 3), (7, 0))] == [True] * 3
@@ -186,7 +188,9 @@ def test_a_store_without_a_place_forgets(avatar: Avatar, tmp_path: Path) -> None
     AvatarStore(blocked / "below").put("k", avatar)
 
 
-def test_the_oldest_faces_go(avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_faces_go(
+    avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("inference.ditto.avatar.MOST_STORED", 2)
     store = AvatarStore(tmp_path)
     for key in ("a", "b", "c"):
@@ -240,7 +244,9 @@ def exif_turned(jpeg: bytes) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
 
 
-@pytest.mark.parametrize("head", [b"RIFF\0\0\0\0AVI LIST", b"RIFF\0\0\0\0WAVEfmt ", b"\0\0\0 ftypisom", b""])
+@pytest.mark.parametrize(
+    "head", [b"RIFF\0\0\0\0AVI LIST", b"RIFF\0\0\0\0WAVEfmt ", b"\0\0\0 ftypisom", b""]
+)
 def test_what_is_no_photo_may_be_a_video(head: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(head)

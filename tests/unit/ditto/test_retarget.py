@@ -173,7 +173,9 @@ def test_a_fade_leads_to_the_first_frame_or_to_the_face_itself(keys: tuple[str, 
         began, anchor = driven(style, first, Anchor(zero=ZERO), 1.0)
         gone = replace(later, control=replace(pitched, fade_alpha=0.0))
         there, _ = driven(style, gone, anchor, 1.0)
-        as_driven, _ = driven(style, replace(later, control=replace(pitched, fade_alpha=1.0)), anchor, 1.0)
+        as_driven, _ = driven(
+            style, replace(later, control=replace(pitched, fade_alpha=1.0)), anchor, 1.0
+        )
         assert np.allclose(as_driven, driven(style, later, anchor, 1.0)[0], atol=1e-4)
         if len(keys) == 1:
             own = replace(later, driving=motion(yaw=20))  # the expression alone has gone

@@ -56,7 +56,8 @@ def test_when_which_frames_come_out(overlap: int, numbers: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overlap", "total"), [(40, 105), (45, 115), (50, 120), (53, 108), (60, 120), (70, 110), (75, 110)]
+    ("overlap", "total"),
+    [(40, 105), (45, 115), (50, 120), (53, 108), (60, 120), (70, 110), (75, 110)],
 )
 @pytest.mark.parametrize("at_once", [1, 5, 105])
 def test_how_much_comes_out_of_105_frames(overlap: int, total: int, at_once: int) -> None:

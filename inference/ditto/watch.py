@@ -1,0 +1,87 @@
+"""Watches how a live face keeps up: tells which units repeat a picture, and what effort is worth.
+
+The governor decides; here are the clock and the counting.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from inference.ditto.governor import Effort, Governor, efforts
+from inference.ditto.layout import FPS
+
+# A second of media that took less was not lived through: a stream that starts owes many units.
+SHORTEST_SECOND = 0.7
+
+
+class Watch:
+    """Of one stream.
+
+    Args:
+        steps: of the diffusion, at its best.
+        now: seconds, rising.
+    """
+
+    def __init__(self, steps: int, now: Callable[[], float] = time.monotonic) -> None:
+        self.governor = Governor(efforts(steps))
+        self.on_effort: Callable[[Effort, Effort], None] = lambda _now, _was: None
+        self.on_second: Callable[[dict[str, Any]], None] = lambda _figures: None
+        self.pictures = self.repeated = 0
+        self._now = now
+        self._since = now()
+        self._units = self._late = 0
+        self._busy = 0.0
+
+    @property
+    def effort(self) -> Effort:
+        """What a unit is worth now."""
+        return self.governor.effort
+
+    def repeats(self, index: int, waiting: int | None) -> bool:
+        """Whether a unit shows the picture before it again.
+
+        Args:
+            index: of the unit.
+            waiting: units that the encoder has and has not begun; None: nobody knows.
+        """
+        late = waiting == 0
+        self._late += late
+        return late or index % self.effort.units_per_picture != 0
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Around the making of a picture."""
+        began = self._now()
+        try:
+            yield
+        finally:
+            self._busy += self._now() - began
+            self.pictures += 1
+
+    def unit_is_over(self) -> None:
+        """Count it; each 25 are a second."""
+        self._units += 1
+        if self._units < FPS:
+            return
+        now = self._now()
+        if now - self._since >= SHORTEST_SECOND:
+            self._second(self._busy / (now - self._since))
+        self._since, self._units, self._late, self._busy = now, 0, 0, 0.0
+
+    def _second(self, busy: float) -> None:
+        was = self.effort
+        self.governor = self.governor.second(late=self._late > 0, busy=busy)
+        if self.effort != was:
+            self.on_effort(self.effort, was)
+        self.on_second(
+            {
+                "sampling_timesteps": self.effort.steps,
+                "units_per_picture": self.effort.units_per_picture,
+                "busy_share": round(busy, 3),
+                "pictures": self.pictures,
+                "pictures_repeated": self.repeated,
+            }
+        )
