@@ -142,8 +142,8 @@ class Settings:
     )
     engine: str = _setting(
         "auto",
-        "what drives the avatar's face: ditto (needs a checkpoint, and a GPU to be live), presenter "
-        "(needs neither), or auto: ditto where it can be live, else presenter",
+        "what drives the avatar's face: ditto (needs a checkpoint, and a GPU to be live), "
+        "presenter (needs neither), or auto: ditto where it can be live, else presenter",
         choices=ENGINES,
         per_stream=True,
     )

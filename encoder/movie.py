@@ -86,7 +86,7 @@ def movie(
             sound, unfinished = Path(name) / "sound", Path(name) / "movie.mp4"
             sound.write_bytes(samples.tobytes())
             argv = movie_argv(binary.path, media, sound, unfinished, audio_kbit)
-            with open(Path(name) / "errors", "w+b") as errors:
+            with (Path(name) / "errors").open("w+b") as errors:
                 yield from _fed(argv, errors, target)
             unfinished.replace(target)
     except OSError as error:

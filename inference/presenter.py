@@ -135,8 +135,8 @@ class Talker(ABC):
             if line is not kept and line.number and self.utterances:
                 self._give_back(self.utterances, line)
 
-    def close(self) -> None:
-        """Nothing is held that the garbage collector does not know."""
+    def close(self) -> None:  # noqa: B027 - most faces hold nothing
+        """Give back what the garbage collector does not know."""
 
     def _give_back(self, utterances: Utterances, line: Spoken) -> None:
         if line.number < utterances.hush_below:

@@ -78,7 +78,7 @@ def make_source(
     return _presenter(settings, media, landmarks, utterances)
 
 
-def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG001 - part of the seam
+def check_source(settings: Settings, media: MediaFormat) -> None:
     """Refuse early what :func:`make_source` would refuse, as far as file headers tell.
 
     Raises:

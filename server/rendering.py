@@ -81,8 +81,8 @@ def _by_model(
 ) -> Iterator[Frame]:
     from inference.ditto.casting import cast
     from inference.ditto.control import Direction, read_direction
+    from inference.ditto.listening import to_model
     from inference.ditto.render import pictures
-    from inference.ditto.speaker import to_model
 
     actors = cast(settings, media, live=False)
     try:

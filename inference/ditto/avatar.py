@@ -119,7 +119,7 @@ class AvatarStore:
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, **_stored(avatar))
+                np.savez(file, **_stored(avatar))  # type: ignore[arg-type] # numpy annotates its flag
             Path(name).replace(path)  # whole, or not at all
         except BaseException:
             Path(name).unlink(missing_ok=True)

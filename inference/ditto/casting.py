@@ -14,7 +14,7 @@ import numpy as np
 
 from config import Settings
 from inference.checkpoint.folder import Checkpoint, open_checkpoint
-from inference.ditto.avatar import Avatar, AvatarStore, key_of
+from inference.ditto.avatar import AvatarStore, key_of
 from inference.ditto.conditions import feeling
 from inference.ditto.errors import DittoRefused
 from inference.ditto.hearing import Chunks

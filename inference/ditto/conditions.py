@@ -32,7 +32,7 @@ class Character:
         return Character(self.eye_open[:1], self.eye_ball[:1], self.rest, self.start, self.scale)
 
 
-def feeling(emotion: str | int | Sequence[object] | Floats) -> Floats:
+def feeling(emotion: str | int | Sequence[int | Sequence[int]] | Floats) -> Floats:
     """(m, 8) shares, to be gone through again and again.
 
     Args:
@@ -51,9 +51,10 @@ def feeling(emotion: str | int | Sequence[object] | Floats) -> Floats:
         return shares
     if isinstance(emotion, int):
         return _shares([emotion])[None]
-    rows = [each if isinstance(each, (list, tuple)) else [each] for each in emotion]
-    if all(not isinstance(each, (list, tuple)) for each in emotion):
-        return _shares([int(each) for each in emotion])[None]  # type: ignore[call-overload]
+    numbers = [each for each in emotion if isinstance(each, int)]
+    if len(numbers) == len(emotion):
+        return _shares(numbers)[None]
+    rows = [list(each) if isinstance(each, Sequence) else [each] for each in emotion]
     return np.stack([_shares([int(number) for number in row]) for row in rows])
 
 
@@ -83,8 +84,9 @@ def _shares(numbers: list[int]) -> Floats:
         raise DittoRefused(f"emotion {numbers}: give numbers from 0 to {len(FEELINGS) - 1}")
     logits = np.zeros(len(FEELINGS), np.float32)
     logits[numbers] = _LOGIT
-    shares = np.exp(logits - logits.max())
-    return (shares / shares.sum()).astype(np.float32)
+    shares: Floats = np.exp(logits - logits.max())
+    shares /= shares.sum()
+    return shares
 
 
 def _number(name: str) -> int:

@@ -137,7 +137,7 @@ class MeshWindow:
         into = np.array(((0, 0), (last, 0), (last, last)), np.float32)
         matrix = cv2.getAffineTransform(np.array(corners, np.float32), into)
         cut = cv2.warpAffine(picture, matrix, (MESH_SIDE, MESH_SIDE))
-        return (cut.astype(np.float32) / 255)[None]
+        return (np.asarray(cut, np.float32) / np.float32(255))[None]
 
     def points(self, output: Floats) -> Floats:
         """478x3 pixels of the picture (z in the same measure), of the network's first output."""
@@ -167,7 +167,7 @@ def seed_of_places(left_eye: Floats, right_eye: Floats, mouth: Floats) -> Seed:
     is enough: the landmark network that is seeded by it looks at half as much again.
     """
     across = np.asarray(right_eye, np.float32) - left_eye
-    eyes = (np.asarray(left_eye, np.float32) + right_eye) / 2
+    eyes: Floats = (np.asarray(left_eye, np.float32) + right_eye) / np.float32(2)
     down = np.array((-across[1], across[0]), np.float32)
     places = ((-1.05, -0.45), (1.05, -0.45), (-1.05, 0.9), (1.05, 0.9), (0.0, 1.9))
     points = np.stack([eyes + x * across + y * down for x, y in places])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def schedule(steps: int) -> tuple[Step, ...]:
     if not low <= steps <= high:
         raise DittoRefused(f"sampling_timesteps is {steps}: it must be from {low} to {high}")
     left, line = alphas(), times(steps)
-    return tuple(_step(left, int(a), int(b)) for a, b in zip(line, line[1:], strict=False))
+    return tuple(_step(left, int(a), int(b)) for a, b in pairwise(line))
 
 
 def _step(left: Floats, time: int, following: int) -> Step:
@@ -96,7 +97,8 @@ class Noise:
 
     def _draw(self, purpose: int, number: int) -> Floats:
         random = np.random.default_rng((self.seed, purpose, number))
-        return random.standard_normal((1, WINDOW, MOTION_DIMS), np.float32)
+        drawn: Floats = random.standard_normal((1, WINDOW, MOTION_DIMS), np.float32)
+        return drawn
 
 
 Sampling = Generator[None, None, Floats]
@@ -131,7 +133,8 @@ def sampling(
             + np.float32(step.fresh) * noise.of_step(number)
         )
         yield
-    return motion[0]
+    result: Floats = motion[0]
+    return result
 
 
 def finished(work: Sampling) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from inference.ditto.avatar import Avatar
 from inference.ditto.conditions import Character, conditions
 from inference.ditto.diffusion import WINDOW, Noise, Step, finished, sampling, schedule
-from inference.ditto.hearing import Chunks, features, frame_count, group_features, piece
+from inference.ditto.hearing import Chunks, features, frame_count, group_features
 from inference.ditto.layout import FPS, SAMPLES_PER_FRAME, Floats
 from inference.ditto.networks import Networks
 from inference.ditto.recipe import Recipe

@@ -52,7 +52,7 @@ class Networks:
 
     def landmark203(self, crop: Frame) -> Floats:
         """203x2 shares of a 224x224 RGB crop."""
-        points = self._run("landmark203", input=_planes(crop))["landmarks"]
+        points: Floats = self._run("landmark203", input=_planes(crop))["landmarks"]
         return points.reshape(203, 2)
 
     def motion(self, crop: Frame) -> Face:
@@ -70,7 +70,7 @@ class Networks:
         Raises:
             DittoRefused: it is no network of this kind.
         """
-        rows = self._run("hubert", input_values=samples[None])["encoding_out"]
+        rows: Floats = self._run("hubert", input_values=samples[None])["encoding_out"]
         if len(rows) != row_count(len(samples)):
             raise DittoRefused(
                 f"the network hubert gave {len(rows)} rows for {len(samples)} samples, "

@@ -153,7 +153,7 @@ def _landmarks(rgb: Frame, seed: Seed, networks: Networks) -> Floats:
 
 
 def _mesh_of_crop(crop: Frame, networks: Networks) -> Floats:
-    """478x3 shares of a 512 crop. Where BlazeFace sees no face in it, it fills the crop as usual."""
+    """478x3 shares of a 512 crop; a face that BlazeFace does not see is where it usually is."""
     found = faces(*networks.blaze_face(blaze_input(crop)))
     face = found[0] if found else _usual_face()
     window = MeshWindow.around(face, (FACE_SIDE, FACE_SIDE))

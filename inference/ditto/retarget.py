@@ -193,4 +193,5 @@ def _rotation(pitch: float, yaw: float, roll: float) -> Floats:
     rx = np.array(((1, 0, 0), (0, cx, -sx), (0, sx, cx)))
     ry = np.array(((cy, 0, sy), (0, 1, 0), (-sy, 0, cy)))
     rz = np.array(((cz, -sz, 0), (sz, cz, 0), (0, 0, 1)))
-    return (rz @ ry @ rx).T.astype(np.float32)
+    turn: Floats = (rz @ ry @ rx).T.astype(np.float32)
+    return turn

@@ -29,7 +29,7 @@ class Watch:
         self.governor = Governor(efforts(steps))
         self.on_effort: Callable[[Effort, Effort], None] = lambda _now, _was: None
         self.on_second: Callable[[dict[str, Any]], None] = lambda _figures: None
-        self.pictures = self.repeated = 0
+        self.units = self.repeated = 0  # pictures that were shown, and of them again
         self._now = now
         self._since = now()
         self._units = self._late = 0
@@ -53,17 +53,17 @@ class Watch:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Around the making of a picture."""
+        """Around what is done for a unit."""
         began = self._now()
         try:
             yield
         finally:
             self._busy += self._now() - began
-            self.pictures += 1
 
     def unit_is_over(self) -> None:
         """Count it; each 25 are a second."""
         self._units += 1
+        self.units += 1
         if self._units < FPS:
             return
         now = self._now()
@@ -81,7 +81,7 @@ class Watch:
                 "sampling_timesteps": self.effort.steps,
                 "units_per_picture": self.effort.units_per_picture,
                 "busy_share": round(busy, 3),
-                "pictures": self.pictures,
+                "pictures": self.units - self.repeated,
                 "pictures_repeated": self.repeated,
             }
         )

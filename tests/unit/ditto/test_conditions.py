@@ -36,10 +36,14 @@ def test_everything_has_its_place() -> None:
 
 
 def test_eyes_go_there_and_back_and_feelings_go_round() -> None:
-    told = conditions(np.zeros((7, 1024), np.float32), 0, np.eye(8)[:2], character(3))
+    told = conditions(
+        np.zeros((7, 1024), np.float32), 0, np.eye(8, dtype=np.float32)[:2], character(3)
+    )
     assert told[:, 1032].tolist() == [0, 1, 2, 2, 1, 0, 0]
     assert told[:, 1024].tolist() == [1, 0, 1, 0, 1, 0, 1]
-    held = conditions(np.zeros((7, 1024), np.float32), 0, np.eye(8)[:2], character(3).held())
+    held = conditions(
+        np.zeros((7, 1024), np.float32), 0, np.eye(8, dtype=np.float32)[:2], character(3).held()
+    )
     assert held[:, 1032].tolist() == [0] * 7
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_blinks_come_after_their_time_and_are_whole() -> None:
     assert len(plan) == 3000
     assert len(at) > 20
     assert 60 <= at[0] - 1 <= 100
-    assert all(15 + 60 <= b - a <= 15 + 100 for a, b in zip(at, at[1:], strict=False))
+    assert all(15 + 60 <= b - a <= 15 + 100 for a, b in pairwise(at))
     assert all(plan[i - 1 : i + 14] == list(range(15)) for i in at)
     assert plan[-15:] == [0] * 15
     assert plan == Blinks(SHAPES).plan(3000, seed=1)

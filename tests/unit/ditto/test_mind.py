@@ -95,8 +95,8 @@ def test_offline_with_the_offline_recipe(mind: Mind, offline_recipe: Recipe) -> 
     ears = Ears()
     plain = replace(
         mind,
-        networks=ears,
-        recipe=replace(offline_recipe, smoothing=0, limits=None),  # type: ignore[arg-type]
+        networks=ears,  # type: ignore[arg-type]
+        recipe=replace(offline_recipe, smoothing=0, limits=None),
     )
     shares: list[float] = []
     performance = perform(plain, ramp(300), shares.append)
@@ -194,7 +194,7 @@ def test_a_head_that_speaks_does_not(mind: Mind) -> None:
 def test_it_remembers_little(mind: Mind) -> None:
     stage = Stage(mind, np.zeros(0, np.float32))
     sizes = []
-    for index in range(0, 1000):
+    for index in range(1000):
         stage.mind.at(index)
         inner = stage.mind
         sizes.append((len(inner._motion), len(inner._states), len(inner._speech)))

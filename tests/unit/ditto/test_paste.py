@@ -54,8 +54,8 @@ def test_only_its_own_place_changes_and_as_it_should(matrix: Floats) -> None:
     rng = np.random.default_rng(1)
     frame = rng.integers(0, 256, (360, 640, 3), np.uint8)
     # soft, as faces are: OpenCV places pixels by 32nds, which noise would show
-    face = cv2.GaussianBlur(rng.integers(0, 256, (FACE_SIDE, FACE_SIDE, 3), np.uint8), (0, 0), 3)
-    face = np.asarray(face, np.uint8)
+    noise = rng.integers(0, 256, (FACE_SIDE, FACE_SIDE, 3), np.uint8)
+    face = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3), np.uint8)
     wanted = plainly(frame, face, matrix)
     place = place_of(matrix, (640, 360))
     assert place is not None

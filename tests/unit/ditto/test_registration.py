@@ -51,7 +51,7 @@ def test_a_face_is_registered(avatar: Avatar, photo: Frame) -> None:
     assert view.features.shape == (1, 32, 16, 64, 64)
     assert (view.eye_open.shape, view.eye_ball.shape) == ((2,), (6,))
     assert view.matrix.dtype == view.points.dtype == np.float32
-    # the landmarks are where the face is: eyes at (70, 105) and (118, 108) of this photo, mouth at (93, 146)
+    # where the face is: its eyes are at (70, 105) and (118, 108), its mouth at (93, 146)
     middle = view.points.mean(axis=0)
     assert np.hypot(*(middle - (93, 118))) < 25
     assert avatar.rest.shape == (63,)
@@ -206,7 +206,7 @@ def test_keys_tell_their_parts_apart() -> None:
 def test_photos_of_all_kinds(kind: str, photo: Frame, tmp_path: Path, networks: Networks) -> None:
     path = tmp_path / "photo"
     if kind == "grey":
-        data = encoded(".png", cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY))
+        data = encoded(".png", np.asarray(cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY), np.uint8))
     elif kind == "alpha":
         data = encoded(".png", np.dstack((photo, np.full(photo.shape[:2], 255, np.uint8))))
     elif kind == "turned":

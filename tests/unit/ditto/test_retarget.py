@@ -93,7 +93,8 @@ def test_a_turn_of_the_head_is_the_product_of_its_axes() -> None:
 
     def turned(**angles: float) -> list[float]:
         flat = {k: np.array([v], np.float32) for k, v in angles.items()}
-        return keypoints(values | flat, nose)[0].tolist()
+        moved: list[float] = keypoints(values | flat, nose)[0].tolist()
+        return moved
 
     level = {"pitch": 0.0, "yaw": 0.0, "roll": 0.0}
     assert turned(**level | {"yaw": 90}) == pytest.approx([1, 0, 0], abs=1e-6)

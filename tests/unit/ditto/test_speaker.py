@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from inference.ditto.avatar import Avatar
+from inference.ditto.listening import to_model
 from inference.ditto.mind import Mind
 from inference.ditto.painter import Look, Painter
 from inference.ditto.recipe import Recipe
 from inference.ditto.scene import Scene
-from inference.ditto.avatar import Avatar
-from inference.ditto.speaker import LIPS_FRAMES, Speaker, Voices, to_model
+from inference.ditto.speaker import LIPS_FRAMES, Speaker
 from inference.line import Line, line_of
 from inference.presenter import mouth_region
 from inference.speech import Clip
@@ -196,7 +197,7 @@ def test_a_thousand_units_of_chance(room: Room) -> None:
         elif what == 2:
             room.utterances.hush()
         if what in (1, 2) and room.speaker.must_stop:
-            room.go_back(int(min(len(room.units), random.integers(0, 5))))
+            room.go_back(min(len(room.units), int(random.integers(0, 5))))
     indices = [index for index, _m, _l in room.canvas.drawn]
     assert indices == list(range(len(room.units)))
     heard, lips = np.array(room.loudness), np.array(room.lips)
@@ -222,13 +223,6 @@ def test_a_click_is_heard_in_its_own_frame() -> None:
     samples[1920 * 7 + 900] = 30_000
     heard = to_model(samples, 48_000).reshape(20, 640)
     assert int(np.abs(heard).max(axis=1).argmax()) == 7
-
-
-def test_two_lines_are_kept_and_no_more() -> None:
-    voices = Voices(MEDIA)
-    lines = [line_of(Clip(np.ones((1920 * 5, 1), np.int16), 5), MEDIA) for _ in range(3)]
-    assert [voices._voice(line).line is line for line in lines] == [True] * 3
-    assert len(voices._newest) == 2
 
 
 def test_the_mouth_is_where_the_landmarks_say(room: Room, scene: Scene) -> None:

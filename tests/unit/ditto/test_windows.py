@@ -35,8 +35,8 @@ def identity(_number: int, _start: Floats, window: Floats) -> Floats:
     return window[:, :DIMS].copy()
 
 
-def live(frames: int, **options: int) -> LiveWindows:
-    return LiveWindows(joining(frames, **options), told(-frames, frames), identity)
+def live(frames: int) -> LiveWindows:
+    return LiveWindows(joining(frames), told(-frames, frames), identity)
 
 
 @pytest.mark.parametrize(
