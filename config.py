@@ -147,9 +147,6 @@ class Settings:
         choices=ENGINES,
         per_stream=True,
     )
-    checkpoint: str = _setting(
-        "", "folder with Ditto's networks and configurations (docs/ditto.md); empty: none"
-    )
     preset: str = _setting(
         "",
         "frame_scale, sampling_timesteps and chunk_config at once; each given alone counts more",
@@ -216,6 +213,25 @@ class Settings:
     voice: str = _setting("en-us", "voice of espeak-ng for texts, such as en-us, de or fr+f2")
     max_speech_bytes: int = _setting(
         32_000_000, "largest body that is taken as speech", low=10_000, high=1_000_000_000
+    )
+
+    checkpoint: str = _setting(
+        "", "folder of a Ditto checkpoint (docs/engines.md): the talking head; empty: none"
+    )
+    runtime: str = _setting(
+        "auto",
+        "what runs the networks of the checkpoint; auto: the first that works of the others",
+        choices=("auto", "tensorrt", "onnx-cuda", "onnx-cpu"),
+    )
+    gpu: int = _setting(0, "which GPU runs the networks", low=0, high=63)
+    engine_folder: str = _setting(
+        "", "folder of the engines that `lipstream build-engines` made; empty: the user's cache"
+    )
+    face_detector: str = _setting(
+        "mediapipe",
+        "what finds faces for the talking head; the weights of insightface may be used for "
+        "research only",
+        choices=("mediapipe", "insightface"),
     )
 
     width: int = _setting(1280, "picture width in pixels, even", low=16, high=4096, per_stream=True)

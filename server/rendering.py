@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
 from config import ConfigError, Settings
 from encoder.ffmpeg import find_ffmpeg
 from encoder.movie import movie
+from inference.progress import Progress
 from inference.source import check_source, chosen_engine, make_source
 from inference.speech import Clip, load_clip
 from rawmedia import Frame, MediaFormat
-from server.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +31,13 @@ class Extras:
         return self.control is not None or self.fade_in > 0 or self.fade_out > 0
 
 
-def render(settings: Settings, extras: Extras, target: Path, out: TextIO) -> str:
+def render(settings: Settings, extras: Extras, target: Path) -> str:
     """Write ``target``; the value tells what was written.
 
     Args:
         settings: ``audio`` is what is said.
         extras: of single frames.
         target: an MP4 file.
-        out: where progress is shown.
 
     Raises:
         InferenceError, EncoderError, RawMediaError: it cannot be.
@@ -50,13 +48,12 @@ def render(settings: Settings, extras: Extras, target: Path, out: TextIO) -> str
     check_source(settings, media)
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     clip = load_clip(Path(settings.audio), media, settings.max_audio_seconds)
-    progress = Progress(out)
     if engine.name == "ditto":
-        pictures = _by_model(settings, media, clip, extras, progress)
+        pictures = _by_model(settings, media, clip, extras)
     else:
         if extras.any:
             raise ConfigError(f"controls and fades need the engine ditto; here it is {engine.name}")
-        pictures = _by_presenter(settings, media, clip, progress)
+        pictures = _by_presenter(settings, media, clip)
     with movie(ffmpeg, media, clip.samples, target, settings.audio_kbit) as file:
         for picture in pictures:
             file.write(picture)
@@ -64,20 +61,19 @@ def render(settings: Settings, extras: Extras, target: Path, out: TextIO) -> str
     return f"{seconds:.2f} s, {media.width}x{media.height}, {engine.name} ({engine.reason})"
 
 
-def _by_presenter(
-    settings: Settings, media: MediaFormat, clip: Clip, progress: Progress
-) -> Iterator[Frame]:
+def _by_presenter(settings: Settings, media: MediaFormat, clip: Clip) -> Iterator[Frame]:
     source = make_source(settings, media)
     picture = np.empty((media.height, media.width, 3), np.uint8)
     samples = np.empty((media.samples_per_unit, media.audio_channels), np.int16)
-    for index in range(clip.units):
-        source.render(picture, samples)
-        progress("pictures", (index + 1) / clip.units)
-        yield picture
+    with Progress(clip.units, "render", "pictures") as progress:
+        for _ in range(clip.units):
+            source.render(picture, samples)
+            progress.step()
+            yield picture
 
 
 def _by_model(
-    settings: Settings, media: MediaFormat, clip: Clip, extras: Extras, progress: Progress
+    settings: Settings, media: MediaFormat, clip: Clip, extras: Extras
 ) -> Iterator[Frame]:
     from inference.ditto.casting import cast
     from inference.ditto.control import Direction, read_direction
@@ -90,6 +86,13 @@ def _by_model(
         direction = read_direction(extras.control) if extras.control else general
         direction = direction.faded(clip.units, extras.fade_in, extras.fade_out)
         sound = to_model(clip.samples, media.audio_rate_hz)
-        yield from pictures(actors.look, actors.mind, sound, direction, progress)
+        with Progress(clip.units, "render", "pictures") as progress:
+
+            def moved(share: float) -> None:
+                progress.reach(0, f"motion {share:.0%}")
+
+            for picture in pictures(actors.look, actors.mind, sound, direction, moved):
+                progress.step("drawing")
+                yield picture
     finally:
         actors.close()

@@ -25,7 +25,7 @@ from inference.ditto.painter import Look
 from inference.ditto.recipe import Recipe
 from inference.ditto.registration import fitted, register
 from inference.ditto.scene import film_scene, photo_scene
-from inference.engines.errors import RuntimeUnusable
+from inference.engines.choice import AUTO, choose, open_engine, survey
 from inference.engines.protocol import Engine
 from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
 from inference.images import is_image, load_image
@@ -86,21 +86,27 @@ def check_cast(settings: Settings, media: MediaFormat) -> None:
     recipe_for(settings, open_checkpoint(Path(settings.checkpoint).expanduser()), live=True)
 
 
-def cast(settings: Settings, media: MediaFormat, *, live: bool) -> Cast:
+def cast(
+    settings: Settings, media: MediaFormat, *, live: bool, engine: Engine | None = None
+) -> Cast:
     """Load everything.
 
     Args:
         settings: ``image`` may be a photo or a video.
         media: size of the pictures.
         live: for a stream, or for a whole sound.
+        engine: of this thread, shared with other casts: weights are loaded once. None: one of its
+            own, which closes with it.
 
     Raises:
         InferenceError: something cannot be used.
     """
     with ExitStack() as closing:
-        engine = open_engine(threads=1 if live else 0)
-        closing.callback(engine.close)
         checkpoint = open_checkpoint(Path(settings.checkpoint).expanduser())
+        if engine is None:
+            # A live one leaves the other cores to the encoder.
+            engine = runtime_for(settings, checkpoint, threads=1 if live else 0)
+            closing.callback(engine.close)
         recipe = recipe_for(settings, checkpoint, live=live)
         networks = Networks(checkpoint.load_all(engine, NAMES))
         closing.callback(networks.release)
@@ -110,20 +116,23 @@ def cast(settings: Settings, media: MediaFormat, *, live: bool) -> Cast:
         return Cast(look, mind, closing.pop_all().close)
 
 
-def open_engine(threads: int) -> Engine:
-    """What runs the networks here.
+def runtime_for(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
+    """What runs the networks here; it belongs to the calling thread.
 
     Args:
+        settings: ``runtime``, ``gpu`` and ``engine_folder`` count.
+        checkpoint: whose networks it shall run.
         threads: of a CPU; 0: one for each core.
 
     Raises:
         RuntimeUnusable: nothing does.
     """
-    try:
-        from inference.engines.onnx_engine import OnnxEngine
-    except ImportError as error:
-        raise RuntimeUnusable("ONNX Runtime", "it is not installed (the extra onnx)") from error
-    return OnnxEngine(threads)
+    folder = Path(settings.engine_folder) if settings.engine_folder else None
+    name = settings.runtime
+    if name == AUTO:
+        paths = tuple(checkpoint.path(network) for network in NAMES)
+        name = choose(survey(paths, folder, gpu=settings.gpu)).name
+    return open_engine(name, folder, gpu=settings.gpu, threads=threads)
 
 
 def _look(

@@ -18,7 +18,7 @@ def pictures(
     mind: Mind,
     sound: Floats,
     direction: Direction | None = None,
-    progress: Callable[[str, float], None] = lambda _stage, _share: None,
+    progress: Callable[[float], None] = lambda _share: None,
 ) -> Iterator[Frame]:
     """BGR pictures, ceil(samples / 640) of them at 25 a second; each is good until the next.
 
@@ -27,9 +27,9 @@ def pictures(
         mind: of the same avatar.
         sound: mono at 16 kHz, from -1 to 1.
         direction: what is asked of single frames.
-        progress: told the share that is done of ``motion``, then of ``pictures``.
+        progress: told the share of the motion that is done; pictures follow.
     """
-    performance = perform(mind, sound, lambda share: progress("motion", share))
+    performance = perform(mind, sound, progress)
     count = len(performance.motion)
     painter = Painter(look, mind.recipe, mind.networks, mind.seed, direction, count)
     if performance.zero is not None:
@@ -38,5 +38,4 @@ def pictures(
     picture = np.empty((height, width, 3), np.uint8)
     for index, motion in enumerate(performance.motion):
         painter.draw(picture, index, motion)
-        progress("pictures", (index + 1) / count)
         yield picture

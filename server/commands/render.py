@@ -14,6 +14,10 @@ HELP = "a face and a sound become an MP4 file"
 _SETTINGS = (
     "engine",
     "checkpoint",
+    "runtime",
+    "gpu",
+    "engine_folder",
+    "face_detector",
     "image",
     "audio",
     "preset",
@@ -71,6 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not settings.audio:
         raise ConfigError("there is nothing to say: give --audio FILE")
     extras = Extras(arguments.control, arguments.fade_in, arguments.fade_out)
-    told = render(settings, extras, arguments.output, sys.stderr)
+    told = render(settings, extras, arguments.output)
     print(f"lipstream: {arguments.output}: {told}", file=sys.stderr)
     return 0
