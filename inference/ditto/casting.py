@@ -14,6 +14,7 @@ import numpy as np
 
 from config import Settings
 from inference.checkpoint.folder import Checkpoint, open_checkpoint
+from inference.ditto import insight
 from inference.ditto.avatar import AvatarStore, key_of
 from inference.ditto.conditions import feeling
 from inference.ditto.errors import DittoRefused
@@ -83,7 +84,7 @@ def check_cast(settings: Settings, media: MediaFormat) -> None:
     Chunks.parse(settings.chunks)
     if not settings.image:
         raise DittoRefused("engine is ditto and there is no image: give a photo with a face")
-    recipe_for(settings, open_checkpoint(Path(settings.checkpoint).expanduser()), live=True)
+    recipe_for(settings, _checkpoint(settings), live=True)
 
 
 def cast(
@@ -102,13 +103,13 @@ def cast(
         InferenceError: something cannot be used.
     """
     with ExitStack() as closing:
-        checkpoint = open_checkpoint(Path(settings.checkpoint).expanduser())
+        checkpoint = _checkpoint(settings)
         if engine is None:
             # A live one leaves the other cores to the encoder.
             engine = runtime_for(settings, checkpoint, threads=1 if live else 0)
             closing.callback(engine.close)
         recipe = recipe_for(settings, checkpoint, live=live)
-        networks = Networks(checkpoint.load_all(engine, NAMES))
+        networks = Networks(checkpoint.load_all(engine, _names(checkpoint)))
         closing.callback(networks.release)
         look = _look(settings, media, networks, recipe, checkpoint)
         chunks = Chunks.parse(settings.chunks)
@@ -130,9 +131,18 @@ def runtime_for(settings: Settings, checkpoint: Checkpoint, threads: int) -> Eng
     folder = Path(settings.engine_folder) if settings.engine_folder else None
     name = settings.runtime
     if name == AUTO:
-        paths = tuple(checkpoint.path(network) for network in NAMES)
+        paths = tuple(checkpoint.path(network) for network in _names(checkpoint))
         name = choose(survey(paths, folder, gpu=settings.gpu)).name
     return open_engine(name, folder, gpu=settings.gpu, threads=threads)
+
+
+def _checkpoint(settings: Settings) -> Checkpoint:
+    research = settings.face_detector == "insightface"
+    return open_checkpoint(Path(settings.checkpoint).expanduser(), research_only=research)
+
+
+def _names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    return (*NAMES, *insight.NAMES) if checkpoint.research_only else NAMES
 
 
 def _look(
@@ -186,7 +196,8 @@ def _key(pictures: list[Frame], recipe: Recipe, checkpoint: Checkpoint) -> str:
         digest.update(repr(picture.shape).encode() + picture.tobytes())
     files = [checkpoint.path(name).stat() for name in _LOOKERS]
     stamps = [f"{found.st_size} {found.st_mtime_ns}" for found in files]
-    return key_of(digest.hexdigest(), _REGISTRATION, repr(recipe.look), *stamps)
+    seen_by = "insightface" if checkpoint.research_only else "mediapipe"
+    return key_of(digest.hexdigest(), _REGISTRATION, repr(recipe.look), seen_by, *stamps)
 
 
 def avatar_folder() -> Path | None:

@@ -50,6 +50,20 @@ class Networks:
         points, sure = (said[tensor.name] for tensor in network.outputs[:2])
         return points.reshape(-1), float(sure.reshape(-1)[0])
 
+    @property
+    def has_insightface(self) -> bool:
+        """Whether the networks for research were asked for."""
+        return "insightface_det" in self.by_name
+
+    def insightface_det(self, picture: Floats) -> dict[str, Floats]:
+        """Scores and boxes of three strides, of (1,3,512,512)."""
+        return self._run("insightface_det", image=picture)
+
+    def landmark106(self, crop: Floats) -> Floats:
+        """212 numbers from -1 to 1, of (1,3,192,192) from 0 to 255."""
+        points: Floats = self._run("landmark106", data=crop)["fc1"]
+        return points
+
     def landmark203(self, crop: Frame) -> Floats:
         """203x2 shares of a 224x224 RGB crop."""
         points: Floats = self._run("landmark203", input=_planes(crop))["landmarks"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inference.ditto import insight
 from inference.ditto.avatar import Avatar, View, smoothed
 from inference.ditto.crop import (
     LANDMARK_CROP,
@@ -103,9 +104,13 @@ def register(
 def find_seed(path: Path, rgb: Frame, networks: Networks) -> tuple[Seed, tuple[str, ...]]:
     """Where the face of a picture is, and what to tell of it.
 
+    Where InsightFace's networks were loaded they are asked, else BlazeFace and FaceMesh.
+
     Raises:
         NoFaceFound: nothing in it looks like one.
     """
+    if networks.has_insightface:
+        return _seed_by_insightface(path, rgb, networks)
     square, side = _squared(rgb)
     found = sorted(faces(*networks.blaze_face(blaze_input(square))), key=lambda face: -face.area)
     for face in found:
@@ -120,10 +125,27 @@ def find_seed(path: Path, rgb: Frame, networks: Networks) -> tuple[Seed, tuple[s
     return seed_of_places(*(np.array(place, np.float32) for place in three)), ()
 
 
+def _seed_by_insightface(
+    path: Path, rgb: Frame, networks: Networks
+) -> tuple[Seed, tuple[str, ...]]:
+    picture, scale = insight.detector_input(rgb)
+    boxes = insight.boxes(networks.insightface_det(picture), scale)
+    if not len(boxes):
+        raise NoFaceFound(path, (rgb.shape[1], rgb.shape[0]), ("InsightFace",))
+    crop, into = insight.landmark_crop(rgb, boxes[0])
+    return insight.seed_of_106(networks.landmark106(crop), into), _told(len(boxes))
+
+
+def _told(faces_found: int) -> tuple[str, ...]:
+    if faces_found < 2:
+        return ()
+    return (f"{faces_found} faces in the picture: the largest is used",)
+
+
 def _others(chosen: Found, found: Sequence[Found]) -> tuple[str, ...]:
     """What to tell of faces beside the one that is used; what lies within it is part of it."""
     others = sum(not chosen.holds(face) for face in found)
-    return (f"{others + 1} faces in the picture: the largest is used",) if others else ()
+    return _told(others + 1)
 
 
 def _squared(rgb: Frame) -> tuple[Frame, int]:
