@@ -71,11 +71,12 @@ class Speaker(Talker):
     def _draw(self, frame: Frame, now: Instant) -> None:
         lips = self._lips_of(now)
         repeats = self.watch.repeats(now.index, self.waiting_units)
-        with self.watch.working():
+        before = self._shown if repeats else None
+        with self.watch.working(on_a_picture=before is None):
             self._listener.note(now)
-            if repeats and self._shown is not None:
+            if before is not None:
                 self.watch.repeated += 1
-                np.copyto(frame, self._shown)
+                np.copyto(frame, before)
             else:
                 self.mind.steps = self.watch.effort.steps
                 self.painter.draw(frame, now.index, self.mind.at(now.index), lips)

@@ -15,6 +15,10 @@ from inference.ditto.layout import FPS
 
 # A second of media that took less was not lived through: a stream that starts owes many units.
 SHORTEST_SECOND = 0.7
+# Units that wait at an encoder, at the most: encoder/intake.py has no more room.
+MOST_WAITING = 3
+# Of what a picture usually takes, the share that the newest one decides.
+NEWEST_SHARE = 0.2
 
 
 class Watch:
@@ -34,6 +38,7 @@ class Watch:
         self._since = now()
         self._units = self._late = 0
         self._busy = 0.0
+        self._usual = 0.0  # seconds for a picture
 
     @property
     def effort(self) -> Effort:
@@ -47,18 +52,26 @@ class Watch:
             index: of the unit.
             waiting: units that the encoder has and has not begun; None: nobody knows.
         """
-        late = waiting == 0
+        late = waiting is not None and waiting < self._units_of_a_picture
         self._late += late
         return late or index % self.effort.units_per_picture != 0
 
+    @property
+    def _units_of_a_picture(self) -> int:
+        """So many are shown while one is made: fewer must not wait, or there is a gap."""
+        return min(MOST_WAITING, max(1, int(self._usual * FPS)))
+
     @contextmanager
-    def working(self) -> Iterator[None]:
+    def working(self, *, on_a_picture: bool) -> Iterator[None]:
         """Around what is done for a unit."""
         began = self._now()
         try:
             yield
         finally:
-            self._busy += self._now() - began
+            taken = self._now() - began
+            self._busy += taken
+            if on_a_picture:
+                self._usual += NEWEST_SHARE * (taken - self._usual)
 
     def unit_is_over(self) -> None:
         """Count it; each 25 are a second."""
