@@ -42,7 +42,7 @@ $(RUN_STAMP): | $(VENV)/bin/python
 	@touch $@
 
 $(DEV_STAMP): | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[dev,docs]'
 	@touch $@ $(RUN_STAMP)
 
 $(VENV)/bin/python:

@@ -41,7 +41,7 @@ def detector_input(rgb: Frame) -> tuple[Floats, float]:
 def boxes(said: Mapping[str, Floats], scale: float) -> Floats:
     """Nx4 boxes in pixels of the picture, the largest first."""
     found = [_of_stride(said, number, stride) for number, stride in enumerate(_STRIDES, start=1)]
-    rows = np.concatenate([rows for rows, _scores in found]) / np.float32(scale)
+    rows = (np.concatenate([rows for rows, _scores in found]) / scale).astype(np.float32)
     kept = _apart(rows, np.concatenate([scores for _rows, scores in found]))
     areas = (kept[:, 2] - kept[:, 0]) * (kept[:, 3] - kept[:, 1])
     return kept[np.argsort(-areas, kind="stable")]
@@ -88,5 +88,5 @@ def seed_of_106(output: Floats, into: Floats) -> Seed:
     """The seed that 106 landmarks are, of the network's output for a crop."""
     points = (output.reshape(-1, 2)[-106:] + 1) * np.float32(LANDMARK_SIDE / 2)
     places = mapped(points.astype(np.float32), inverse(into))
-    eyes = np.mean([places[list(eye)].mean(axis=0) for eye in _EYES], axis=0, dtype=np.float32)
+    eyes = np.stack([places[list(eye)].mean(axis=0) for eye in _EYES]).mean(axis=0)
     return Seed(places, eyes, places[list(_LIPS)].mean(axis=0))

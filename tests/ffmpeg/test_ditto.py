@@ -164,8 +164,9 @@ def test_a_slow_machine_costs_steps_then_pictures_and_never_sound(
 ) -> None:
     media, delay = MediaFormat(WIDTH, HEIGHT, FPS), [0.0]
     url = f"{running.url}/api/streams"
-    wish = {"id": "pressed", "source": {"type": "ingest"}, "width": WIDTH, "height": HEIGHT}
-    assert requests.post(url, json=wish | {"ladder": "single"}, timeout=5).status_code == 201
+    wish: dict[str, Any] = {"id": "pressed", "source": {"type": "ingest"}, "ladder": "single"}
+    wish |= {"width": WIDTH, "height": HEIGHT}
+    assert requests.post(url, json=wish, timeout=5).status_code == 201
     speaker = make_speaker(replace(settings, sampling_timesteps=6), media)
     speaker.watch.governor = Governor(efforts(6), room_seconds=2)
     networks: dict[str, Any] = dict(speaker.painter._networks.by_name)
