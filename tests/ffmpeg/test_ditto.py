@@ -14,57 +14,38 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import pytest
 import requests
 from numpy.typing import NDArray
-from skimage import data as skimage_data
 
 import rawmedia
-from config import SILENT, Settings
+from config import Settings
 from inference.ditto.governor import Governor, efforts
 from inference.ditto.live import make_speaker
 from inference.ditto.speaker import Speaker
 from inference.presenter import Region
-from inference.synthetic import checkpoint
 from rawmedia import MediaFormat
+from tests.ffmpeg.talking_head import HEIGHT, WIDTH, flags_of, settings_in
 from tests.ffmpeg.test_speech import Ear, Recording, correlation, figures, loudness, say, speech
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.ffmpeg
 
 FPS = 25
-WIDTH, HEIGHT = 384, 216
-data: Any = skimage_data
 Curve = NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A portrait without its orange suit, which the tiny networks take for skin."""
-    folder = tmp_path_factory.mktemp("ditto")
-    checkpoint.write(folder / "checkpoint")
-    head = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)[0:190, 130:320]
-    cv2.imwrite(str(folder / "face.png"), head)
-    return Settings(
-        engine="ditto",
-        checkpoint=str(folder / "checkpoint"),
-        runtime="onnx-cpu",
-        image=str(folder / "face.png"),
-        audio=SILENT,
-        width=WIDTH,
-        height=HEIGHT,
-    )
+    return settings_in(tmp_path_factory.mktemp("ditto"))
 
 
 @pytest.fixture(scope="module")
 def running(settings: Settings) -> Iterator[Service]:
-    names = ("engine", "checkpoint", "runtime", "image", "audio", "width", "height")
-    flags = [x for n in names for x in (f"--{n}", str(getattr(settings, n)))]
     with (
         temporary_media_root() as folder,
-        Service(Path(folder) / "media", (*flags, "--ladder", "single")) as service,
+        Service(Path(folder) / "media", flags_of(settings)) as service,
     ):
         yield service
 
@@ -194,10 +175,10 @@ def test_a_slow_machine_costs_steps_then_pictures_and_never_sound(
     feeding.start()
     try:
         time.sleep(1.0)
-        delay[0], before, since = 0.06, sent, time.monotonic()
-        wait_for(lambda: len(told) >= 2, 12)
-        # Pictures took 1.5 times as long as there was time: the sound came all the same.
-        assert sent - before > 0.9 * FPS * (time.monotonic() - since)
+        delay[0], before, since = 0.1, sent, time.monotonic()
+        wait_for(lambda: len(told) >= 2, 15)
+        # So many pictures there could have been at the most: the sound did not wait for them.
+        assert sent - before > 1.2 * (time.monotonic() - since) / delay[0]
         delay[0] = 0.0
         wait_for(lambda: told[-1][1]["reason"] == "there is room", 8)
     finally:

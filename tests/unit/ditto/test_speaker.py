@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from inference.ditto.recipe import Recipe
 from inference.ditto.scene import Scene
 from inference.ditto.speaker import LIPS_FRAMES, Speaker
 from inference.line import Line, line_of
+from inference.mouth import REST_SHAPE, MouthShape
 from inference.presenter import mouth_region
 from inference.speech import Clip
 from inference.utterances import Utterances
@@ -210,6 +212,75 @@ def test_a_thousand_units_of_chance(room: Room) -> None:
     ]
     assert len(steady) > 100
     assert np.array(room.motions)[steady] == pytest.approx(heard[steady], abs=0.01)
+
+
+class Growing:
+    """Somebody who speaks live: of what he says so many units are known at any moment."""
+
+    number, units, ease, lead = 0, 1 << 60, 3, 0
+
+    def __init__(self, known_ahead: int) -> None:
+        self.known_ahead, self.now = known_ahead, 0
+
+    def left(self, _place: int) -> int:
+        return 0
+
+    def samples(self, place: int) -> Samples:
+        self.now = place
+        return self.unit(place)
+
+    def known(self, place: int) -> Samples | None:
+        return self.unit(place) if 0 <= place <= self.now + self.known_ahead else None
+
+    def unit(self, place: int) -> Samples:
+        return np.full((MEDIA.samples_per_unit, 1), 10_000 + 100 * (place % 50), np.int16)
+
+    def shape(self, _place: int) -> MouthShape:
+        return REST_SHAPE
+
+    def emphasised(self, _place: int) -> float:
+        return 0.0
+
+
+def test_somebody_who_speaks_live_is_followed_where_enough_of_him_is_known(room: Room) -> None:
+    """Overlap 70 needs 885 ms, 23 units: docs/ditto.md says to set live_jitter_ms so."""
+    room.render(13)
+    room.utterances.take = lambda: Growing(23)  # type: ignore[method-assign]
+    room.render(80)
+    heard, moved = np.array(room.loudness), np.array(room.motions)
+    assert heard[13:].min() > 0.2
+    assert moved[30:90] == pytest.approx(heard[30:90], abs=0.01)
+
+
+def test_of_somebody_with_a_short_buffer_the_known_part_of_each_block_is_followed(
+    room: Room,
+) -> None:
+    room.render(10)
+    room.utterances.take = lambda: Growing(3)  # type: ignore[method-assign]
+    room.render(80)
+    heard, moved = np.array(room.loudness), np.array(room.motions)
+    right = np.abs(moved - heard) < 0.02
+    assert 0.1 < right[30:90].mean() < 0.9
+    assert [index for index, _m, _l in room.canvas.drawn] == list(range(90))
+
+
+def test_another_face_from_the_next_frame_on(
+    mind: Mind, look: Look, photo: Frame, tmp_path: Path
+) -> None:
+    painter = Painter(look, mind.recipe, mind.networks, 1)
+    mirrored = replace(
+        look, scene=replace(look.scene, pictures=(np.full_like(look.scene.pictures[0], 9),))
+    )
+    motion = mind.character.start
+    before, after = (np.empty((MEDIA.height, MEDIA.width, 3), np.uint8) for _ in range(2))
+    painter.draw(before, 0, motion)
+    painter.wear(mirrored)
+    painter.draw(after, 1, motion)
+    assert (after[0, 0] == 9).all()
+    assert not (before[0, 0] == 9).all()
+    smaller = replace(look.scene, pictures=(np.zeros((72, 128, 3), np.uint8),))
+    with pytest.raises(ValueError, match="pictures of"):
+        painter.wear(replace(look, scene=smaller))
 
 
 def test_the_models_sound_is_as_long_as_the_viewers() -> None:
