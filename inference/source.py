@@ -134,6 +134,19 @@ def chosen_engine(settings: Settings, media: MediaFormat, *, live: bool) -> Chos
     return ChosenEngine("ditto", "there is a checkpoint")
 
 
+def look_ahead_seconds(settings: Settings, media: MediaFormat) -> float:
+    """How much of what comes next a face must have heard: a live speaker is delayed by as much.
+
+    Raises:
+        InferenceError: what :func:`check_source` refuses.
+    """
+    if chosen_engine(settings, media, live=True).name != "ditto":
+        return 0.0
+    from inference.ditto.casting import look_ahead_seconds as of_ditto
+
+    return of_ditto(settings)
+
+
 def gpu_is_there() -> bool:
     """Whether a driver of NVIDIA's is loaded and shows a device; asks nothing of a library."""
     return Path("/dev/nvidiactl").exists() and any(Path("/dev").glob("nvidia[0-9]*"))

@@ -23,7 +23,7 @@ from inference.errors import InferenceError
 from inference.heart import Heart
 from inference.presenter import Talker
 from inference.said import Said
-from inference.source import Source, make_source
+from inference.source import Source, look_ahead_seconds, make_source
 from inference.speech_socket import SpeechSocket
 from inference.utterances import Utterances
 from journal import SUFFIX, Journal
@@ -133,7 +133,8 @@ def _utterances(settings: config.Settings, media: MediaFormat, job: Job) -> Utte
     """None for a source that has a sound of its own: only an avatar can be spoken through."""
     if settings.source != "avatar":
         return None
-    limit, jitter = settings.speech_queue_seconds, settings.live_jitter_ms / 1000
+    limit = settings.speech_queue_seconds
+    jitter = max(settings.live_jitter_ms / 1000, look_ahead_seconds(settings, media))
     return Utterances(media, job.speech_folder, limit, job.journal, jitter)
 
 

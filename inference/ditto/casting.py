@@ -19,13 +19,14 @@ from inference.ditto.avatar import AvatarStore, key_of
 from inference.ditto.conditions import feeling
 from inference.ditto.errors import DittoRefused
 from inference.ditto.hearing import Chunks
-from inference.ditto.layout import FPS
+from inference.ditto.layout import FPS, SAMPLE_HZ, SAMPLES_PER_FRAME
 from inference.ditto.mind import Mind
 from inference.ditto.networks import NAMES, Networks
 from inference.ditto.painter import Look
 from inference.ditto.recipe import Recipe
 from inference.ditto.registration import fitted, register
 from inference.ditto.scene import film_scene, photo_scene
+from inference.ditto.windows import Overlap
 from inference.engines.choice import AUTO, choose, open_engine, survey
 from inference.engines.protocol import Engine
 from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
@@ -85,6 +86,17 @@ def check_cast(settings: Settings, media: MediaFormat) -> None:
     if not settings.image:
         raise DittoRefused("engine is ditto and there is no image: give a photo with a face")
     recipe_for(settings, _checkpoint(settings), live=True)
+
+
+def look_ahead_seconds(settings: Settings) -> float:
+    """Of sound, that is needed behind the beginning of a frame to settle its motion.
+
+    Raises:
+        InferenceError: a value that cannot be, or an unusable checkpoint.
+    """
+    overlap = Overlap(recipe_for(settings, _checkpoint(settings), live=True).overlap, live=True)
+    reach = Chunks.parse(settings.chunks).reach
+    return ((overlap.valid + overlap.fuse) * SAMPLES_PER_FRAME + reach) / SAMPLE_HZ
 
 
 def cast(

@@ -21,7 +21,7 @@ from inference.ditto.render import pictures
 from inference.engines.errors import NetworkUnusable
 from inference.engines.onnx_engine import OnnxEngine
 from inference.errors import FilmRejected, ImageRejected
-from inference.source import chosen_engine
+from inference.source import chosen_engine, look_ahead_seconds
 from rawmedia import Frame, MediaFormat
 
 MEDIA = MediaFormat(256, 144, 25)
@@ -132,6 +132,15 @@ def test_settings_count_more_than_the_checkpoint(
     recipe = recipe_for(alone, checkpoint, live=True)
     assert (recipe.steps, recipe.overlap) == (7, 75)
     assert recipe.emotions.shape == (1, 8)
+
+
+@pytest.mark.parametrize(("overlap", "seconds"), [(0, 0.885), (70, 0.885), (75, 0.485)])
+def test_a_live_speaker_is_delayed_by_what_the_model_looks_ahead(
+    overlap: int, seconds: float, settings: Settings
+) -> None:
+    given = replace(settings, overlap=overlap)
+    assert look_ahead_seconds(given, MEDIA) == pytest.approx(seconds)
+    assert look_ahead_seconds(replace(given, engine="presenter"), MEDIA) == 0.0
 
 
 def test_a_video_moves_by_itself(settings: Settings, photo: Frame, tmp_path: Path) -> None:
