@@ -19,7 +19,7 @@ from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
 from encoder.takes import check_record_folder
 from inference.piper import check_piper_voice
-from inference.source import check_source, make_source
+from inference.source import check_source, chosen_engine, make_source
 from server.child import Child
 from server.errors import PortTaken, Unprotected
 from server.heart import Heart, Progress, address_of, silent
@@ -45,8 +45,10 @@ def serve(settings: Settings) -> None:
     plan = plan_stream(settings)
     media = plan.media
     check_source(settings, media)
-    # A user's own files: read them before anything starts.
-    if settings.image or settings.audio not in ("", SILENT):
+    # A user's own files: read them before anything starts. A model is for its worker to load: here
+    # it would hold a GPU's memory for good.
+    own_files = settings.image or settings.audio not in ("", SILENT)
+    if own_files and chosen_engine(settings, media, live=True).name == "presenter":
         make_source(settings, media).close()
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     with ExitStack() as closing:

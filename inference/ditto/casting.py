@@ -30,7 +30,7 @@ from inference.ditto.windows import Overlap
 from inference.engines.choice import AUTO, choose, open_engine, survey
 from inference.engines.protocol import Engine
 from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
-from inference.images import is_image, load_image
+from inference.images import check_image, is_image, load_image
 from logs import event
 from rawmedia import Frame, MediaFormat
 
@@ -85,7 +85,15 @@ def check_cast(settings: Settings, media: MediaFormat) -> None:
     Chunks.parse(settings.chunks)
     if not settings.image:
         raise DittoRefused("engine is ditto and there is no image: give a photo with a face")
+    _check_pictures(settings, Path(settings.image))
     recipe_for(settings, _checkpoint(settings), live=True)
+
+
+def _check_pictures(settings: Settings, path: Path) -> None:
+    if is_image(path):
+        check_image(path, settings.max_image_pixels)
+    else:
+        look_into(find_decoder(settings.ffmpeg), path)
 
 
 def look_ahead_seconds(settings: Settings) -> float:
@@ -124,6 +132,9 @@ def cast(
         networks = Networks(checkpoint.load_all(engine, _names(checkpoint)))
         closing.callback(networks.release)
         look = _look(settings, media, networks, recipe, checkpoint)
+        memory = engine.memory_bytes()
+        facts = {"runtime": engine.name, "device": engine.device, "device_memory_bytes": memory}
+        event(log, "face_loaded", **facts)
         chunks = Chunks.parse(settings.chunks)
         mind = Mind.of(networks, recipe, look.avatar, chunks, settings.seed)
         return Cast(look, mind, closing.pop_all().close)

@@ -95,6 +95,22 @@ def test_what_the_model_cannot_follow(
         check_cast(replace(settings, **changes), MEDIA)  # type: ignore[arg-type]
 
 
+def test_pictures_are_looked_at_before_anything_is_loaded(
+    settings: Settings, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(Path(settings.image).read_bytes()[:20])
+    with pytest.raises(ImageRejected):
+        check_cast(replace(settings, image=str(cut)), MEDIA)
+    text = tmp_path / "text"
+    text.write_text("no film")
+    with pytest.raises(FilmRejected):
+        check_cast(replace(settings, image=str(text)), MEDIA)
+    large = replace(settings, max_image_pixels=10_000)
+    with pytest.raises(ImageRejected, match="190x190"):
+        check_cast(large, MEDIA)
+
+
 def test_another_frame_rate_is_refused(settings: Settings) -> None:
     with pytest.raises(DittoRefused, match="fps is 50: the model moves at 25 frames a second"):
         check_cast(settings, MediaFormat(256, 144, 50))
