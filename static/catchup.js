@@ -14,6 +14,8 @@ const START_MS = 1200;
 const TORN_MS = 4000;
 /** More than this behind the live position, playing on is worse than one jump. */
 const FAR_BEHIND_SECONDS = 3;
+/** A sentence that stood still for longer is broken anyway: what comes next is wanted now. */
+const BROKEN_SECONDS = 1;
 /** In silence nobody misses a word: less than that is worth a jump, but not one every moment. */
 const BEHIND_IN_SILENCE_SECONDS = 0.4;
 const APART_IN_SILENCE_MS = 10000;
@@ -60,7 +62,7 @@ export class CatchUp {
   #isDue(now, behind, silent) {
     if (behind > FAR_BEHIND_SECONDS) return true;
     const open = now <= this.#until;
-    if (silent === false) return open && this.#wordsMayGo;
+    if (silent === false) return open && (this.#wordsMayGo || behind > BROKEN_SECONDS);
     if (open || silent === null) return open;
     return behind > BEHIND_IN_SILENCE_SECONDS && now - this.#jumpedAt > APART_IN_SILENCE_MS;
   }

@@ -11,12 +11,13 @@ const FRONT = ["engine", "preset", "frame_scale", "sampling_timesteps", "latency
 /** Fields of their own on the page. */
 const ELSEWHERE = new Set(["id", "source"]);
 const PREVIEW_PIXELS = 480;
+const LOOK_MS = 500;
+const PATIENT_LOOKS = 20;
 
 export class Draft {
   #photo = null;
   #fields = new Map();
   #busy = false;
-  #replacing = null; // the stream that ends when the new one plays
 
   /** @param {Studio} studio */
   constructor(studio) {
@@ -33,7 +34,9 @@ export class Draft {
       event.preventDefault();
       this.#submit();
     });
-    for (const place of ["fields", "more-fields"]) element(place).addEventListener("input", () => this.#show());
+    for (const place of ["fields", "more-fields"]) {
+      for (const event of ["input", "change"]) element(place).addEventListener(event, () => this.#show());
+    }
     this.#show();
   }
 
@@ -51,19 +54,6 @@ export class Draft {
   /** Called when another stream is played. */
   changed() {
     write(element("replaced"), this.studio.playing.stream);
-  }
-
-  /** Called with every look at the player: the stream that gives way goes when its successor is seen. */
-  async show() {
-    const { session, playing, api } = this.studio;
-    const replacing = this.#replacing;
-    if (replacing === null || session.state !== "live" || playing.stream !== replacing.by) return;
-    this.#replacing = null;
-    try {
-      await api.delete(`streams/${encodeURIComponent(replacing.stream)}`);
-    } catch (error) {
-      this.#tell(error.message, true);
-    }
   }
 
   #lay(properties) {
@@ -127,16 +117,31 @@ export class Draft {
   async #make() {
     const source = { type: "avatar" };
     if (element("who-photo").checked) source.image = await this.#upload();
-    this.#tell("Looking at it, and starting…");
     const id = element("name").value.trim();
-    const wish = { ...this.#changes, source, ...(id && { id }) };
-    const made = await this.studio.api.post("streams", wish);
+    const { api, playing } = this.studio;
+    const made = await api.post("streams", { ...this.#changes, source, ...(id && { id }) });
+    await this.#untilLive(made.id);
     this.#tell("");
     element("name").value = "";
-    const before = this.studio.playing.stream;
-    this.#replacing = element("replace").checked ? { stream: before, by: made.id } : null;
+    const isReplaced = element("replace").checked;
     element("replace").checked = false;
     this.studio.watch(readPlayback(made.playback.hls));
+    if (isReplaced) await api.delete(`streams/${encodeURIComponent(playing.stream)}`);
+  }
+
+  /** A photo in which no face is found, say, is told only now: until then the old stream is shown. */
+  async #untilLive(id) {
+    const path = `streams/${encodeURIComponent(id)}`;
+    for (let looks = 0; ; looks += 1) {
+      const figures = await this.studio.api.get(path);
+      if (figures.state === "live") return;
+      if (figures.state === "failed") {
+        await this.studio.api.delete(path);
+        throw new Error(whyFailed(figures));
+      }
+      this.#tell(looks < PATIENT_LOOKS ? "Looking at it, and starting…" : "Still starting: large networks take their time.");
+      await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
+    }
   }
 
   async #upload() {
@@ -151,6 +156,15 @@ export class Draft {
   #tell(text, isError = false) {
     tell(element("start-told"), text, isError);
   }
+}
+
+const NO_FACE = "No face was found in this photo. Choose an upright portrait, seen from the front.";
+
+/** Of a stream that did not start: the last words of its process, without the place of a file of the server. */
+export function whyFailed({ reason, processes }) {
+  const words = processes.flatMap((process) => process.last_exit?.stderr ?? []).at(-1) ?? reason;
+  if (words.includes("no face found")) return NO_FACE;
+  return `It did not start: ${words.replace(/^lipstream: (\/\S+: )?/, "")}`;
 }
 
 /** Draws a picture file small, upright; throws if the browser cannot read it. */

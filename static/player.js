@@ -19,10 +19,8 @@ export class Player {
     this.video = session.video;
   }
 
-  /** The word that stands under the picture. */
-  get shown() {
-    return shown(this.session.state, this.isTalking());
-  }
+  /** What the word under the picture says. */
+  shown = "connecting";
 
   start() {
     const { session, video } = this;
@@ -38,7 +36,8 @@ export class Player {
 
   show() {
     const { state, status, reason } = this.session;
-    const word = this.shown;
+    const word = shown(state, this.isTalking());
+    this.shown = word;
     element("player").dataset.state = word;
     write(element("state"), WORDS[word]);
     write(element("headline"), state === "connecting" ? "Connecting…" : WORDS[state]);

@@ -4,7 +4,7 @@ import { element, make, tell, write } from "./dom.js";
 import { takeFiles } from "./drop.js";
 import { formatBytes, formatSeconds, refuseFile } from "./limits.js";
 
-const STATUS_WORDS = { waiting: "waits", talking: "is being said", said: "said", stopped: "stopped", lost: "lost" };
+const STATUS_WORDS = { waiting: "waits", talking: "now", said: "said", stopped: "stopped", lost: "lost" };
 
 export class SpeakPanel {
   #names = new Map(); // utterance -> the file it came from

@@ -63,7 +63,6 @@ export class Studio {
     if (isThere && this.#follower === null) this.#meet();
     if (!isThere && this.#follower !== null) this.#leave();
     this.panels.speak.show();
-    this.panels.draft.show();
     this.rung.show();
   }
 
