@@ -142,9 +142,36 @@ class Settings:
     speech_queue_seconds: int = _setting(
         600, "speech of a stream that may wait to be said", low=1, high=36_000, per_stream=True
     )
+    live_jitter_ms: int = _setting(
+        120,
+        "milliseconds that are gathered of somebody who speaks live before he is heard: sound that "
+        "comes late by no more than that leaves no gap",
+        low=0,
+        high=1000,
+        per_stream=True,
+    )
     voice: str = _setting("en-us", "voice of espeak-ng for texts, such as en-us, de or fr+f2")
     max_speech_bytes: int = _setting(
         32_000_000, "largest body that is taken as speech", low=10_000, high=1_000_000_000
+    )
+
+    checkpoint: str = _setting(
+        "", "folder of a Ditto checkpoint (docs/engines.md): the talking head; empty: none"
+    )
+    runtime: str = _setting(
+        "auto",
+        "what runs the networks of the checkpoint; auto: the first that works of the others",
+        choices=("auto", "tensorrt", "onnx-cuda", "onnx-cpu"),
+    )
+    gpu: int = _setting(0, "which GPU runs the networks", low=0, high=63)
+    engine_folder: str = _setting(
+        "", "folder of the engines that `lipstream build-engines` made; empty: the user's cache"
+    )
+    face_detector: str = _setting(
+        "mediapipe",
+        "what finds faces for the talking head; the weights of insightface may be used for "
+        "research only",
+        choices=("mediapipe", "insightface"),
     )
 
     width: int = _setting(1280, "picture width in pixels, even", low=16, high=4096, per_stream=True)

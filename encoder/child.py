@@ -16,7 +16,8 @@ from encoder.errors import FfmpegMissing, OutOfResources
 from encoder.pipes import PipeReader, PipeWriter, widen
 from logs import event
 
-STDERR_LINES_KEPT = 20
+# Enough that the cause is still there when each output has complained of it in its turn.
+STDERR_LINES_KEPT = 40
 # Stop ladder: end of input, SIGTERM, SIGKILL.
 STOP_STEP_SECONDS = 0.7
 

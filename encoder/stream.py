@@ -33,6 +33,7 @@ from encoder.ledger import Fault, Ledger
 from encoder.multivariant import Multivariant
 from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
+from encoder.pulse import Pulse, pulse_of
 from encoder.recorder import Recorder
 from encoder.remedies import Record, Remedies, failure
 from encoder.resume import Resume
@@ -46,6 +47,9 @@ AUDIO = "a0"
 # successor's start and a player's own recovery viewers may notice two seconds of it; 1.5 s here
 # were 1.2 to 2.2 s there. To be wrong now and then costs a splice that nobody sees.
 STUCK_NS = 6 * NANOSECONDS // 5
+# One that does no work meanwhile is not slow: it hangs, and nothing is won by waiting. After so
+# long without output its work is looked at, and so long after that again; at least so many frames.
+SILENT_NS, STILL_NS, STILL_FRAMES = 2 * NANOSECONDS // 5, 3 * NANOSECONDS // 10, 2
 # Before its first output it may have a driver to load.
 START_NS = 6 * NANOSECONDS
 # More than this behind, the timeline gives up what it missed: viewers would get still pictures and
@@ -129,6 +133,7 @@ class LiveStream:
         self._last_output_ns = self._run_began_ns = self._run_began_unit = 0
         self._last_pump_ns = self._slip_shown = 0
         self._gave_output = False
+        self._suspicion: tuple[int, Pulse] | None = None  # after how long a silence
         self._wall = WallWatch(1000 * timing.target_duration)
         self._state = "starting"
         self._open_outputs = 0
@@ -235,7 +240,7 @@ class LiveStream:
         sample = max(0, self._audio.segmenter.next_ticks - warm_up)
         self._run_began_unit = unit
         self._run_began_ns = self._last_output_ns = time.monotonic_ns()
-        self._gave_output = False
+        self._gave_output, self._suspicion = False, None
         child = await EncoderChild.start(
             lambda pipes: self._argv(pipes, unit, [frame - unit for frame in frames]),
             frame_bytes=self._media.frame_bytes,
@@ -321,9 +326,25 @@ class LiveStream:
 
     def _tick(self) -> None:
         self._pump()
+        if self._child is None:
+            return
+        silent_ns = time.monotonic_ns() - self._last_output_ns
         limit_ns = STUCK_NS if self._gave_output else START_NS
-        if self._child is not None and time.monotonic_ns() - self._last_output_ns > limit_ns:
-            self._replace_child(Fault.STUCK, f"no output for {limit_ns / NANOSECONDS:g} s")
+        if silent_ns > limit_ns or (self._gave_output and self._is_still(self._child, silent_ns)):
+            self._replace_child(Fault.STUCK, f"no output for {silent_ns / NANOSECONDS:.1f} s")
+
+    def _is_still(self, child: EncoderChild, silent_ns: int) -> bool:
+        """Whether it has done nothing for a while, besides giving nothing."""
+        frames_ns = STILL_FRAMES * NANOSECONDS // self._media.fps
+        if silent_ns <= max(SILENT_NS, frames_ns):
+            self._suspicion = None
+        elif self._suspicion is None:
+            self._suspicion = (silent_ns, pulse_of(child.pid))
+        elif silent_ns - self._suspicion[0] > max(STILL_NS, frames_ns):
+            earlier, now = self._suspicion[1], pulse_of(child.pid)
+            self._suspicion = (silent_ns, now)
+            return now.is_still_since(earlier)
+        return False
 
     def _forgive_absence(self, now: int) -> None:
         """While we were stopped ourselves (a suspended machine) nobody can have seen output."""

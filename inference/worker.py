@@ -115,7 +115,8 @@ def _utterances(settings: config.Settings, media: MediaFormat, job: Job) -> Utte
     """None for a source that has a sound of its own: only an avatar can be spoken through."""
     if settings.source != "avatar":
         return None
-    return Utterances(media, job.speech_folder, settings.speech_queue_seconds, job.journal)
+    limit, jitter = settings.speech_queue_seconds, settings.live_jitter_ms / 1000
+    return Utterances(media, job.speech_folder, limit, job.journal, jitter)
 
 
 def _keep_to_one_core() -> None:

@@ -45,13 +45,14 @@ export class CatchUp {
    * @param {number} now           milliseconds
    * @param {number} position      seconds on the media clock
    * @param {number|null} target   the engine's wished position on the same clock
+   * @param {number} distance      seconds behind live at which the engine wishes to be
    * @param {TimeRanges} buffered
    * @param {boolean|null} silent  whether the face says nothing now; null: unknown
    * @returns {number|null}
    */
-  look(now, position, target, buffered, silent = null) {
+  look(now, position, target, distance, buffered, silent = null) {
     if (now < this.#from || !this.#isDue(now, target === null ? 0 : target - position, silent)) return null;
-    const jump = jumpTarget(position, target, buffered);
+    const jump = jumpTarget(position, target, distance, buffered);
     if (jump !== null) {
       this.#until = -Infinity;
       this.#jumpedAt = now;

@@ -1,5 +1,6 @@
 // The two ways to play HLS, behind one shape:
-//   start(), stop(), goLive() after a pause, madeAt -> Date|null, livePosition -> seconds|null, grownSeconds,
+//   start(), stop(), goLive() after a pause, madeAt -> Date|null, livePosition -> seconds|null,
+//   liveDistance -> seconds behind live at which that is, grownSeconds -> how much of it is for stalls that were,
 //   rungs -> [{height, kbit}], fixRung(height|null), figures -> {targetSeconds, edgeSeconds, bandwidthKbit, rung, auto}
 // and two reports: failed(why, "network"|"media") when the engine cannot go on; noted(error) for the record.
 
@@ -99,6 +100,10 @@ export class HlsJsEngine {
     return this.#hls.liveSyncPosition;
   }
 
+  get liveDistance() {
+    return this.#hls.targetLatency ?? 0;
+  }
+
   /** What hls.js has added to its target for stalls: a second for each, up to a target duration, for good. */
   get grownSeconds() {
     const details = this.#hls.latestLevelDetails;
@@ -191,6 +196,10 @@ export class NativeEngine {
 
   get livePosition() {
     return null; // such a player keeps its distance by itself
+  }
+
+  get liveDistance() {
+    return 0;
   }
 
   get grownSeconds() {

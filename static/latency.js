@@ -22,21 +22,22 @@ export function formatLatency(seconds) {
 
 /** Gains below this are not worth a visible jump. */
 const WORTHWHILE_SECONDS = 0.15;
-/** Media that must lie beyond the landing point, so that the jump itself cannot stall. */
-const MARGIN_SECONDS = 0.1;
 
 /**
  * Where to jump to shed latency: the engine's live position if it gains enough and is already here.
+ * Beyond the landing point half the distance that the engine keeps from live must be here too: with
+ * less, the next part need only be a little late, and the jump was a stall.
  *
  * @param {number} position      seconds on the media clock
  * @param {number|null} target   the engine's wished position on the same clock
+ * @param {number} distance      seconds behind live at which the engine wishes to be
  * @param {TimeRanges} buffered
  * @returns {number|null}
  */
-export function jumpTarget(position, target, buffered) {
+export function jumpTarget(position, target, distance, buffered) {
   if (target === null || target - position < WORTHWHILE_SECONDS) return null;
   for (let i = 0; i < buffered.length; i++) {
-    const inside = buffered.start(i) <= target && target + MARGIN_SECONDS <= buffered.end(i);
+    const inside = buffered.start(i) <= target && target + distance / 2 <= buffered.end(i);
     if (inside) return target;
   }
   return null;

@@ -261,10 +261,11 @@ export class Session {
   }
 
   #shedLatency(now) {
-    const { livePosition, grownSeconds, madeAt } = this.#engine;
+    const { livePosition, liveDistance, grownSeconds, madeAt } = this.#engine;
     const forgiven = now - this.#stalledAt > CALM_MS ? grownSeconds : 0;
     const target = livePosition === null ? null : livePosition + forgiven;
-    const jump = this.#catchUp.look(now, this.#position, target, this.video.buffered, this.isSilent(madeAt));
+    const { buffered } = this.video;
+    const jump = this.#catchUp.look(now, this.#position, target, liveDistance - forgiven, buffered, this.isSilent(madeAt));
     if (jump === null) return;
     this.video.currentTime = jump;
     this.jumps += 1;

@@ -52,7 +52,7 @@ export class Speech {
 
   #queued(facts) {
     const words = (facts.cues ?? []).map((cue) => cue.text).join(" ");
-    this.#said.set(facts.utterance, { seconds: facts.duration_seconds, words, from: null, until: null, outcome: null });
+    this.#said.set(facts.utterance, { seconds: facts.duration_seconds ?? null, words, from: null, until: null, outcome: null });
     while (this.#said.size > KEPT) this.#said.delete(this.#said.keys().next().value);
   }
 

@@ -48,6 +48,6 @@ def assert_accessible(browser: Chrome, state: str) -> None:
 def _assert_accessible(browser: Chrome, state: str) -> None:
     rules, violations = browser.execute_async_script(RUN)
     assert rules > 0, "nothing was looked at"
-    assert violations == [], state
+    assert violations == [], f"{state}: {violations}"
     fits = "return document.documentElement.scrollWidth <= innerWidth"
     assert browser.execute_script(fits), f"{state}: wider than the screen"

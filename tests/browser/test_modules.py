@@ -354,7 +354,7 @@ LOOKS = """
         catchUp.started(0);
         done(looks.map(([now, position, target, silent]) => {
             if (now === 10000) catchUp.resumed(now, byViewer);
-            return catchUp.look(now, position, target, buffered, silent);
+            return catchUp.look(now, position, target, 0.6, buffered, silent);
         }));
     });
 """

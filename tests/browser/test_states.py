@@ -110,7 +110,8 @@ def test_latency_is_unknown_rather_than_absurd(
     [
         (1.0, 2.0, 2.0),
         (1.0, 1.14, None),  # too little to gain
-        (1.0, 2.95, None),  # the landing point has no media beyond it
+        (1.0, 2.65, 2.65),  # 0.35 s beyond it: half of 0.7
+        (1.0, 2.75, None),  # too little media beyond the landing point
         (1.0, 5.0, None),  # not loaded yet
         (2.0, 1.0, None),  # never back
         (1.0, None, None),
@@ -122,7 +123,9 @@ def test_jumps_only_where_it_gains_and_cannot_stall(
     script = """
         const [position, target, done] = arguments;
         const buffered = { length: 1, start: () => 0, end: () => 3 };
-        import("/static/latency.js").then((m) => done(m.jumpTarget(position, target, buffered)));
+        import("/static/latency.js").then(
+            (m) => done(m.jumpTarget(position, target, 0.7, buffered)),
+        );
     """
     assert page.execute_async_script(script, position, target) == jump
 
@@ -136,7 +139,7 @@ LOOKS = """
         done(looks.map(([now, position, target, end]) => {
             if (now === 10000) catchUp.resumed(now);
             const buffered = { length: 1, start: () => 0, end: () => end };
-            return catchUp.look(now, position, target, buffered);
+            return catchUp.look(now, position, target, 0.6, buffered);
         }));
     });
 """

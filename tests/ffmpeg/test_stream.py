@@ -35,7 +35,7 @@ from encoder.plan import plan_stream
 from encoder.playlist_reader import Position, read_position
 from encoder.process import END_WORD, StreamSpec
 from encoder.sound import SOUND_CODECS
-from encoder.stream import STUCK_NS
+from encoder.stream import SILENT_NS, STILL_NS
 from rawmedia import Disconnected, Frame, MediaFormat, Samples, connect
 
 pytestmark = pytest.mark.ffmpeg
@@ -418,7 +418,7 @@ def test_a_stopped_ffmpeg_is_replaced_and_the_stream_catches_up(short: Path) -> 
         # Nothing has come of the new one yet: what is newest is the old one's, and was published
         # no later than its last output came.
         newest = max(file.stat().st_mtime for file in encoder.folder.rglob("[!.]*.m4s"))
-        assert STUCK_NS / NANOSECONDS < time.time() - newest < 3
+        assert (SILENT_NS + STILL_NS) / NANOSECONDS < time.time() - newest < 3
         assert not Path(f"/proc/{child}").exists()  # reaped, though it could not act on SIGTERM
         encoder.until_media(12)
         grown = encoder.figures()["media_seconds"] - media_before

@@ -28,6 +28,8 @@ PARTS_OF_SEGMENT = 10  # 2 s of 0.2 s
 # Requests of the origin for each thing that viewers ask for.
 MOST_REQUESTS = 1.05
 LATE_SECONDS = 15.0
+# Parts ahead of live at which there is nothing yet; the very next would be held.
+EARLY = 10
 # How punctual a stream is depends on what else the machine does: told by the check, no gate here.
 OF_THE_MACHINE = {20, 31, 33, 44, 45}
 # What a cache or proxy could break.
@@ -100,7 +102,8 @@ async def watch(fleet: Fleet, name: str, ask: str, *, is_tls: bool) -> Crowd:
     await crowd.join(VIEWERS)
     crowd.follow(first)
     deadline = time.monotonic() + LATE_SECONDS
-    while min(map(len, crowd.answers)) < PARTS and time.monotonic() < deadline:
+    # One more than is counted: what is found first may have been in the cache already.
+    while min(map(len, crowd.answers)) <= PARTS and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     crowd.leave()
     return crowd
@@ -121,7 +124,7 @@ def test_all_viewers_get_every_part_and_the_origin_is_asked_once(
     assert crowd.lost == 0
     bodies: dict[Position, set[int]] = {}
     for row in crowd.answers:
-        assert len(row) >= PARTS
+        assert len(row) > PARTS
         assert {answer.status for answer in row} == {200}
         asked = [answer.asked for answer in row]
         assert asked == [asked[0], *(at.next(PARTS_OF_SEGMENT) for at in asked[:-1])], (
@@ -294,9 +297,9 @@ def test_errors_can_be_read_by_pages_and_do_not_stay(fleet: Fleet, name: str) ->
         # Asked for too early, so that a 404 might be kept, and then when it is there.
         text = client.get("v0/media.m3u8").text
         at = read_position(text)
-        segments, part = divmod(at.parts + 5, PARTS_OF_SEGMENT)  # the very next would be held
+        segments, part = divmod(at.parts + EARLY, PARTS_OF_SEGMENT)
         name = f"{at.last_msn + 1 + segments}.{part}.m4s"
         early = re.sub(r"\d+\.\d+\.m4s$", name, at.hint_uri)
         assert client.get(f"v0/{early}").status_code == 404
-        assert client.get(reload("v0", text, 5)).is_success
+        assert client.get(reload("v0", text, EARLY)).is_success
         assert client.get(f"v0/{early}").status_code == 200

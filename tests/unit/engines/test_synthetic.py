@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.checkpoint.folder import NETWORKS_FOLDER
 from inference.checkpoint.networks import SPECS, WINDOW, Spec
 from inference.engines.onnx_engine import OnnxEngine
 from inference.engines.protocol import Array, Network, Tensor, array, fits
@@ -15,7 +16,7 @@ from inference.synthetic.motion import resting_key_points
 
 
 def network(engine: OnnxEngine, folder: Path, name: str) -> Network:
-    return engine.load(folder / checkpoint.NETWORKS_FOLDER / f"{SPECS[name].stems[0]}.onnx")
+    return engine.load(folder / NETWORKS_FOLDER / f"{SPECS[name].stems[0]}.onnx")
 
 
 def feeds(spec: Spec, seed: int = 0) -> dict[str, Array]:
