@@ -59,6 +59,7 @@ def _draw(target: Path, side: int, share: float, ground: str) -> None:
             capture_output=True,
         )
         picture = cv2.imread(str(shot), cv2.IMREAD_UNCHANGED)
+        assert picture is not None, "Chromium drew nothing"
         cv2.imwrite(str(target), picture[:side, :side], [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 

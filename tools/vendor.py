@@ -52,7 +52,12 @@ QRCODE = Package(
     "2.0.4",
     "MIT",
     VENDOR,
-    {"qrcode.mjs": ("package/dist/qrcode.mjs", "ea91d7118a5395289170da848b7c6758b996163bfbccf312591ab65a4911b7c0")},
+    {
+        "qrcode.mjs": (
+            "package/dist/qrcode.mjs",
+            "ea91d7118a5395289170da848b7c6758b996163bfbccf312591ab65a4911b7c0",
+        )
+    },
 )
 # Half a megabyte, and for tests alone: it is not part of what is installed.
 AXE = Package(
@@ -61,8 +66,14 @@ AXE = Package(
     "MPL-2.0",
     TEST_VENDOR,
     {
-        "axe.min.js": ("package/axe.min.js", "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"),
-        "axe-core.LICENSE": ("package/LICENSE", "af175b9d96ee93c21a036152e1b905b0b95304d4ae8c2c921c7609100ba8df7e"),
+        "axe.min.js": (
+            "package/axe.min.js",
+            "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c",
+        ),
+        "axe-core.LICENSE": (
+            "package/LICENSE",
+            "af175b9d96ee93c21a036152e1b905b0b95304d4ae8c2c921c7609100ba8df7e",
+        ),
     },
 )
 PACKAGES = (HLS_JS, QRCODE, AXE)
@@ -83,10 +94,11 @@ PURPOSES = {
     TEST_VENDOR: "the tests need no other host",
 }
 REMARKS = {
-    VENDOR: """hls.js is the full ES-module build; `hls.light` cannot play audio that is a rendition of its own.
-The file's last line names a source map that is not kept here: a browser's developer tools may
-report it missing, players do not ask for it. The licence of `qrcode.mjs` stands at its head; its package has no other file of it.""",
-    TEST_VENDOR: "axe-core finds what keeps people from using a page (WCAG, and its makers' advice).",
+    VENDOR: """hls.js is the full ES-module build; `hls.light` cannot play audio that is a rendition
+of its own. The file's last line names a source map that is not kept here: a browser's developer
+tools may report it missing, players do not ask for it. The licence of `qrcode.mjs` stands at its
+head; its package has no other file of it.""",
+    TEST_VENDOR: "axe-core finds what keeps people from using a page (WCAG, best practice).",
 }
 
 
@@ -103,8 +115,8 @@ def main() -> int:
         package.folder.mkdir(exist_ok=True)
         for name, body in bodies.items():
             (package.folder / name).write_bytes(body)
-    for folder in PURPOSES:
-        (folder / "VENDORED.md").write_text(_record(folder), "utf-8")
+    for place in PURPOSES:
+        (place / "VENDORED.md").write_text(_record(place), "utf-8")
     return 0
 
 
