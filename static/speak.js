@@ -63,9 +63,10 @@ export class SpeakPanel {
   }
 
   #row(row) {
+    const length = row.seconds === null ? "" : formatSeconds(row.seconds);
     return make("li", { class: row.status },
       make("span", { class: "words" }, this.#wordsOf(row)),
-      make("span", { class: "status" }, `${STATUS_WORDS[row.status]}, ${formatSeconds(row.seconds)}`));
+      make("span", { class: "status" }, [STATUS_WORDS[row.status], length].filter(Boolean).join(", ")));
   }
 
   #wordsOf({ utterance, words }) {

@@ -8,7 +8,7 @@ const SLACK_MS = 2000;
 const KEPT = 60;
 
 export class Speech {
-  #said = new Map(); // utterance -> {seconds, words, from, until, outcome}
+  #said = new Map(); // utterance -> {seconds, words, isAsked, from, until, outcome}
 
   /** Forget everything: another stream. */
   clear() {
@@ -39,10 +39,10 @@ export class Speech {
     return [...this.#said.values()].some((one) => one.from !== null && one.from <= now && now < end(one));
   }
 
-  /** What waits or is being said, and then the newest that is over; each with its `status`. */
+  /** Of what was asked for: the newest that is over, what is being said, what waits; `seconds` may be null. */
   list(shown, most = 6) {
     const now = shown?.getTime() ?? null;
-    const all = [...this.#said].filter(([, one]) => one.seconds !== null)
+    const all = [...this.#said].filter(([, one]) => one.isAsked)
       .map(([utterance, one]) => ({ utterance, seconds: one.seconds, words: one.words, status: statusOf(one, now) }));
     const open = all.filter(({ status }) => status === "waiting" || status === "talking");
     const over = all.filter(({ status }) => status !== "waiting" && status !== "talking");
@@ -51,15 +51,16 @@ export class Speech {
   }
 
   #queued(facts) {
-    const words = (facts.cues ?? []).map((cue) => cue.text).join(" ");
-    this.#said.set(facts.utterance, { seconds: facts.duration_seconds ?? null, words, from: null, until: null, outcome: null });
+    const words = facts.live ? "A voice, live" : (facts.cues ?? []).map((cue) => cue.text).join(" ");
+    const seconds = facts.duration_seconds ?? null; // nobody knows how long somebody will speak live
+    this.#said.set(facts.utterance, { seconds, words, isAsked: true, from: null, until: null, outcome: null });
     while (this.#said.size > KEPT) this.#said.delete(this.#said.keys().next().value);
   }
 
   /** One at a time: who begins has ended all before. A clip that repeats begins again under its name. */
   #started(utterance, atMs) {
     this.#endAll(atMs);
-    const known = this.#said.get(utterance) ?? { seconds: null, words: "" };
+    const known = this.#said.get(utterance) ?? { seconds: null, words: "", isAsked: false };
     this.#said.set(utterance, { ...known, from: atMs, until: null, outcome: null });
   }
 

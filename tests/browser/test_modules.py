@@ -149,6 +149,11 @@ def at(kind: str, name: str, ms: int, **more: Any) -> list[Any]:
             ],
             id="one at a time",
         ),
+        pytest.param(
+            [["speech_queued", {"utterance": "a", "live": True}], at("speech_started", "a", 1000)],
+            [(999_000, True, [["a", "talking"]])],
+            id="somebody speaks live, and nobody knows how long",
+        ),
     ],
 )
 def test_talking_is_said_of_what_is_shown(
