@@ -170,6 +170,25 @@ class Settings:
         32_000_000, "largest body that is taken as speech", low=10_000, high=1_000_000_000
     )
 
+    checkpoint: str = _setting(
+        "", "folder of a Ditto checkpoint (docs/engines.md): the talking head; empty: none"
+    )
+    runtime: str = _setting(
+        "auto",
+        "what runs the networks of the checkpoint; auto: the first that works of the others",
+        choices=("auto", "tensorrt", "onnx-cuda", "onnx-cpu"),
+    )
+    gpu: int = _setting(0, "which GPU runs the networks", low=0, high=63)
+    engine_folder: str = _setting(
+        "", "folder of the engines that `lipstream build-engines` made; empty: the user's cache"
+    )
+    face_detector: str = _setting(
+        "mediapipe",
+        "what finds faces for the talking head; the weights of insightface may be used for "
+        "research only",
+        choices=("mediapipe", "insightface"),
+    )
+
     width: int = _setting(1280, "picture width in pixels, even", low=16, high=4096, per_stream=True)
     height: int = _setting(
         720, "picture height in pixels, even", low=16, high=4096, per_stream=True

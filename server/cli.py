@@ -24,7 +24,17 @@ _EXPECTED = (
     ServerError,
 )
 # In the order in which --help shows them; each is a module of server/commands.
-COMMANDS = ("serve", "web", "encoders", "ingest", "check", "token")
+COMMANDS = (
+    "serve",
+    "web",
+    "encoders",
+    "ingest",
+    "check",
+    "token",
+    "checkpoint",
+    "engines",
+    "build-engines",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
