@@ -132,9 +132,13 @@ def cast(
         networks = Networks(checkpoint.load_all(engine, _names(checkpoint)))
         closing.callback(networks.release)
         look = _look(settings, media, networks, recipe, checkpoint)
-        memory = engine.memory_bytes()
-        facts = {"runtime": engine.name, "device": engine.device, "device_memory_bytes": memory}
-        event(log, "face_loaded", **facts)
+        event(
+            log,
+            "face_loaded",
+            runtime=engine.name,
+            device=engine.device,
+            device_memory_bytes=engine.memory_bytes(),
+        )
         chunks = Chunks.parse(settings.chunks)
         mind = Mind.of(networks, recipe, look.avatar, chunks, settings.seed)
         return Cast(look, mind, closing.pop_all().close)
