@@ -6,12 +6,14 @@ and a worker starts as fast as its own source allows.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from config import INGEST, SILENT, TESTCARD, Settings
-from inference.errors import UnknownSource
+from inference.errors import InferenceError, UnknownSource
+from logs import event
 from rawmedia import Frame, MediaFormat, Samples
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 # Of the talking head; see inference/ditto/layout.py.
 MODEL_FPS = 25
 CAMERA_PREFIX, FILE_PREFIX = "camera:", "file:"
+
+log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -72,9 +76,12 @@ def make_source(
     if settings.source != "avatar":
         raise UnknownSource(settings.source)
     if chosen_engine(settings, media, live=True).name == "ditto":
-        from inference.ditto.live import make_speaker
-
-        return make_speaker(settings, media, utterances)
+        try:
+            return _speaker(settings, media, utterances)
+        except InferenceError as error:
+            if settings.engine != "auto":
+                raise
+            event(log, "engine_refused", level=logging.WARNING, engine="ditto", reason=error)
     return _presenter(settings, media, landmarks, utterances)
 
 
@@ -179,6 +186,12 @@ def _camera(settings: Settings, media: MediaFormat) -> Source:
 
     device, name = _camera_device(settings.source), settings.microphone
     return Camera(device, media, Microphone(name, media, settings.ffmpeg) if name else None)
+
+
+def _speaker(settings: Settings, media: MediaFormat, utterances: Utterances | None) -> Source:
+    from inference.ditto.live import make_speaker
+
+    return make_speaker(settings, media, utterances)
 
 
 def _presenter(

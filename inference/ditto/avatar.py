@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.ditto.conditions import Character, ping_pong
+from inference.ditto.conditions import Character
 from inference.ditto.layout import Face, Floats
 from logs import event
 
@@ -48,10 +48,6 @@ class Avatar:
     def is_video(self) -> bool:
         """Whether it moves by itself."""
         return len(self.views) > 1
-
-    def view(self, index: int) -> View:
-        """The picture of a frame: a video goes there and back again."""
-        return self.views[ping_pong(index, len(self.views))]
 
     def character(self) -> Character:
         """Its own, for checkpoints without a reference character."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.checkpoint.networks import HUBERT_SAMPLES
 from inference.ditto.errors import DittoRefused
 from inference.ditto.layout import SAMPLES_PER_FRAME, Floats
 
@@ -18,8 +19,6 @@ FEATURES = 1024
 _EXTRA = 80  # the last row's receptive field ends so far behind its hop
 _ROWS_PER_FRAME = 2
 _ROW_SAMPLES, _FIRST_ROW_SAMPLES = 320, 400
-# Fewest and most samples of the exported network's dynamic axis.
-NETWORK_SAMPLES = (3240, 12_960)
 
 # From (S,) samples to (T, 1024) rows.
 Hear = Callable[[Floats], Floats]
@@ -43,7 +42,7 @@ class Chunks:
     future: int = 2
 
     def __post_init__(self) -> None:
-        low, high = NETWORK_SAMPLES
+        low, _usual, high = HUBERT_SAMPLES
         told = f"chunk_config {self.past},{self.group},{self.future}"
         if self.past < 0 or self.group < 1 or self.future < 0:
             raise DittoRefused(f"{told}: give a group of 1 or more, the others of 0 or more")

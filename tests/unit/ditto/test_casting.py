@@ -20,8 +20,9 @@ from inference.ditto.networks import NAMES
 from inference.ditto.render import pictures
 from inference.engines.errors import NetworkUnusable
 from inference.engines.onnx_engine import OnnxEngine
-from inference.errors import FilmRejected, ImageRejected
-from inference.source import chosen_engine, look_ahead_seconds
+from inference.errors import FilmRejected, ImageRejected, InferenceError
+from inference.presenter import Presenter
+from inference.source import chosen_engine, look_ahead_seconds, make_source
 from rawmedia import Frame, MediaFormat
 
 MEDIA = MediaFormat(256, 144, 25)
@@ -148,6 +149,18 @@ def test_settings_count_more_than_the_checkpoint(
     recipe = recipe_for(alone, checkpoint, live=True)
     assert (recipe.steps, recipe.overlap) == (7, 75)
     assert recipe.emotions.shape == (1, 8)
+
+
+def test_auto_takes_the_presenter_where_the_model_cannot_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("inference.source.gpu_is_there", lambda: True)
+    auto = replace(settings, engine="auto", runtime="tensorrt", audio="none")
+    with caplog.at_level("WARNING"):
+        assert isinstance(make_source(auto, MEDIA), Presenter)
+    assert "engine_refused" in caplog.text
+    with pytest.raises(InferenceError, match="tensorrt"):
+        make_source(replace(auto, engine="ditto"), MEDIA)
 
 
 @pytest.mark.parametrize(("overlap", "seconds"), [(0, 0.885), (70, 0.885), (75, 0.485)])
