@@ -326,11 +326,34 @@ def load(
     Raises:
         ConfigError: unreadable file, unknown key, wrong type, value outside its limits.
     """
-    values: dict[str, Any] = {}
-    values |= _from_toml(file) if file else {}
-    values |= _from_environment(os.environ if environ is None else environ)
-    values |= {k: v for k, v in (flags or {}).items() if v is not None}
-    return Settings(**values)
+    return Settings(**{name: given.value for name, given in gather(file, environ, flags).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value of a setting, and who gave it."""
+
+    value: Any
+    place: str  # default, file, environment or flag
+    where: str  # the file, the variable, the flag
+
+
+def gather(
+    file: Path | None, environ: Mapping[str, str] | None, flags: Mapping[str, Any] | None
+) -> dict[str, Given]:
+    """Every setting with the place it has its value from; arguments and errors as :func:`load`.
+
+    What several settings together must keep is not checked.
+    """
+    found = {item.name: Given(item.default, "default", "") for item in fields(Settings)}
+    for key, value in (_from_toml(file) if file else {}).items():
+        found[key] = Given(value, "file", str(file))
+    for key, value in _from_environment(os.environ if environ is None else environ).items():
+        found[key] = Given(value, "environment", ENVIRONMENT_PREFIX + key.upper())
+    for key, value in (flags or {}).items():
+        if value is not None:
+            found[key] = Given(value, "flag", "--" + key.replace("_", "-"))
+    return found
 
 
 def _from_toml(path: Path) -> dict[str, Any]:

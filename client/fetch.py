@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,10 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from client.errors import CannotCheck
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-USER_AGENT = "lipstream-check"
+_USER_AGENT = "lipstream-check"
+# A header for those who can unpack the answer: nothing here does it unasked.
+GZIP = {"Accept-Encoding": "gzip"}
+_GZIP_WINDOW = 31  # zlib's way to say: gzip
 _PIECE_BYTES = 64 * 1024
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
 
@@ -78,10 +82,12 @@ class HttpFetch:
 
     Args:
         verify_tls: refuse certificates that are not trusted.
+        user_agent: what we call ourselves.
     """
 
-    def __init__(self, *, verify_tls: bool = True) -> None:
+    def __init__(self, *, verify_tls: bool = True, user_agent: str = _USER_AGENT) -> None:
         self._verify_tls = verify_tls
+        self._user_agent = user_agent
         self._local = threading.local()
 
     def __call__(
@@ -95,7 +101,7 @@ class HttpFetch:
         """Ask once; a kept connection that the server has closed meanwhile is opened again."""
         asked_at = time.monotonic()
         parts = split(url)
-        asked = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
+        asked = {"User-Agent": self._user_agent, "Accept-Encoding": "identity", **(headers or {})}
         for last in (False, True):
             connection, is_fresh = self._connection(parts, seconds)
             try:
@@ -178,6 +184,14 @@ def resolve(base: str, uri: str) -> str | None:
     except (ValueError, CannotCheck):
         return None
     return url if url.isascii() and url.isprintable() and " " not in url else None
+
+
+def unpacked(body: bytes, most_bytes: int) -> bytes | None:
+    """What a gzip body holds, at most so much of it; None if it is no gzip."""
+    try:
+        return zlib.decompressobj(_GZIP_WINDOW).decompress(body, most_bytes)
+    except zlib.error:
+        return None
 
 
 def _exchange(

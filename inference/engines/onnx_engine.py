@@ -168,13 +168,20 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = _QUIET
+        # threads that wait by turning in circles take the processor from encoder and web
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options
 
     def _providers(self) -> list[Any]:
         if self._kind == "cpu":
             return [CPU]
-        # the default strategy takes twice what it needs, and sessions share the GPU
-        options = {"device_id": self._gpu, "arena_extend_strategy": "kSameAsRequested"}
+        options = {
+            "device_id": self._gpu,
+            # the default strategy takes twice what it needs, and sessions share the GPU
+            "arena_extend_strategy": "kSameAsRequested",
+            # else float32 is multiplied with ten bits, and the networks in it are those that mind
+            "use_tf32": "0",
+        }
         return [(CUDA, options), CPU]
 
     def memory_bytes(self) -> int | None:
