@@ -74,6 +74,8 @@ class Intake:
         # Where a unit of the timeline stands in the stream, and who is told of it with its mark.
         self.place: Callable[[int], dict[str, Any]] = lambda unit: {"unit": unit}
         self.on_mark: Callable[[int, dict[str, Any]], None] = lambda _mark, _place: None
+        # Told of each unit of a source with its mark, and of where it is fed or would have been.
+        self.on_fed: Callable[[int, int], None] = lambda _mark, _unit: None
         self._path = path
         self.media = media
         self._units: deque[Unit] = deque()
@@ -140,8 +142,10 @@ class Intake:
     def fed(self, unit: Unit, number: int) -> None:
         """Tell of the marks up to this unit, which has that number in the timeline."""
         marks, self._lost_marks = [*self._lost_marks, unit.mark], []
-        for mark in filter(None, marks):
-            self.on_mark(mark, self.place(number))
+        for mark in marks:
+            self.on_fed(mark, number)
+            if mark:
+                self.on_mark(mark, self.place(number))
 
     def _accept(self) -> None:
         assert self._listener is not None

@@ -2,12 +2,14 @@
 
 Handed from the thread that talks to the web processes to the one that renders. A file is named by
 its utterance's number, and that plus ``.speaking`` while it is said: a worker that is started
-anew goes on with what nobody has heard yet, and tells of what was cut off in the middle.
+anew goes on with what nobody has heard yet, and tells of what was cut off in the middle. Its
+captions, where it was a text, stand beside it, and go when two more have begun.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import threading
@@ -24,7 +26,7 @@ from inference.live import LiveLine
 from inference.speech import load_clip
 from journal import Journal
 from logs import event
-from rawmedia import MediaFormat
+from rawmedia import CUES_SUFFIX, MediaFormat
 
 SPEAKING = ".speaking"
 # Is there once anything was posted; a worker that comes later knows it by that.
@@ -85,7 +87,7 @@ class Utterances:
         self._journal = journal
         self._lock = threading.Lock()
         self._waiting: deque[Line] = deque()
-        self._newest = 0
+        self._newest = self._taken = 0
         self._hush_below = 0
         self.any_was_posted = (folder / EVER).exists()  # to this worker or one before it
         # Told by the face: units to come before it begins with what waits, and of that what was
@@ -113,6 +115,8 @@ class Utterances:
             dropped = self._hush() if interrupt else []
             line = line.numbered(self._next_number())
             starts_in = self._starts_in(line, after=0 if interrupt else self.units_left)
+            if facts.get("cues"):
+                self._leave_cues(line.number, facts["cues"], seconds)
             path.rename(self._file(line.number))
             (self._folder / EVER).touch()
             self.any_was_posted = True
@@ -218,6 +222,7 @@ class Utterances:
             line = self._waiting.popleft()
             # The face counts it from now on.
             self.units_left = self.posted_units_left = line.units
+        self._sweep_cues(line.number)
         with contextlib.suppress(FileNotFoundError):  # the stream is being removed
             self._file(line.number).rename(self._file(line.number).with_suffix(SPEAKING))
         return line
@@ -254,8 +259,28 @@ class Utterances:
         self._hush_below = self._next_number()
         for number in dropped:
             self._file(number).unlink(missing_ok=True)
+            self._file(number).with_suffix(CUES_SUFFIX).unlink(missing_ok=True)
             self.done(number)
         return dropped
+
+    def _leave_cues(self, number: int, cues: list[dict[str, Any]], seconds: float) -> None:
+        """For the encoder process: only it knows when in the media the utterance is said.
+
+        Better said without captions than not said.
+        """
+        told = {"seconds": seconds, "cues": [(cue["at_seconds"], cue["text"]) for cue in cues]}
+        path = self._file(number).with_suffix(CUES_SUFFIX)
+        try:
+            path.write_text(json.dumps(told), "utf-8")
+        except OSError as error:
+            event(log, "captions_unwritten", level=logging.WARNING, reason=error.strerror)
+
+    def _sweep_cues(self, number: int) -> None:
+        """The next utterance begins: the last one may still be on its way to the encoder."""
+        for path in self._folder.glob(f"*{CUES_SUFFIX}"):
+            if int(path.stem) < self._taken:
+                path.unlink(missing_ok=True)
+        self._taken = number
 
     def _tell_dropped(self, numbers: list[int]) -> None:
         for number in numbers:

@@ -52,7 +52,7 @@ _LIVE = _HELD + 1
 _WIDTH = _LIVE + len(LIVE)
 _NUMBER_BYTES = 8
 
-_MEDIA = re.compile(r"-(init\.mp4|\d+(?P<part>\.\d+)?\.m4s)$")
+_MEDIA = re.compile(r"-(init\.mp4|\d+(?P<part>\.\d+)?\.(m4s|vtt))$")
 
 
 @lru_cache(maxsize=1024)

@@ -86,7 +86,9 @@ class _Speech:
         """Make a sound of a text; what its event tells of it."""
         if not speech.text:
             return {}
-        cues = speak(speech.text, speech.voice or self._settings.voice, speech.path)
+        settings = self._settings
+        piper_voice = "" if speech.voice else settings.piper_voice
+        cues = speak(speech.text, speech.voice or settings.voice, speech.path, piper_voice)
         return {"facts": {"cues": [asdict(cue) for cue in cues]}}
 
     def _answered(self, reply: dict[str, Any], status: int) -> Response:

@@ -179,7 +179,7 @@ def test_who_holds_the_button_is_heard(studio: Chrome) -> None:
     mouse.click_and_hold(hold).perform()
     until("it listens", lambda: hold.text == "Speak now", PATIENCE)
     level = by_id(studio, "level")
-    until("a beep on the meter", lambda: float(level.get_property("value")) > 0.05, 5)
+    until("a beep on the meter", lambda: float(str(level.get_property("value"))) > 0.05, 5)
     until_shown(studio, "talking")
     assert rows(studio)[-1] == "A voice, live\nnow"
     mouse.release().perform()

@@ -74,7 +74,9 @@ def test_the_page_can_be_installed(tmp_path: Path) -> None:
     sizes = set()
     for icon in manifest["icons"]:
         assert asking.get(f"/static/{icon['src']}").mimetype == icon["type"]
-        height, width = cv2.imread(str(STATIC / icon["src"])).shape[:2]
+        picture = cv2.imread(str(STATIC / icon["src"]))
+        assert picture is not None
+        height, width = picture.shape[:2]
         assert icon["sizes"] == f"{width}x{height}"
         sizes.add((width, icon.get("purpose", "any")))
     assert sizes == {(192, "any"), (512, "any"), (512, "maskable")}
