@@ -173,6 +173,28 @@ def test_a_text_is_said_as_it_stands_and_stopped(studio: Chrome) -> None:
     assert told(studio, "speak-told") == "Silence."
 
 
+CAPTIONS = """
+    return [...document.querySelector("video").textTracks]
+        .filter(({ mode }) => mode === "showing")
+        .flatMap(({ activeCues }) => [...activeCues ?? []].map(({ text }) => text));
+"""
+
+
+def test_what_is_said_can_be_read(studio: Chrome) -> None:
+    button = by_id(studio, "captions")
+    until("the stream has captions", button.is_displayed, 5)
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    by_id(studio, "text").send_keys("Read my lips, or read this line.")
+    by_id(studio, "say-it").click()
+    line = lambda: "read this line" in " ".join(studio.execute_script(CAPTIONS))  # noqa: E731
+    until("the words under the picture", line, PATIENCE)
+    assert shown(studio) == "talking"
+    button.click()
+    assert studio.execute_script(CAPTIONS) == []
+    by_id(studio, "hush").click()
+
+
 def test_who_holds_the_button_is_heard(studio: Chrome) -> None:
     hold = by_id(studio, "hold")
     mouse = ActionChains(studio)
