@@ -1,5 +1,6 @@
 # make run    set up if needed, then play the demo on http://127.0.0.1:8000
 # make test   set up if needed, then lint, types and all tests
+# make test-gpu  the tests that need an NVIDIA GPU; each that cannot run says why
 # make clean  remove what these made
 #
 # ARGS is passed on: make run ARGS="--image me.jpg --port 9000", make test ARGS="tests/unit -q"
@@ -13,7 +14,7 @@ WANTED := $(shell cksum < pyproject.toml | cut -d' ' -f1)
 RUN_STAMP := $(VENV)/.run-$(WANTED)
 DEV_STAMP := $(VENV)/.dev-$(WANTED)
 
-.PHONY: run test lint clean
+.PHONY: run test test-gpu lint clean
 
 run: $(RUN_STAMP)
 	@exec $(VENV)/bin/lipstream serve $(ARGS)
@@ -31,6 +32,12 @@ ifeq ($(strip $(ARGS)),)
 else
 	$(VENV)/bin/python -m pytest $(ARGS)
 endif
+
+# Not part of `make test`, which skips nothing.
+GPU := tests/gpu
+
+test-gpu: $(DEV_STAMP)
+	$(VENV)/bin/python -m pytest $(GPU) $(ARGS)
 
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .

@@ -168,6 +168,8 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = _QUIET
+        # threads that wait by turning in circles take the processor from encoder and web
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options
 
     def _providers(self) -> list[Any]:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from inference.checkpoint.networks import SPECS
+from inference.checkpoint.networks import SPECS, Spec
 from inference.engines import grid_sample
 from inference.engines.errors import GraphUnsupported
 from inference.engines.half import to_half
@@ -250,3 +250,24 @@ def test_a_file_is_searched_without_being_parsed(folder: Path, tmp_path: Path) -
     empty = tmp_path / "empty.onnx"
     empty.touch()
     assert not grid_sample.mentions(empty)
+
+
+@pytest.mark.parametrize(
+    "spec", [s for s in SPECS.values() if not s.fp32], ids=lambda spec: spec.name
+)
+def test_every_network_in_half_precision_is_near_the_exact_one(folder: Path, spec: Spec) -> None:
+    path = folder / "ditto_onnx" / f"{spec.stems[0]}.onnx"
+    rng = np.random.default_rng(11)
+    feeds = {
+        t.name: rng.uniform(0, 0.9, [n or 1 for n in t.shape]).astype(np.float32)
+        for t in spec.inputs
+    }
+    model = to_half(onnx.load(path))
+    grid_sample.rewrite(model)
+    exact = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rough = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    for wanted, found in zip(exact.run(None, feeds), rough.run(None, feeds), strict=True):
+        assert found.dtype == wanted.dtype
+        assert np.abs(found - wanted).mean() <= 2e-2 * np.sqrt((wanted**2).mean())
