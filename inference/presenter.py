@@ -194,15 +194,25 @@ class Presenter:
         is_posted = line is not None and line.number > 0
         utterances.units_left = left if is_posted or not self._yields else 0
         utterances.posted_units_left = left if is_posted else 0
-        moment = _moment(now) if line and line.number else None
-        if line is None or moment is None:
+        if line is None:
+            return mark_of(0, Moment.FINISHED) if self._ends_a_round() else 0
+        moment = _moment(now)
+        if moment is None:
             return 0
-        if moment is not Moment.STARTED:
+        if moment is not Moment.STARTED and is_posted:
             utterances.done(line.number)
         if moment is Moment.INTERRUPTED and now.place <= 0:
-            utterances.never_began(line.number)
+            if is_posted:
+                utterances.never_began(line.number)
             return 0
         return mark_of(line.number, moment)
+
+    def _ends_a_round(self) -> bool:
+        """Whether the unit before this silent one was the last of the repeated line."""
+        if self.repeated is None or not self._drawn:
+            return False
+        before = self._drawn[-1]
+        return before.line is self.repeated and before.cut is None
 
     # --- what was asked for ----------------------------------------------------------------------
 

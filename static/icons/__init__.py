@@ -1,0 +1,1 @@
+"""What a phone shows when the page is installed."""
