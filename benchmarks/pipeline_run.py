@@ -2,7 +2,8 @@
 
 python -m benchmarks.pipeline_run KIND FRAMES COUNT WIDTHxHEIGHT FPS KBIT FOLDER
     KIND: ours (to complete LL-HLS in the folder), null (the same encode, thrown away), null-paced
-    (that in real time), i420 or nv12 (thrown away; the pictures are converted by OpenCV before)
+    (that in real time; null-paced:1 with ffmpeg on CPU 1 alone), i420 or nv12 (thrown away; the
+    pictures are converted by OpenCV before)
 
 Prints JSON: seconds, CPU seconds of Python and of ffmpeg, parts made.
 """
@@ -165,7 +166,9 @@ class Ours:
 # --- the alternative -----------------------------------------------------------------------------
 
 
-def run_null(settings: Settings, frames: Iterator[Frame], pixels: str, *, paced: bool) -> None:
+def run_null(
+    settings: Settings, frames: Iterator[Frame], pixels: str, *, paced: bool, cpu: str = ""
+) -> None:
     """Two threads that do nothing but write into ffmpeg's two pipes."""
     plan = plan_stream(settings)
     (video_in, to_video), (audio_in, to_audio) = os.pipe(), os.pipe()
@@ -173,6 +176,8 @@ def run_null(settings: Settings, frames: Iterator[Frame], pixels: str, *, paced:
     pipes = Pipes(video_in, audio_in, tuple(50 + n for n in range(len(plan.rungs))), 60)
     argv = to_null(argv_of(settings, plan, pipes), pixels)
     child = subprocess.Popen(argv, pass_fds=(video_in, audio_in), stderr=subprocess.DEVNULL)
+    if cpu:
+        os.sched_setaffinity(child.pid, {int(cpu)})
     os.close(video_in)
     os.close(audio_in)
     # As much sound as there is picture: room for half a second of it, so neither waits for ever.
@@ -245,7 +250,8 @@ def main() -> None:
         parts = asyncio.run(_ours(settings, frames, Path(folder)))
     else:
         pixels = {"i420": "yuv420p", "nv12": "nv12"}.get(kind, "bgr24")
-        run_null(settings, frames, pixels, paced=kind == "null-paced")
+        paced, _, cpu = kind.partition(":")
+        run_null(settings, frames, pixels, paced=paced == "null-paced", cpu=cpu)
     seconds = time.monotonic() - began
     child = resource.getrusage(resource.RUSAGE_CHILDREN)
     figures = {
