@@ -86,7 +86,7 @@ def _by_process(service: Service) -> dict[str, float]:
     """The encoder processes are told apart by what they are to ffmpeg: 720p holds more."""
     top = service.processes()[0]
     encoders = find(top, "-m encoder")
-    ffmpegs = sorted((memory_bytes(find(pid, "ffmpeg")[0]) / _MEGA for pid in encoders))
+    ffmpegs = sorted(memory_bytes(find(pid, "ffmpeg")[0]) / _MEGA for pid in encoders)
     small, large = ffmpegs[0], ffmpegs[-1]
     return {
         "supervisor": memory_bytes(top) / _MEGA,

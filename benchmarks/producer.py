@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,18 @@ from benchmarks.frames import hum, read_frames
 from inference.timecode import UNITS_MODULO, TimeCode, draw_code
 from rawmedia import Frame, MediaFormat
 
+_POLL_SECONDS = 0.1
+
 
 def _produce(socket: Path, media: MediaFormat, frames: list[Frame], late: float) -> None:
+    """Until the stream ends."""
+    while not socket.exists():
+        time.sleep(_POLL_SECONDS)
+    with suppress(rawmedia.Disconnected):
+        _send(socket, media, frames, late)
+
+
+def _send(socket: Path, media: MediaFormat, frames: list[Frame], late: float) -> None:
     sound = np.frombuffer(hum(media), np.int16).reshape(-1, media.audio_channels)
     with rawmedia.connect(socket, media) as producer:
         due, number = time.monotonic() + late, 0
