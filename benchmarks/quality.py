@@ -114,7 +114,7 @@ def _as_camera(frames: Sequence[Frame], seed: int) -> list[Frame]:
     place, made = np.zeros(2), []
     for frame in frames:
         place = 0.9 * place + random.normal(0, _SHAKE_PIXELS / 3, 2)
-        move = np.float32([[1, 0, place[0]], [0, 1, place[1]]])
+        move = np.array([[1, 0, place[0]], [0, 1, place[1]]], np.float32)
         seen = np.clip(frame + texture, 0, 255).astype(np.uint8)
         seen = cv2.warpAffine(seen, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
         noise = random.normal(0, _NOISE, (height, width, 1))

@@ -85,7 +85,7 @@ class Intake:
         self.place: Callable[[int], dict[str, Any]] = lambda unit: {"unit": unit}
         self.on_mark: Callable[[int, dict[str, Any]], None] = lambda _mark, _place: None
         self._path = path
-        self._slots = queue_units + _MORE_SLOTS
+        self._slot_count = queue_units + _MORE_SLOTS
         self.media = media
         self._units: deque[Unit] = deque()
         self._lost_marks: list[int] = []
@@ -203,11 +203,11 @@ class Intake:
 
     def _welcome(self, connection: _Connection) -> None:
         try:
-            connection.memory, fd = SlotMemory.create(self.media, self._slots)
+            connection.memory, fd = SlotMemory.create(self.media, self._slot_count)
         except OSError as error:
             self._refuse(connection, f"no memory for its units: {error.strerror}; try again")
             return
-        reply = encode_line({"ok": True, "slots": self._slots})
+        reply = encode_line({"ok": True, "slots": self._slot_count})
         try:
             socket.send_fds(connection.link, [reply], [fd])
         except OSError:
@@ -229,7 +229,7 @@ class Intake:
             if slot == RECALL:
                 self._give_back(connection)
                 continue
-            if slot >= self._slots or any(
+            if slot >= self._slot_count or any(
                 u.slot == slot and u.owner is connection for u in self._units
             ):
                 event(log, "source_broken", level=logging.WARNING, slot=slot)
