@@ -1,6 +1,7 @@
 # make run    set up if needed, then play the demo on http://127.0.0.1:8000
 # make test   set up if needed, then lint, types and all tests
 # make bench  set up if needed, then all benchmarks, and docs/performance.md of what they found
+# make test-gpu  the tests that need an NVIDIA GPU; each that cannot run says why
 # make clean  remove what these made
 #
 # ARGS is passed on: make run ARGS="--image me.jpg --port 9000", make test ARGS="tests/unit -q"
@@ -16,7 +17,7 @@ DEV_STAMP := $(VENV)/.dev-$(WANTED)
 
 BENCH_STAMP := $(VENV)/.bench-$(WANTED)
 
-.PHONY: run test lint bench clean
+.PHONY: run test test-gpu lint bench clean
 
 run: $(RUN_STAMP)
 	@exec $(VENV)/bin/lipstream serve $(ARGS)
@@ -35,6 +36,12 @@ else
 	$(VENV)/bin/python -m pytest $(ARGS)
 endif
 
+# Not part of `make test`, which skips nothing.
+GPU := tests/gpu
+
+test-gpu: $(DEV_STAMP)
+	$(VENV)/bin/python -m pytest $(GPU) $(ARGS)
+
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -49,11 +56,11 @@ $(RUN_STAMP): | $(VENV)/bin/python
 	@touch $@
 
 $(DEV_STAMP): | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[dev,docs]'
 	@touch $@ $(RUN_STAMP)
 
 $(BENCH_STAMP): | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[dev,bench]'
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[dev,docs,bench]'
 	@touch $@ $(DEV_STAMP) $(RUN_STAMP)
 
 $(VENV)/bin/python:

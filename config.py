@@ -16,6 +16,10 @@ from typing import Any
 
 ENVIRONMENT_PREFIX = "LIPSTREAM_"
 
+# The value of `source` for a face that can be spoken through.
+AVATAR = "avatar"
+# The value of `captions` for none.
+NO_CAPTIONS = "none"
 # The value of `source` for which no worker of ours is started.
 INGEST = "ingest"
 # The value of `source` for a picture and sound to measure with.
@@ -115,7 +119,7 @@ class Settings:
         "demo", "id of the stream that `serve` starts with; empty: none until the API is asked"
     )
     source: str = _setting(
-        "avatar",
+        AVATAR,
         "avatar (a face that speaks --audio), camera:DEVICE with an index, path or URL, file:PATH "
         "(a video or sound file, repeated), testcard, or ingest (a program of yours connects to "
         "the raw-media socket): docs/sources.md",
@@ -142,9 +146,47 @@ class Settings:
     speech_queue_seconds: int = _setting(
         600, "speech of a stream that may wait to be said", low=1, high=36_000, per_stream=True
     )
+    live_jitter_ms: int = _setting(
+        120,
+        "milliseconds that are gathered of somebody who speaks live before he is heard: sound that "
+        "comes late by no more than that leaves no gap",
+        low=0,
+        high=1000,
+        per_stream=True,
+    )
     voice: str = _setting("en-us", "voice of espeak-ng for texts, such as en-us, de or fr+f2")
+    piper_voice: str = _setting(
+        "",
+        "voice file (.onnx) of Piper, which then speaks texts that name no voice; needs the extra "
+        "piper; empty: espeak-ng speaks",
+    )
+    captions: str = _setting(
+        "en",
+        "language of the captions of what a face says from texts, such as en or de; none: no "
+        "captions (docs/speech.md)",
+        per_stream=True,
+    )
     max_speech_bytes: int = _setting(
         32_000_000, "largest body that is taken as speech", low=10_000, high=1_000_000_000
+    )
+
+    checkpoint: str = _setting(
+        "", "folder of a Ditto checkpoint (docs/engines.md): the talking head; empty: none"
+    )
+    runtime: str = _setting(
+        "auto",
+        "what runs the networks of the checkpoint; auto: the first that works of the others",
+        choices=("auto", "tensorrt", "onnx-cuda", "onnx-cpu"),
+    )
+    gpu: int = _setting(0, "which GPU runs the networks", low=0, high=63)
+    engine_folder: str = _setting(
+        "", "folder of the engines that `lipstream build-engines` made; empty: the user's cache"
+    )
+    face_detector: str = _setting(
+        "mediapipe",
+        "what finds faces for the talking head; the weights of insightface may be used for "
+        "research only",
+        choices=("mediapipe", "insightface"),
     )
 
     width: int = _setting(1280, "picture width in pixels, even", low=16, high=4096, per_stream=True)
@@ -284,11 +326,34 @@ def load(
     Raises:
         ConfigError: unreadable file, unknown key, wrong type, value outside its limits.
     """
-    values: dict[str, Any] = {}
-    values |= _from_toml(file) if file else {}
-    values |= _from_environment(os.environ if environ is None else environ)
-    values |= {k: v for k, v in (flags or {}).items() if v is not None}
-    return Settings(**values)
+    return Settings(**{name: given.value for name, given in gather(file, environ, flags).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value of a setting, and who gave it."""
+
+    value: Any
+    place: str  # default, file, environment or flag
+    where: str  # the file, the variable, the flag
+
+
+def gather(
+    file: Path | None, environ: Mapping[str, str] | None, flags: Mapping[str, Any] | None
+) -> dict[str, Given]:
+    """Every setting with the place it has its value from; arguments and errors as :func:`load`.
+
+    What several settings together must keep is not checked.
+    """
+    found = {item.name: Given(item.default, "default", "") for item in fields(Settings)}
+    for key, value in (_from_toml(file) if file else {}).items():
+        found[key] = Given(value, "file", str(file))
+    for key, value in _from_environment(os.environ if environ is None else environ).items():
+        found[key] = Given(value, "environment", ENVIRONMENT_PREFIX + key.upper())
+    for key, value in (flags or {}).items():
+        if value is not None:
+            found[key] = Given(value, "flag", "--" + key.replace("_", "-"))
+    return found
 
 
 def _from_toml(path: Path) -> dict[str, Any]:

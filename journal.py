@@ -40,14 +40,33 @@ class Moment(IntEnum):
     INTERRUPTED = 3
 
 
-def mark_of(utterance: int, moment: Moment) -> int:
-    """The mark of a moment of an utterance, whose number is below 2**62."""
-    return utterance << 2 | moment
+# Of a mark: the moment, then an utterance's number (milliseconds, good for a century), its place.
+_MOMENT_BITS, _NUMBER_BITS, _PLACE_BITS = 2, 42, 20
+
+
+def mark_of(utterance: int, moment: Moment, place: int = 0) -> int:
+    """The mark of a moment of an utterance.
+
+    Args:
+        utterance: its number, below 2**42.
+        moment: what happens to it.
+        place: with STARTED, how many units of it were said before: to an encoder process that was
+            not there then. That it goes on is no event.
+    """
+    most = (1 << _PLACE_BITS) - 1
+    return (min(place, most) << _NUMBER_BITS | utterance) << _MOMENT_BITS | moment
 
 
 def read_mark(mark: int) -> tuple[int, Moment]:
-    """The utterance and its moment."""
-    return mark >> 2, Moment(mark & 3)
+    """The utterance and its moment; of a POINT all that its producer has given it."""
+    moment, rest = Moment(mark & 3), mark >> _MOMENT_BITS
+    return (rest if moment is Moment.POINT else rest & (1 << _NUMBER_BITS) - 1), moment
+
+
+def read_place(mark: int) -> int:
+    """Units of the utterance that were said before."""
+    is_point = Moment(mark & 3) is Moment.POINT
+    return 0 if is_point else mark >> _MOMENT_BITS + _NUMBER_BITS
 
 
 @dataclass(frozen=True, slots=True)

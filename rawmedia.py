@@ -37,8 +37,9 @@ from numpy.typing import NDArray
 PROTOCOL = 2  # 1 had no marks and no RECALL
 RECALL = 0xFF  # no slot has that number
 # Beside a stream's socket, where a source that can be spoken through hears what to say, and the
-# folder of what waits. The first is no longer than ".sock": a socket's path has a limit.
-SPEECH_SOCKET, SPEECH_FOLDER = ".say", ".speech"
+# folder of what waits. The first is no longer than ".sock": a socket's path has a limit. In the
+# folder each utterance that was a text has its captions beside its sound.
+SPEECH_SOCKET, SPEECH_FOLDER, CUES_SUFFIX = ".say", ".speech", ".cues"
 MAX_HELLO_BYTES = 4096
 CONNECT_TIMEOUT_SECONDS = 5.0
 

@@ -22,7 +22,7 @@ from benchmarks.results import Found, aim_line
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-LOG = DOCS / "performance-log.md"
+LOG = ROOT / "benchmarks" / "performance-log.md"
 RESULTS = ROOT / "build" / "bench"
 
 

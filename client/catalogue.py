@@ -63,6 +63,7 @@ TITLES = {
     57: "one track, no edit list that shifts",
     58: "sound and picture agree at equal dates",
     59: "audio parts are whole AAC frames",
+    60: "WebVTT is valid, mapped to media time, complete",
     61: "content types",
     62: "gzip for playlists only, Vary",
     63: "Cache-Control",

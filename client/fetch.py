@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from client.errors import CannotCheck
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-USER_AGENT = "lipstream-check"
+_USER_AGENT = "lipstream-check"
 _PIECE_BYTES = 64 * 1024
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
 
@@ -78,10 +78,12 @@ class HttpFetch:
 
     Args:
         verify_tls: refuse certificates that are not trusted.
+        user_agent: what we call ourselves.
     """
 
-    def __init__(self, *, verify_tls: bool = True) -> None:
+    def __init__(self, *, verify_tls: bool = True, user_agent: str = _USER_AGENT) -> None:
         self._verify_tls = verify_tls
+        self._user_agent = user_agent
         self._local = threading.local()
 
     def __call__(
@@ -95,7 +97,7 @@ class HttpFetch:
         """Ask once; a kept connection that the server has closed meanwhile is opened again."""
         asked_at = time.monotonic()
         parts = split(url)
-        asked = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
+        asked = {"User-Agent": self._user_agent, "Accept-Encoding": "identity", **(headers or {})}
         for last in (False, True):
             connection, is_fresh = self._connection(parts, seconds)
             try:

@@ -68,7 +68,7 @@ def observe(url: str, seconds: float, fetch: Fetch) -> Observation:
         CannotCheck: nothing there could be judged.
     """
     began = time.monotonic()
-    first = _first_answer(url, fetch)
+    first = first_answer(url, fetch)
     multivariant = read_multivariant(first.body) if is_multivariant(first.body) else None
     urls = rendition_urls(first.url, multivariant)
     if not urls:
@@ -104,8 +104,12 @@ def observe(url: str, seconds: float, fetch: Fetch) -> Observation:
     )
 
 
-def _first_answer(url: str, fetch: Fetch) -> Answer:
-    """The playlist at the address; redirects are followed here, and judged by rule 67."""
+def first_answer(url: str, fetch: Fetch) -> Answer:
+    """The playlist at the address; redirects are followed here, and judged by rule 67.
+
+    Raises:
+        CannotCheck: there is none.
+    """
     for _ in range(_REDIRECTS + 1):
         answer = fetch(url)
         target = resolve(url, answer.header("location")) if answer.header("location") else None
@@ -113,7 +117,9 @@ def _first_answer(url: str, fetch: Fetch) -> Answer:
             break
         url = target
     if answer.status != 200:
-        raise CannotCheck(url, answer.error or f"the answer was {answer.status}")
+        is_lasting = 400 <= answer.status < 500
+        reason = answer.error or f"the answer was {answer.status}"
+        raise CannotCheck(url, reason, is_lasting=is_lasting)
     if b"#EXT" not in answer.body[:4096]:
         raise CannotCheck(url, "the answer is no playlist")
     return answer
@@ -155,7 +161,7 @@ def key_frames(iframes: tuple[Rendition, ...]) -> Iterator[Address]:
             for segment in playlist.segments[-_NEWEST_KEY_FRAMES:]:
                 wanted = [(segment.map_uri or "", segment.map_byterange)]
                 wanted += [(segment.uri, segment.byterange)] if not segment.gap else []
-                found = [rendition.address(*entry) for entry in wanted if _usable(entry[1])]
+                found = [rendition.address(*entry) for entry in wanted if is_usable(entry[1])]
                 yield from (address for address in found if address is not None)
 
 
@@ -243,10 +249,11 @@ def wanted_media(playlist: MediaPlaylist) -> Iterator[tuple[str, str, str]]:
         found += [(part.uri, part.byterange, "part") for part in segment.parts if not part.gap]
         if not segment.gap:
             found.append((segment.uri, segment.byterange, "segment"))
-        yield from (entry for entry in found if entry[0] and _usable(entry[1]))
+        yield from (entry for entry in found if entry[0] and is_usable(entry[1]))
 
 
-def _usable(byterange: str) -> bool:
+def is_usable(byterange: str) -> bool:
+    """Whether a byte range is none, or one that can be asked for."""
     return not byterange or bool(_BYTERANGE.fullmatch(byterange))
 
 

@@ -154,6 +154,7 @@ class Variant:
     resolution: str | None
     frame_rate: str
     audio: str | None
+    subtitles: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ def _variant(uri: str, attributes: Attributes) -> Variant:
         resolution=attributes.word("RESOLUTION"),
         frame_rate=attributes.text("FRAME-RATE"),
         audio=attributes.quoted("AUDIO"),
+        subtitles=attributes.quoted("SUBTITLES"),
     )
 
 

@@ -41,7 +41,11 @@ log = logging.getLogger(__name__)
 
 
 def archive_bound_bytes(
-    timing: Timing, listed_segments: int, video_kbit: Sequence[int], audio_kbit: int
+    timing: Timing,
+    listed_segments: int,
+    video_kbit: Sequence[int],
+    audio_kbit: int,
+    captions_bytes: int = 0,
 ) -> int:
     """The most a stream may hold on the disk.
 
@@ -53,11 +57,13 @@ def archive_bound_bytes(
         listed_segments: complete segments in a playlist.
         video_kbit: rate of each rung of the ladder.
         audio_kbit: rate of the sound.
+        captions_bytes: the most of a segment of captions; 0: there are none.
     """
     segments = 2 * listed_segments + 2
     seconds = segments * timing.segment_seconds
     media = math.ceil(seconds * (sum(video_kbit) + audio_kbit) * 125 * _RATE_HEADROOM)
-    return media + segments * (len(video_kbit) + 1) * _BLOCK_BYTES
+    files = len(video_kbit) + 1 + bool(captions_bytes)
+    return media + segments * (files * _BLOCK_BYTES + captions_bytes)
 
 
 @dataclass(frozen=True, slots=True)

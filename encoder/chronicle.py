@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from journal import Journal, Moment, read_mark
+from journal import Journal, Moment, read_mark, read_place
 from logs import event
 
 # Of the units between two looks, so many came from no source: it has stalled.
@@ -37,6 +37,8 @@ class Chronicle:
 
     def moment(self, mark: int, place: dict[str, Any]) -> None:
         """A unit with a mark is fed."""
+        if read_place(mark):  # it began before, and was told then
+            return
         self._add(*told_of(mark, place))
 
     def figures(self, figures: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ class DiskFolder:
             return
         try:
             room = os.statvfs(self._path)
-            used = sum(_bytes_on_disk(path) for path in (self._path / _DVR).rglob("*.m4s"))
+            used = sum(_bytes_on_disk(path) for path in (self._path / _DVR).rglob("*.*"))
         except OSError as error:
             raise FolderUnusable.of("disk_folder", self._path, error) from error
         free_bytes, needed = room.f_bavail * room.f_frsize, sum(bounds_bytes)

@@ -84,6 +84,8 @@ class Intake:
         # Where a unit of the timeline stands in the stream, and who is told of it with its mark.
         self.place: Callable[[int], dict[str, Any]] = lambda unit: {"unit": unit}
         self.on_mark: Callable[[int, dict[str, Any]], None] = lambda _mark, _place: None
+        # Told of each unit of a source with its mark, and of where it is fed or would have been.
+        self.on_fed: Callable[[int, int], None] = lambda _mark, _unit: None
         self._path = path
         self._slot_count = queue_units + _MORE_SLOTS
         self.media = media
@@ -151,8 +153,10 @@ class Intake:
     def fed(self, unit: Unit, number: int) -> None:
         """Tell of the marks up to this unit, which has that number in the timeline."""
         marks, self._lost_marks = [*self._lost_marks, unit.mark], []
-        for mark in filter(None, marks):
-            self.on_mark(mark, self.place(number))
+        for mark in marks:
+            self.on_fed(mark, number)
+            if mark:
+                self.on_mark(mark, self.place(number))
 
     def _accept(self) -> None:
         assert self._listener is not None

@@ -10,12 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from config import Settings
+from encoder.caption_rendition import CaptionRendition, captions_rates
 from encoder.iframes import IFRAMES_NAME
 from encoder.packager import PLAYLIST_NAME, Rendition
 from encoder.plan import StreamPlan
-from encoder.playlist import AudioMedia, Variant, render_multivariant, render_ts_multivariant
+from encoder.playlist import (
+    AudioMedia,
+    SubtitleMedia,
+    Variant,
+    render_multivariant,
+    render_ts_multivariant,
+)
 from encoder.publish import publish_text
-from encoder.rates import RateMeter, Rates, audio_bound, iframes_bound, video_bound
+from encoder.rates import NO_RATES, RateMeter, Rates, audio_bound, iframes_bound, video_bound
 from encoder.store import StreamStore
 from encoder.transport import TS_MULTIVARIANT_NAME, TsRendition, ts_bound, ts_name
 from logs import event
@@ -53,6 +60,7 @@ class Multivariant:
         videos: one rendition for each rung.
         audio: the sound.
         transport: the same in MPEG-TS, or nothing.
+        captions: what is spoken, or nothing.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class Multivariant:
         videos: Sequence[Rendition],
         audio: Rendition,
         transport: Sequence[TsRendition] = (),
+        captions: CaptionRendition | None = None,
     ) -> None:
         self._store, self._settings, self._plan = store, settings, plan
         self._videos, self._audio = videos, audio
@@ -85,11 +94,14 @@ class Multivariant:
             Promise(muxed.meter, ts_bound(pictures.rates, sound, timing))
             for muxed, pictures in zip(transport, self._pictures, strict=bool(transport))
         ]
+        self._captions = captions
+        self._text = Promise(captions.meter, captions_rates(timing)) if captions else None
         self._seen_msn = 0
 
     @property
     def _promises(self) -> list[Promise]:
-        return [self._sound, *self._pictures, *self._iframes, *self._muxed]
+        text = [self._text] if self._text else []
+        return [self._sound, *self._pictures, *self._iframes, *self._muxed, *text]
 
     def refresh(self) -> None:
         """Publish it if it is not there, or says too little of a segment that came."""
@@ -127,15 +139,22 @@ class Multivariant:
             self._audio.track.codecs,
             self._settings.audio_channels,
         )
+        # Of any combination that is played (§4.4.6.2).
+        others = self._sound.rates + (self._text.rates if self._text else NO_RATES)
         variants = [
-            self._variant(rendition, promise.rates + self._sound.rates)
+            self._variant(rendition, promise.rates + others)
             for rendition, promise in zip(self._videos, self._pictures, strict=True)
         ]
         iframes = [
             self._variant(rendition, promise.rates, IFRAMES_NAME)
             for rendition, promise in zip(self._videos, self._iframes, strict=True)
         ]
-        return render_multivariant(media, tuple(variants), tuple(iframes) if with_iframes else ())
+        subtitles = None
+        if self._captions:
+            uri = f"{self._captions.name}/{PLAYLIST_NAME}"
+            subtitles = SubtitleMedia(uri, self._plan.captions)
+        shown = tuple(iframes) if with_iframes else ()
+        return render_multivariant(media, tuple(variants), shown, subtitles)
 
     def _render_muxed(self) -> str:
         assert self._audio.track is not None

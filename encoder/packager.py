@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,6 +21,7 @@ from encoder.errors import EncoderError, StreamBroken
 from encoder.gzipped import deflated, gzipped
 from encoder.iframes import IDR_HEAD_BYTES, IFRAMES_NAME, LONGEST, IFrames
 from encoder.playlist import (
+    VERSION,
     MediaPlaylist,
     PartEntry,
     RenditionReport,
@@ -34,6 +35,7 @@ from encoder.recorder import Recorder
 from encoder.segmenter import Part, Segment, Segmenter
 from encoder.store import StreamStore
 from encoder.timing import SHORTEST_PART, Timing, TrackTiming
+from encoder.webvtt import HEADER_BYTES, LONGEST_CUE_BYTES, most_cues
 from encoder.window import Window
 
 # One playlist in four forms, rendered once per part for all viewers: whole or delta (42), plain
@@ -53,6 +55,8 @@ def disk_bound_bytes(
     video_kbit: Sequence[int],
     audio_kbit: int,
     archived_segments: int = 0,
+    *,
+    captions: bool = False,
 ) -> int:
     """The most a stream may hold on tmpfs, from the arithmetic of what is kept.
 
@@ -67,6 +71,7 @@ def disk_bound_bytes(
         video_kbit: rate of each rung of the ladder.
         audio_kbit: rate of the sound.
         archived_segments: further ones in the playlist, whose files are elsewhere.
+        captions: whether there is a rendition of them.
     """
     segments = 2 * window_segments + 2
     if archived_segments:
@@ -80,9 +85,20 @@ def disk_bound_bytes(
     # one of key frames in two.
     listed = window_segments + archived_segments
     playlist = listed * SEGMENT_LINES_BYTES + _PARTS_LINES_BYTES
-    playlists = 4 * (len(video_kbit) + 1) * playlist
+    playlists = 4 * (len(video_kbit) + 1 + captions) * playlist
     playlists += 2 * len(video_kbit) * min(listed, LONGEST) * SEGMENT_LINES_BYTES
+    if captions:
+        part_bytes, segment_bytes = longest_captions_bytes(timing)
+        media += segments * segment_bytes
+        media += math.ceil(part_seconds / timing.video.part_seconds) * part_bytes
     return media + parts * _PART_OVERHEAD_BYTES + playlists
+
+
+def longest_captions_bytes(timing: Timing) -> tuple[int, int]:
+    """Of a part of captions, and of a segment."""
+    spans = (timing.video.part_seconds, timing.segment_seconds)
+    part, segment = (most_cues(span) * LONGEST_CUE_BYTES + HEADER_BYTES for span in spans)
+    return part, segment
 
 
 def _parts_stay(timing: Timing) -> Fraction:
@@ -166,6 +182,9 @@ class Past:
 class Rendition:
     """One rendition: reads fragmented MP4, publishes init, parts, segments and its playlist."""
 
+    suffix = "m4s"
+    version = VERSION  # of its playlist
+
     def __init__(
         self,
         name: str,
@@ -182,6 +201,8 @@ class Rendition:
         self.peers: list[Rendition] = []
         # Told of each segment when it is published: what else is made of the same samples.
         self.followers: list[Callable[[SegmentEntry, Segment], None]] = []
+        # Told of all that was published, before our playlist reports how far they are (44).
+        self.companions: list[Callable[[Iterable[Part | Segment]], None]] = []
         self._layout = layout
         self._calendar = calendar
         self._store = store
@@ -253,17 +274,19 @@ class Rendition:
 
     def add(self, sample: Sample) -> None:
         """Take the next frame; publish what it completes."""
-        self._publish_all(self.segmenter.add(sample))
+        self.publish(self.segmenter.add(sample))
 
     def end(self) -> None:
         """Publish what is pending and close the playlist with ENDLIST."""
-        self._publish_all(self.segmenter.flush())
+        self.publish(self.segmenter.flush())
         self._ended = True
         self._publish_playlist()
 
-    def _publish_all(self, finished: Iterator[Part | Segment]) -> None:
-        changed = False
+    def publish(self, finished: Iterable[Part | Segment]) -> None:
+        """Publish parts and segments, and the playlist that lists them."""
+        changed, published = False, []
         for item in finished:
+            published.append(item)
             if isinstance(item, Part):
                 self._take_part(item)
                 self.parts += 1
@@ -273,6 +296,8 @@ class Rendition:
             else:
                 self._take_segment(item)
                 changed = True
+        for accompany in self.companions:
+            accompany(published)
         if changed:
             self._publish_playlist()
             self._evict()
@@ -313,7 +338,7 @@ class Rendition:
             msn=part.msn,
             uri="",
             duration=Fraction(),
-            map_uri=f"{era.run}-init.mp4",
+            map_uri=self._map_uri(era),
             wall_ms=era.anchor_ms + round(start_ms),
             discontinuity=self._calendar.starts_at(part.msn),
         )
@@ -323,7 +348,7 @@ class Rendition:
         if math.floor(segment.duration + Fraction(1, 2)) > self._layout.timing.target_duration:
             problem = f"segment of {segment.duration} s exceeds the target duration"
             raise StreamBroken(problem, rule=4)
-        uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.m4s"
+        uri = f"{self._calendar.at(segment.msn).run}-{segment.msn}.{self.suffix}"
         self._store.publish(f"{self.name}/{uri}", segment.data)
         entry = replace(self._current, uri=uri, duration=segment.duration)
         for part in self._current.parts:
@@ -421,7 +446,11 @@ class Rendition:
             hint_uri=self._part_uri(self.segmenter.msn, parts_open),
             reports=reports,
             ended=self._ended,
+            version=self.version,
         )
 
     def _part_uri(self, msn: int, index: int) -> str:
-        return f"{self._calendar.at(msn).run}-{msn}.{index}.m4s"
+        return f"{self._calendar.at(msn).run}-{msn}.{index}.{self.suffix}"
+
+    def _map_uri(self, era: Era) -> str:
+        return f"{era.run}-init.mp4"

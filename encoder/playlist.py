@@ -16,8 +16,8 @@ from encoder.gzipped import deflated, gzipped
 
 # EXT-X-MAP asks for 6, EXT-X-SKIP for 9; no higher than needed (rule 3).
 VERSION, VERSION_WITH_SKIP = 6, 9
-# MPEG-TS needs no more than EXTINF with decimals.
-TS_VERSION = 3
+# MPEG-TS and WebVTT need no more than EXTINF with decimals.
+TS_VERSION = VTT_VERSION = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -133,6 +133,14 @@ class AudioMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class SubtitleMedia:
+    """The one EXT-X-MEDIA of type SUBTITLES: what is spoken, in its own language."""
+
+    uri: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """One EXT-X-STREAM-INF. Bit rates are bits a second, sound and boxes included."""
 
@@ -146,7 +154,10 @@ class Variant:
 
 
 def render_multivariant(
-    audio: AudioMedia, variants: tuple[Variant, ...], iframes: tuple[Variant, ...] = ()
+    audio: AudioMedia,
+    variants: tuple[Variant, ...],
+    iframes: tuple[Variant, ...] = (),
+    subtitles: SubtitleMedia | None = None,
 ) -> str:
     """The multivariant playlist (rules 11, 47, 49, 50).
 
@@ -154,6 +165,7 @@ def render_multivariant(
         audio: the sound.
         variants: the pictures; their rates include the sound.
         iframes: key frames alone; their rates do not.
+        subtitles: the captions; None: there are none.
     """
     lines = [
         "#EXTM3U",
@@ -163,13 +175,15 @@ def render_multivariant(
         f'LANGUAGE="{audio.language}",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="{audio.channels}",'
         f'URI="{audio.uri}"',
     ]
+    lines += [_subtitles(subtitles)] if subtitles else []
+    group = ',SUBTITLES="captions"' if subtitles else ""
     for variant in variants:
         lines += [
             f"#EXT-X-STREAM-INF:BANDWIDTH={variant.bandwidth},"
             f"AVERAGE-BANDWIDTH={variant.average_bandwidth},"
             f'CODECS="{variant.codecs},{audio.codecs}",'
             f"RESOLUTION={variant.width}x{variant.height},"
-            f'FRAME-RATE={variant.fps:.3f},AUDIO="audio"',
+            f'FRAME-RATE={variant.fps:.3f},AUDIO="audio"{group}',
             variant.uri,
         ]
     lines += [
@@ -179,6 +193,16 @@ def render_multivariant(
         for iframe in iframes
     ]
     return "\n".join(lines) + "\n"
+
+
+def _subtitles(media: SubtitleMedia) -> str:
+    """Nobody gets them unasked; who has asked his phone for captions does."""
+    return (
+        '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="captions",NAME="Captions",'
+        f'LANGUAGE="{media.language}",DEFAULT=NO,AUTOSELECT=YES,FORCED=NO,'
+        'CHARACTERISTICS="public.accessibility.transcribes-spoken-dialog",'
+        f'URI="{media.uri}"'
+    )
 
 
 def render_ts_multivariant(variants: tuple[Variant, ...]) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 
 from config import Settings
 from encoder.candidates import CANDIDATES
+from encoder.captions import Captions
 from encoder.chronicle import Chronicle
 from encoder.ffmpeg import find_ffmpeg
 from encoder.intake import Intake, queue_units
@@ -31,6 +32,7 @@ from encoder.probe import AUTO, working_besides
 from encoder.succession import BLOCKED, Means, Succession
 from journal import SUFFIX, Journal
 from logs import event
+from rawmedia import SPEECH_FOLDER
 
 STATE_SECONDS = 0.5
 # What the supervisor writes to end a stream for its viewers.
@@ -154,7 +156,13 @@ class StreamProcess:
         ffmpeg, media = find_ffmpeg(self._settings.ffmpeg), self._plan.media
         chosen = next(c for c in CANDIDATES if c.name == self._spec.encoder)
         others = partial(working_besides, ffmpeg, chosen, media.width, media.height, media.fps)
+        captions = None
+        if self._plan.captions:
+            folder = Path(self._spec.socket).with_suffix(SPEECH_FOLDER)
+            captions = Captions(folder, media.fps)
+            intake.on_fed = captions.fed
         return Means(
+            captions=captions,
             settings=self._settings,
             plan=self._plan,
             ffmpeg=ffmpeg,

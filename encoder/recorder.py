@@ -22,7 +22,7 @@ from encoder.record_mp4 import Mp4Writer
 from logs import event
 
 # Segments of all renditions that may wait for the disk: at the defaults half a minute.
-QUEUE_ITEMS = 48
+QUEUE_ITEMS = 64
 
 log = logging.getLogger(__name__)
 

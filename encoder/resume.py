@@ -11,12 +11,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import PurePath
 
 from encoder.archive import Archive
 from encoder.packager import PLAYLIST_NAME, Past
 from encoder.playlist import SegmentEntry
 from encoder.playlist_reader import read_segments
 from encoder.store import StreamStore
+from encoder.webvtt import VTT_SUFFIX, join_webvtt
 from logs import event
 
 log = logging.getLogger(__name__)
@@ -74,14 +76,16 @@ def _closed(store: StreamStore, name: str, segment: SegmentEntry) -> SegmentEntr
     if segment.uri:
         there = all((store.folder / name / part.uri).is_file() for part in segment.parts)
         return segment if there else replace(segment, parts=())  # 31
-    uri = segment.parts[0].uri.rpartition(".0.")[0] + ".m4s"
+    stem, _, suffix = segment.parts[0].uri.rpartition(".0.")
+    uri = f"{stem}.{suffix}"
     closed = replace(
         segment, uri=uri, duration=sum((p.duration for p in segment.parts), Fraction())
     )
     try:
-        media = b"".join((store.folder / name / part.uri).read_bytes() for part in segment.parts)
+        files = [(store.folder / name / part.uri).read_bytes() for part in segment.parts]
     except OSError:
         return replace(closed, gap=True, parts=())
+    media = join_webvtt(files) if suffix == VTT_SUFFIX else b"".join(files)
     store.publish(f"{name}/{uri}", media)
     return closed
 
@@ -91,7 +95,7 @@ def _gap_after(previous: SegmentEntry, segment_seconds: Fraction) -> SegmentEntr
     return replace(
         previous,
         msn=msn,
-        uri=f"{previous.uri.rpartition('-')[0]}-{msn}.m4s",
+        uri=f"{previous.uri.rpartition('-')[0]}-{msn}{PurePath(previous.uri).suffix}",
         duration=segment_seconds,
         wall_ms=previous.wall_ms + round(previous.duration * 1000),
         discontinuity=False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class StreamStore:
         """Bytes of all published files, those of a crashed process included."""
         return sum(self._sizes.values()) + sum(self._leftovers.values())
 
-    def open(self, renditions: tuple[str, ...]) -> None:
+    def open(self, renditions: Sequence[str]) -> None:
         """Make the folders. What a crashed process published stays fetchable for now.
 
         Raises:

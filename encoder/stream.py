@@ -15,6 +15,8 @@ from config import Settings
 from encoder.archive import Archive
 from encoder.arguments import Pipes, compile_argv
 from encoder.candidate import Candidate
+from encoder.caption_rendition import CAPTIONS, CaptionRendition
+from encoder.captions import Captions
 from encoder.child import EncoderChild
 from encoder.clock import NANOSECONDS, MediaClock
 from encoder.errors import (
@@ -79,6 +81,7 @@ class Parts:
     when_live: Callable[[], None] = lambda: None  # called when the stream can be played
     archive: Archive | None = None
     recorder: Recorder | None = None
+    captions: Captions | None = None  # of what is spoken; None: the stream has no such rendition
 
 
 class LiveStream:
@@ -109,8 +112,13 @@ class LiveStream:
         ]
         self._audio = Rendition(AUDIO, timing.audio, *shared, past.get(AUDIO, Past()), *sinks)
         self._renditions = [*self._videos, self._audio]
-        for rendition in self._renditions:
-            rendition.peers = [peer for peer in self._renditions if peer is not rendition]
+        self._captions = None
+        if parts.captions is not None:
+            self._captions = CaptionRendition(
+                self._videos[0], parts.captions, *shared, past.get(CAPTIONS, Past()), *sinks
+            )
+        for rendition in self._listed:
+            rendition.peers = [peer for peer in self._listed if peer is not rendition]
         live = Layout(timing, parts.settings.window_segments)  # a longer one is of fMP4 alone
         self._transport = [
             TsRendition(video, self._audio, live, parts.store)
@@ -118,7 +126,13 @@ class LiveStream:
             if parts.settings.mpegts
         ]
         self._multivariant = Multivariant(
-            parts.store, parts.settings, parts.plan, self._videos, self._audio, self._transport
+            parts.store,
+            parts.settings,
+            parts.plan,
+            self._videos,
+            self._audio,
+            self._transport,
+            self._captions,
         )
         self._init: dict[str, bytes] = {}
         clock = MediaClock(self._media.fps, epoch)
@@ -138,6 +152,11 @@ class LiveStream:
         self._state = "starting"
         self._open_outputs = 0
         self._outputs_ended = asyncio.Event()
+
+    @property
+    def _listed(self) -> list[Rendition]:
+        """All with a playlist of low latency; ffmpeg makes those of ``_renditions``."""
+        return [*self._renditions, *([self._captions] if self._captions else [])]
 
     async def run(self) -> None:
         """Play until :meth:`finish` is called; the child is reaped in any case.
@@ -170,7 +189,7 @@ class LiveStream:
         if self._open_outputs:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._outputs_ended.wait(), OUTPUTS_END_SECONDS)
-        for rendition in self._renditions:
+        for rendition in self._listed:
             rendition.end()
         for muxed in self._transport:
             muxed.end()

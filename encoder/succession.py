@@ -19,6 +19,8 @@ from typing import Any
 
 from config import Settings
 from encoder.candidate import Candidate
+from encoder.caption_rendition import CAPTIONS
+from encoder.captions import Captions
 from encoder.errors import (
     EncoderError,
     EncoderGivenUp,
@@ -65,6 +67,7 @@ class Means:
     candidate: Candidate  # the first to use
     # Finds what else works here; asked once, in a thread, for it may encode a few pictures.
     alternatives: Callable[[], Sequence[Candidate]] = field(default=tuple)
+    captions: Captions | None = None
 
 
 class Succession:
@@ -153,7 +156,8 @@ class Succession:
             StoreUnwritable: the media root refuses.
         """
         means = self._means
-        names = (*(rung.name for rung in means.plan.rungs), AUDIO)
+        names = [*(rung.name for rung in means.plan.rungs), AUDIO]
+        names += [CAPTIONS] if means.captions is not None else []
         self._store = store = StreamStore(means.folder, means.plan.bound_bytes)
         store.open((*names, *self._transport_folders))
         self._keeping = keeping = take_up(means.settings, means.id, means.plan, store, names)
@@ -172,6 +176,7 @@ class Succession:
                 remedies=self._remedies,
                 record=self._record,
                 when_live=self._when_live,
+                captions=means.captions,
             )
         )
         return live

@@ -7,6 +7,7 @@ go back to it, so that nothing jumps whatever the recording begins or ends with.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -21,9 +22,41 @@ FADE_SECONDS = 0.01
 EMPHASIS_SECONDS = 0.35
 
 
+class Spoken(Protocol):
+    """What is said. A place is a unit of it: 0 has its first sound, ``units`` is after its last."""
+
+    @property
+    def number(self) -> int:
+        """Of the utterance; 0: it is none."""
+
+    @property
+    def units(self) -> int:
+        """Of sound; more than there will ever be, while nobody knows."""
+
+    @property
+    def ease(self) -> int:
+        """Units after the sound, until the lips are at rest."""
+
+    @property
+    def lead(self) -> int:
+        """Units before the sound, in which the lips part."""
+
+    def left(self, place: int) -> int:
+        """Units of sound that are known to come from a place on."""
+
+    def samples(self, place: int) -> Samples | int:
+        """What is heard at a place."""
+
+    def shape(self, place: int) -> MouthShape:
+        """The mouth at a place, the ways from rest and to it included."""
+
+    def emphasised(self, place: int) -> float:
+        """0 to 1: slow loudness."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is said. A place is a unit of it: 0 has its first sound, ``units`` is after its last."""
+    """Something to say that is known from its beginning to its end."""
 
     clip: Clip
     track: MouthTrack
@@ -35,6 +68,15 @@ class Line:
     def units(self) -> int:
         """Of sound."""
         return self.clip.units
+
+    @property
+    def lead(self) -> int:
+        """Units before the sound."""
+        return self.ease
+
+    def left(self, place: int) -> int:
+        """Units of sound to come from a place on."""
+        return max(0, self.units - place)
 
     def numbered(self, number: int) -> Line:
         """The same as an utterance."""

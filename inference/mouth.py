@@ -2,7 +2,8 @@
 
 Loudness opens the mouth; the balance of three bands tells a wide vowel ("ee": strong second formant
 near 2.3 kHz) from a round one ("oo": everything below 1 kHz). The whole file is known when it is
-loaded, so the smoothing looks both ways and the lips lag by nothing.
+loaded, so the smoothing looks both ways and the lips lag by nothing; :mod:`inference.live_mouth` is
+the form for a voice that is only just heard.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ RELEASE_SECONDS = 0.035
 
 SILENCE = 0.0012  # root mean square of full scale (-58 dB): below it is room noise, not speech
 REST = 0.05  # openings below this are rest: exactly zero
+# Of all levels: where a voice's loud syllables begin, and where the noise between words ends.
+LOUD_PERCENTILE, NOISE_PERCENTILE, ABOVE_NOISE = 93, 10, 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +66,32 @@ class MouthTrack:
         )
 
 
-def mouth_track(samples: Samples, rate_hz: int, samples_per_frame: int) -> MouthTrack:
-    """Shapes for every frame of ``samples`` (NxC int16, N a multiple of ``samples_per_frame``)."""
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How loud a voice is; root mean square of full scale."""
+
+    floor: float  # up to here it is silent
+    loud: float  # here it opens a mouth about wholly
+
+
+def mouth_track(
+    samples: Samples, rate_hz: int, samples_per_frame: int, scale: Scale | None = None
+) -> MouthTrack:
+    """Shapes for every frame of ``samples`` (NxC int16, N a multiple of ``samples_per_frame``).
+
+    Args:
+        samples: the sound.
+        rate_hz: of the samples.
+        samples_per_frame: of the pictures that the shapes are for.
+        scale: of the voice; None: the samples themselves tell.
+    """
     frames = len(samples) // samples_per_frame
     steps_per_frame = max(1, round(STEPS_PER_SECOND * samples_per_frame / rate_hz))
     step_seconds = samples_per_frame / rate_hz / steps_per_frame
     mono, mono_hz = _thinned(samples.mean(axis=1, dtype=np.float32), rate_hz)
     level, low, middle, high, hiss = _bands(mono, mono_hz, frames * steps_per_frame)
 
-    opening = _smooth(_loudness(level), step_seconds)
+    opening = _smooth(_loudness(level, scale or _scale(level)), step_seconds)
     opening = np.clip((opening - REST) / (1.0 - REST), 0.0, 1.0)
     speaking = np.clip(opening * 5.0, 0.0, 1.0)  # a mouth at rest has no shape
     wide, rounded = _vowel(low, middle, high, hiss)
@@ -118,15 +138,20 @@ def _bands(mono: NDArray[np.float32], rate_hz: float, steps: int) -> tuple[Curve
     return tuple(out)
 
 
-def _loudness(level: Curve) -> Curve:
-    """0 in silence, about 1 at the loud syllables of this very recording."""
+def _scale(level: Curve) -> Scale:
+    """Of this very recording; where nothing is heard in it, one that nothing in it reaches."""
     heard = level[level > SILENCE]
     if not len(heard):
-        return np.zeros_like(level)
-    loud = float(np.percentile(heard, 93))
-    noise = min(float(np.percentile(level, 10)) * 1.6, 0.12 * loud)
-    floor = max(SILENCE, noise)
-    return np.clip((level - floor) / max(loud - floor, SILENCE), 0.0, 1.15) ** 0.85
+        return Scale(SILENCE, SILENCE)
+    loud = float(np.percentile(heard, LOUD_PERCENTILE))
+    noise = min(float(np.percentile(level, NOISE_PERCENTILE)) * ABOVE_NOISE, 0.12 * loud)
+    return Scale(max(SILENCE, noise), loud)
+
+
+def _loudness(level: Curve, scale: Scale) -> Curve:
+    """0 in silence, about 1 at the loud syllables."""
+    span = max(scale.loud - scale.floor, SILENCE)
+    return np.clip((level - scale.floor) / span, 0.0, 1.15) ** 0.85
 
 
 def _vowel(low: Curve, middle: Curve, high: Curve, hiss: Curve) -> tuple[Curve, Curve]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from inference.line import EMPHASIS_SECONDS, Line, ease_units, eased, faded_out
+from inference.line import EMPHASIS_SECONDS, Line, Spoken, ease_units, eased, faded_out
 from inference.motion import Pose, pose
 from inference.mouth import REST_SHAPE, MouthShape
 from inference.utterances import Utterances
@@ -44,7 +44,7 @@ class Instant:
     """One unit of a face's life: all that decides what is seen and heard."""
 
     index: int = 0  # of the frame, since the face began to live
-    line: Line | None = None  # what it says
+    line: Spoken | None = None  # what it says
     place: int = 0  # in the line
     cut: int | None = None  # the place at which it was cut off
     born: int = 0  # of all that was asked for, the last that the line belongs to
@@ -124,7 +124,7 @@ class Presenter:
     def close(self) -> None:
         """Nothing is held that the garbage collector does not know."""
 
-    def _give_back(self, utterances: Utterances, line: Line) -> None:
+    def _give_back(self, utterances: Utterances, line: Spoken) -> None:
         if line.number < utterances.hush_below:
             utterances.never_began(line.number)
         else:
@@ -136,7 +136,9 @@ class Presenter:
         """What begins or is cut off in this unit."""
         if now.line is None:
             return self._begun(now)
-        gives_way = now.line is self.repeated and self._yields and self._something_waits
+        gives_way = now.line is self.repeated and (
+            self._somebody_waits or (self._yields and self._something_waits)
+        )
         if now.speaks and (gives_way or self._is_unwanted(now)):
             return replace(now, cut=now.place)
         return now
@@ -144,8 +146,10 @@ class Presenter:
     def _begun(self, now: Instant) -> Instant:
         line = self.utterances.take() if self.utterances else None
         if line is not None:
-            return replace(now, line=line, place=-line.ease, born=line.number)
+            return replace(now, line=line, place=-line.lead, born=line.number)
         if self.repeated is None or now.pause or (self._yields and self._any_was_posted):
+            return now
+        if self._somebody_waits:
             return now
         return replace(now, line=self.repeated, place=0, born=self._hush_below)
 
@@ -186,7 +190,7 @@ class Presenter:
         line, utterances = now.line, self.utterances
         if utterances is None:
             return 0
-        left = max(0, line.units - now.place) if line and now.cut is None else 0
+        left = line.left(now.place) if line and now.cut is None else 0
         is_posted = line is not None and line.number > 0
         utterances.units_left = left if is_posted or not self._yields else 0
         utterances.posted_units_left = left if is_posted else 0
@@ -212,6 +216,11 @@ class Presenter:
     @property
     def _something_waits(self) -> bool:
         return self.utterances is not None and self.utterances.waiting
+
+    @property
+    def _somebody_waits(self) -> bool:
+        """Whether somebody speaks who is not heard yet: that cannot wait for the end of a file."""
+        return self.utterances is not None and self.utterances.somebody_waits
 
     @property
     def _any_was_posted(self) -> bool:

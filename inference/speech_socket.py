@@ -5,6 +5,7 @@
     {"say": PATH, "interrupt": false, "facts": {}}  the file is ours now; its event has the facts
     {"hush": true}                                  nothing more of what was asked for
     {"ask": true}                                   how much waits
+    {"live": RATE, "interrupt": false}              somebody speaks: :mod:`inference.live_link`
 
 The answer has ``ok``; where it is false, ``refused`` says what kind of refusal ``error`` is.
 """
@@ -19,6 +20,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from inference import live_link
 from inference.errors import FileRejected, InferenceError
 from inference.utterances import QueueFull, TooLong, Utterances, name_of
 from logs import event
@@ -70,6 +72,9 @@ class SpeechSocket:
             with contextlib.closing(link), link.makefile("rb") as lines:
                 link.settimeout(READ_SECONDS)
                 wish = json.loads(lines.readline(LONGEST_LINE_BYTES))
+                if "live" in wish and self._utterances is not None:
+                    live_link.serve(link, lines, self._utterances, wish)
+                    return
                 link.sendall(json.dumps(self._done(wish)).encode() + b"\n")
         except (OSError, ValueError, KeyError, TypeError) as error:
             event(log, "speech_wish_failed", level=logging.WARNING, reason=error)

@@ -2,27 +2,31 @@
 
 Handed from the thread that talks to the web processes to the one that renders. A file is named by
 its utterance's number, and that plus ``.speaking`` while it is said: a worker that is started
-anew goes on with what nobody has heard yet, and tells of what was cut off in the middle.
+anew goes on with what nobody has heard yet, and tells of what was cut off in the middle. Its
+captions, where it was a text, stand beside it, and go when two more have begun.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from inference.errors import FileRejected, InferenceError
-from inference.line import Line, line_of
+from inference.floor import Floor, FloorTaken
+from inference.line import Line, Spoken, line_of
+from inference.live import LiveLine
 from inference.speech import load_clip
 from journal import Journal
 from logs import event
-from rawmedia import MediaFormat
+from rawmedia import CUES_SUFFIX, MediaFormat
 
 SPEAKING = ".speaking"
 # Is there once anything was posted; a worker that comes later knows it by that.
@@ -64,18 +68,26 @@ class Utterances:
         folder: for their files.
         limit_seconds: of speech that may wait or be under way.
         journal: where it is told what becomes of them.
+        jitter_seconds: that are gathered of somebody who speaks live.
     """
 
     def __init__(
-        self, media: MediaFormat, folder: Path, limit_seconds: int, journal: Journal
+        self,
+        media: MediaFormat,
+        folder: Path,
+        limit_seconds: int,
+        journal: Journal,
+        jitter_seconds: float = 0.12,
     ) -> None:
+        self.jitter_seconds = jitter_seconds
         self._media = media
+        self._floor = Floor(media, jitter_seconds)
         self._folder = folder
         self._limit = limit_seconds
         self._journal = journal
         self._lock = threading.Lock()
         self._waiting: deque[Line] = deque()
-        self._newest = 0
+        self._newest = self._taken = 0
         self._hush_below = 0
         self.any_was_posted = (folder / EVER).exists()  # to this worker or one before it
         # Told by the face: units to come before it begins with what waits, and of that what was
@@ -103,6 +115,8 @@ class Utterances:
             dropped = self._hush() if interrupt else []
             line = line.numbered(self._next_number())
             starts_in = self._starts_in(line, after=0 if interrupt else self.units_left)
+            if facts.get("cues"):
+                self._leave_cues(line.number, facts["cues"], seconds)
             path.rename(self._file(line.number))
             (self._folder / EVER).touch()
             self.any_was_posted = True
@@ -141,32 +155,83 @@ class Utterances:
             self._newest = number
             self._waiting.append(line.numbered(number))
 
+    # --- somebody who speaks live ----------------------------------------------------------------
+
+    def open_live(self, rate_hz: int, *, interrupt: bool) -> LiveLine:
+        """Somebody begins to speak; with ``interrupt`` in place of all that is said or waits.
+
+        What is posted meanwhile waits until he is gone.
+
+        Raises:
+            FloorTaken: somebody speaks already, or something is said or waits.
+        """
+        with self._lock:
+            if not interrupt:
+                self._require_silence()
+            dropped = self._hush() if interrupt else []
+            live = self._floor.give(self._next_number(), rate_hz)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            # A successor of this worker tells by it that he was cut off.
+            self._file(live.number).with_suffix(SPEAKING).touch()
+            (self._folder / EVER).touch()
+            self.any_was_posted = True
+        self._tell_dropped(dropped)
+        starts_in = round(self.jitter_seconds, 3)
+        self._tell("speech_queued", live.number, live=True, starts_in_seconds=starts_in)
+        return live
+
+    def close_live(self, live: LiveLine) -> None:
+        """He is gone."""
+        live.finish()
+        if not live.is_ready and not live.has_begun and not live.was_interrupted:
+            self.never_began(live.number)
+
+    def tell_live(self, kind: str, live: LiveLine) -> None:
+        """An event with what became of his sound so far, in seconds."""
+        self._tell(kind, live.number, **told_of(live))
+
+    @property
+    def somebody_waits(self) -> bool:
+        """Whether somebody speaks who is not heard yet."""
+        return self._floor.is_held
+
+    def _require_silence(self) -> None:
+        self._floor.require_free()
+        if seconds := self._queued_seconds():
+            raise FloorTaken(f"{seconds:.1f} s of speech are being said or wait")
+
     # --- from the face ---------------------------------------------------------------------------
 
     @property
     def waiting(self) -> bool:
         """Whether there is something to say."""
-        return bool(self._waiting)
+        return bool(self._waiting) or self.somebody_waits
 
     @property
     def hush_below(self) -> int:
         """Utterances with a lower number are not to be said, and not to be gone on with."""
         return self._hush_below
 
-    def take(self) -> Line | None:
+    def take(self) -> Spoken | None:
         """The next one to say."""
         with self._lock:
+            if self._floor.is_held:
+                return self._floor.take()
             if not self._waiting:
                 return None
             line = self._waiting.popleft()
             # The face counts it from now on.
             self.units_left = self.posted_units_left = line.units
+        self._sweep_cues(line.number)
         with contextlib.suppress(FileNotFoundError):  # the stream is being removed
             self._file(line.number).rename(self._file(line.number).with_suffix(SPEAKING))
         return line
 
-    def put_back(self, line: Line) -> None:
+    def put_back(self, line: Spoken) -> None:
         """It was taken too early: it comes first again."""
+        if not isinstance(line, Line):
+            self._floor.put_back()
+            return
         with self._lock:
             self._waiting.appendleft(line)
         with contextlib.suppress(FileNotFoundError):
@@ -189,12 +254,33 @@ class Utterances:
         return self._seconds(after + ways + sum(each.units for each in self._waiting))
 
     def _hush(self) -> list[int]:
-        dropped = [line.number for line in self._waiting]
+        dropped = [*self._floor.take_away(), *(line.number for line in self._waiting)]
         self._waiting.clear()
         self._hush_below = self._next_number()
         for number in dropped:
             self._file(number).unlink(missing_ok=True)
+            self._file(number).with_suffix(CUES_SUFFIX).unlink(missing_ok=True)
+            self.done(number)
         return dropped
+
+    def _leave_cues(self, number: int, cues: list[dict[str, Any]], seconds: float) -> None:
+        """For the encoder process: only it knows when in the media the utterance is said.
+
+        Better said without captions than not said.
+        """
+        told = {"seconds": seconds, "cues": [(cue["at_seconds"], cue["text"]) for cue in cues]}
+        path = self._file(number).with_suffix(CUES_SUFFIX)
+        try:
+            path.write_text(json.dumps(told), "utf-8")
+        except OSError as error:
+            event(log, "captions_unwritten", level=logging.WARNING, reason=error.strerror)
+
+    def _sweep_cues(self, number: int) -> None:
+        """The next utterance begins: the last one may still be on its way to the encoder."""
+        for path in self._folder.glob(f"*{CUES_SUFFIX}"):
+            if int(path.stem) < self._taken:
+                path.unlink(missing_ok=True)
+        self._taken = number
 
     def _tell_dropped(self, numbers: list[int]) -> None:
         for number in numbers:
@@ -231,3 +317,8 @@ class Utterances:
 def name_of(number: int) -> str:
     """An utterance's id for the outside."""
     return f"u{number:x}"
+
+
+def told_of(live: LiveLine) -> dict[str, float]:
+    """What became of a live speaker's sound, for the outside."""
+    return {name: round(value, 3) for name, value in asdict(live.account).items()}

@@ -35,6 +35,10 @@ class VoiceFailed(InferenceError):
     """The text cannot be spoken."""
 
 
+class VoiceBroken(VoiceFailed):
+    """No text can be spoken: what is wrong is not the text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """One word: its first character in the text, and when it begins in the sound."""
@@ -50,6 +54,11 @@ class Spoken:
     samples: NDArray[np.int16]
     rate_hz: int
     words: tuple[Word, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return len(self.samples) / self.rate_hz
 
 
 class Voice(Protocol):
@@ -99,11 +108,11 @@ class Espeak:
         try:
             self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         except OSError as error:
-            raise VoiceFailed(f"espeak-ng cannot be loaded: {error}") from error
+            raise VoiceBroken(f"espeak-ng cannot be loaded: {error}") from error
         data = espeakng_loader.get_data_path().encode()
         self._rate_hz = self._library.espeak_Initialize(_SYNCHRONOUS, _CHUNK_MS, data, 0)
         if self._rate_hz <= 0:
-            raise VoiceFailed("espeak-ng does not find its data")
+            raise VoiceBroken("espeak-ng does not find its data")
         if self._library.espeak_SetVoiceByName(voice.encode()) != _OK:
             raise VoiceFailed(f"espeak-ng has no voice {voice!r}: give a language, such as en-us")
         self._library.espeak_SetParameter(_RATE, WORDS_PER_MINUTE, 0)
@@ -145,18 +154,31 @@ def write_wav(path: Path, spoken: Spoken) -> None:
         file.writeframes(spoken.samples.tobytes())
 
 
+def _voice(order: dict[str, Any]) -> Voice:
+    if not order["piper_voice"]:
+        return Espeak(order["voice"])
+    from inference.piper import Piper  # here: where there is no such voice, nothing of it is loaded
+
+    return Piper(order["piper_voice"])
+
+
 def main() -> int:
     """Speak what the line on standard input asks for."""
     order = json.loads(sys.stdin.readline())
     try:
-        spoken = Espeak(order["voice"]).speak(order["text"])
+        spoken = _voice(order).speak(order["text"])
     except VoiceFailed as error:
-        sys.stdout.write(json.dumps({"refused": str(error)}))
+        broken = isinstance(error, VoiceBroken)
+        sys.stdout.write(json.dumps({"refused": str(error), "broken": broken}))
         return 0
     write_wav(Path(order["target"]), spoken)
-    sys.stdout.write(json.dumps({"words": [asdict(word) for word in spoken.words]}))
+    words = [asdict(word) for word in spoken.words]
+    sys.stdout.write(json.dumps({"words": words, "seconds": spoken.seconds}))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # By its name: a voice of another module raises the errors of that module, not of "__main__".
+    from inference import voice
+
+    sys.exit(voice.main())

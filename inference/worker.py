@@ -21,6 +21,7 @@ from inference import lifeline
 from inference.errors import InferenceError
 from inference.heart import Heart
 from inference.presenter import Presenter
+from inference.said import Said
 from inference.source import Source, make_source
 from inference.speech_socket import SpeechSocket
 from inference.utterances import Utterances
@@ -115,7 +116,8 @@ def _utterances(settings: config.Settings, media: MediaFormat, job: Job) -> Utte
     """None for a source that has a sound of its own: only an avatar can be spoken through."""
     if settings.source != "avatar":
         return None
-    return Utterances(media, job.speech_folder, settings.speech_queue_seconds, job.journal)
+    limit, jitter = settings.speech_queue_seconds, settings.live_jitter_ms / 1000
+    return Utterances(media, job.speech_folder, limit, job.journal, jitter)
 
 
 def _keep_to_one_core() -> None:
@@ -126,11 +128,11 @@ def _keep_to_one_core() -> None:
 
 
 def _serve_for_ever(source: Source, job: Job, media: MediaFormat, heart: Heart) -> NoReturn:
-    wait = BACKOFF_SECONDS[0]
+    wait, said = BACKOFF_SECONDS[0], Said()
     while True:
         _wait_for(job.socket)
         try:
-            sent = _serve_once(source, job, media, heart)
+            sent = _serve_once(source, job, media, heart, said)
         except rawmedia.Refused as error:
             event(log, "encoder_refused", level=logging.WARNING, reason=error)
             time.sleep(REFUSED_SECONDS)
@@ -144,18 +146,21 @@ def _wait_for(path: Path) -> None:
         time.sleep(SOCKET_POLL_SECONDS)
 
 
-def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart) -> int:
+def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart, said: Said) -> int:
     """Feed one encoder until it hangs up; the value is the number of units it took."""
     sent = 0
     try:
         with rawmedia.connect(job.socket, media) as producer:
             event(log, "encoder_connected")
+            said.connected()
             while True:
                 producer.wait()
                 if isinstance(source, Presenter) and source.must_stop:
-                    source.go_back(producer.recall())
+                    recalled = producer.recall()
+                    source.go_back(recalled)
+                    said.taken_back(recalled)
                 with producer.unit() as (frame, samples), heart.working():
-                    producer.mark(source.render(frame, samples))
+                    producer.mark(said.drawn(source.render(frame, samples)))
                 sent += 1
     except rawmedia.Disconnected as error:
         event(log, "encoder_lost", level=logging.WARNING, units=sent, reason=error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import itertools
+import logging
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -14,8 +15,10 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from server.asgi import (
     BUSY,
+    FAILED,
     PIECE_BYTES,
     TOO_SLOW,
+    Answer,
     Busy,
     Environ,
     Lane,
@@ -24,11 +27,14 @@ from server.asgi import (
     Scope,
     Send,
     Wsgi,
+    call,
     closing,
     head_of,
     new_environ,
 )
 from server.bodies import TIMED, ReceivedBody, linger
+
+log = logging.getLogger(__name__)
 
 # Request bodies up to this stay in memory, bigger ones go to a temporary file.
 SPOOL_BYTES = 1024 * 1024
@@ -100,6 +106,42 @@ class Bridge:
         length = body.tell()
         body.seek(0)
         return length
+
+
+async def ask(wsgi: Wsgi, lane: Lane, environ: Environ) -> Answer:
+    """In a thread, for a moment: the application's own word on something."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Answer] = loop.create_future()
+
+    def work() -> None:
+        try:
+            answer = call(wsgi, environ)
+        except Exception:
+            log.exception("the application failed at %s", environ["PATH_INFO"])
+            answer = FAILED
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(_answer, done, answer)
+
+    try:
+        lane.submit(work)
+    except Busy:
+        return BUSY
+    return await done
+
+
+def _answer(done: asyncio.Future[Answer], answer: Answer) -> None:
+    if not done.done():
+        done.set_result(answer)
+
+
+class NoBody:
+    """The body of a request that has none."""
+
+    def read(self, _bytes: int = -1) -> bytes:
+        """Nothing."""
+        return b""
+
+    readline = read
 
 
 def _declared_length(scope: Scope) -> int:

@@ -41,6 +41,8 @@ from server.bridge import Bridge
 from server.counts import CALLED, JOINED, KEPT, Row, SendCounter, Table, kind_of
 from server.events_asgi import EventStreams
 from server.kept import CONDITIONS, KeptAnswers, Target, fitted
+from server.live import PATH as LIVE_PATH
+from server.live_asgi import LiveSockets
 from server.tokens import Guarded, Refused, admitted, forbidden
 
 # Answers that are kept, in bytes of memory of one web process.
@@ -124,6 +126,7 @@ class Coalescer:
         passed_on: Wsgi = Guarded(wsgi, viewer_key) if viewer_key else wsgi
         self._bridge = Bridge(passed_on, body_bytes)
         self._events = EventStreams(passed_on, media_root) if media_root else None
+        self._live = LiveSockets(passed_on, media_root, self._row) if media_root else None
         self._in_flight: dict[Target, _Call] = {}
         self._closing = False
         # One kind of request cannot take the threads of another. A reload may be held, and there
@@ -142,6 +145,8 @@ class Coalescer:
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif self._live and LIVE_PATH.fullmatch(scope["path"]):
+            await self._live.respond(self._other, scope, receive, send)
         else:  # websocket: closed before it is accepted, so the client sees 403
             await receive()
             await send({"type": "websocket.close", "code": 1000})
@@ -153,6 +158,8 @@ class Coalescer:
             under_way.answer_all(GOODBYE)
         if self._events:
             self._events.close()
+        if self._live:
+            self._live.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

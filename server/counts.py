@@ -33,6 +33,8 @@ KINDS = (
 # Where the answer came from: a call of Flask, one that was under way for somebody else already,
 # the kept answers, or a call that could serve nobody else.
 CALLED, JOINED, KEPT, OWN = WAYS = ("called", "joined", "kept", "own")
+# Of who speaks live, as the worker accounts for it.
+LIVE = ("heard", "underruns", "silent", "dropped")
 STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # From an answer out of memory (below 1 ms) to a hold of three target durations (40).
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -46,10 +48,11 @@ _STATUS = _BYTES + 1
 _KIND_WIDTH = _STATUS + len(STATUSES)
 _WAY = len(KINDS) * _KIND_WIDTH
 _HELD = _WAY + len(WAYS)
-_WIDTH = _HELD + 1
+_LIVE = _HELD + 1
+_WIDTH = _LIVE + len(LIVE)
 _NUMBER_BYTES = 8
 
-_MEDIA = re.compile(r"-(init\.mp4|\d+(?P<part>\.\d+)?\.m4s)$")
+_MEDIA = re.compile(r"-(init\.mp4|\d+(?P<part>\.\d+)?\.(m4s|vtt))$")
 
 
 @lru_cache(maxsize=1024)
@@ -113,6 +116,10 @@ class Row:
     def held(self, change: int) -> None:
         """So many more requests wait."""
         self._numbers[_HELD] += change
+
+    def live(self, name: str, change: float) -> None:
+        """One of :data:`LIVE` has grown."""
+        self._numbers[_LIVE + LIVE.index(name)] += change
 
 
 class Table:
@@ -178,6 +185,10 @@ class Sums:
     def way(self, way: str) -> float:
         """Answers that came in one of :data:`WAYS`."""
         return self._numbers[_WAY + WAYS.index(way)]
+
+    def live(self, name: str) -> float:
+        """One of :data:`LIVE`."""
+        return self._numbers[_LIVE + LIVE.index(name)]
 
     @property
     def held(self) -> float:

@@ -10,6 +10,7 @@
     ├── UploadRefused   a file that is not taken
     ├── IngestFailed    `lipstream ingest` cannot go on
     ├── SpeechRefused   a request that brings nothing that can be said
+    ├── DemoFailed      a service for a demo does not come up
     └── ProcessGaveUp   a child that does not come up
 """
 
@@ -75,6 +76,14 @@ class UploadRefused(ServerError):
 
 class IngestFailed(ServerError):
     """`lipstream ingest` cannot begin or go on; the message says why."""
+
+
+class DemoFailed(ServerError):
+    """The service that a demo needs is not live; ``told`` is what it said last."""
+
+    def __init__(self, told: str) -> None:
+        self.told = told
+        super().__init__(f"the service did not start: {told}")
 
 
 class ProcessGaveUp(ServerError):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import inotify_simple
 from inotify_simple import flags
 
 from encoder.media_root import RUN
-from server.asgi import BUSY, FAILED, Answer, Busy, Lane, Receive, Scope, Send, Wsgi, call, refusal
-from server.bridge import request_environ
+from server.asgi import Answer, Lane, Receive, Scope, Send, Wsgi, refusal
+from server.bridge import NoBody, ask, request_environ
 from server.events import (
     FOLLOWED,
     HEARTBEAT,
@@ -33,8 +32,6 @@ TOO_MANY = refusal(
 )
 _NO_BODY = b""
 
-log = logging.getLogger(__name__)
-
 
 class EventStreams:
     """Answers listeners.
@@ -53,10 +50,8 @@ class EventStreams:
 
     async def respond(self, lane: Lane, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one listener until he goes, or the stream does."""
-        try:
-            answer = await self._asked(lane, scope)
-        except Busy:
-            answer = BUSY
+        environ = request_environ(scope, NoBody(), 0) | {FOLLOWED: True}
+        answer = await ask(self._wsgi, lane, environ)
         if answer.status != 200:
             await answer.send_to(send)
         elif self._listeners >= LISTENERS_AT_ONCE or self._closing:
@@ -72,24 +67,6 @@ class EventStreams:
         """End all answers: this process ends, and the listeners ask the next one."""
         self._closing = True
         self._watch.wake_all()
-
-    async def _asked(self, lane: Lane, scope: Scope) -> Answer:
-        """In a thread, for a moment: the application's own word on it."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Answer] = loop.create_future()
-        environ = request_environ(scope, _Empty(), 0) | {FOLLOWED: True}
-
-        def work() -> None:
-            try:
-                answer = call(self._wsgi, environ)
-            except Exception:
-                log.exception("the application failed at %s", scope["path"])
-                answer = FAILED
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(_settle, done, answer)
-
-        lane.submit(work)
-        return await done
 
     async def _follow(self, answer: Answer, receive: Receive, send: Send) -> None:
         following = read_following(answer.body)
@@ -164,13 +141,6 @@ class _Renames:
                 changed.set()
 
 
-class _Empty:
-    def read(self, _bytes: int = -1) -> bytes:
-        return _NO_BODY
-
-    readline = read
-
-
 async def _either(changed: asyncio.Event, gone: asyncio.Future[None], seconds: float) -> bool:
     """Whether one of the two came in time."""
     waiting = asyncio.ensure_future(changed.wait())
@@ -190,8 +160,3 @@ async def _leaves(receive: Receive) -> None:
 
 async def _write(send: Send, body: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-def _settle(done: asyncio.Future[Answer], answer: Answer) -> None:
-    if not done.done():
-        done.set_result(answer)

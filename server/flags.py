@@ -26,6 +26,15 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
     Raises:
         ConfigError: one cannot be used.
     """
+    return config.load(file=arguments.config, flags=given_flags(arguments))
+
+
+def given_flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given as flags.
+
+    Raises:
+        ConfigError: one has a value of another type.
+    """
     flags = {}
     for item in fields(Settings):
         text = getattr(arguments, item.name, None)
@@ -33,7 +42,7 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
             flags[item.name] = config.parse_text(item, text, "--" + item.name.replace("_", "-"))
         elif text is not None:
             flags[item.name] = text
-    return config.load(file=arguments.config, flags=flags)
+    return flags
 
 
 def _add_flag(parser: argparse.ArgumentParser, item: Field[Any]) -> None:

@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import math
 import re
+from urllib.parse import urlsplit
 
 from flask import Request, Response, request
 
@@ -56,8 +57,7 @@ class Gate:
                 f"without a token the control API answers at localhost and 127.0.0.1, not at "
                 f"{request.host[:80]!r}; set LIPSTREAM_API_TOKEN",
             )
-        elsewhere = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-        if elsewhere and request.method not in _SAFE:
+        if _is_from_elsewhere(request):
             return problem(403, "a page of another origin asks; the control API needs a token")
         return None
 
@@ -91,6 +91,19 @@ def is_guarded(asked: Request) -> bool:
     """Whether the control API is asked; by its route, since paths have many spellings."""
     path = asked.url_rule.rule if asked.url_rule else asked.path
     return path.startswith(GUARDED)
+
+
+def _is_from_elsewhere(asked: Request) -> bool:
+    """Whether a page of another origin asks for more than to look.
+
+    A WebSocket begins with a GET, which any page may make anywhere; its Origin tells where from,
+    and is never left out by a browser.
+    """
+    site = asked.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+    if asked.headers.get("Upgrade", "").lower() != "websocket":
+        return site and asked.method not in _SAFE
+    origin = asked.headers.get("Origin")
+    return site or (origin is not None and urlsplit(origin).netloc != asked.host)
 
 
 def _is_loopback(host: str) -> bool:

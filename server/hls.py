@@ -25,7 +25,7 @@ from server.snapshot import Snapshots
 from server.watcher import FolderWatcher
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"  # 61
-MEDIA_TYPES = {"v": "video/mp4", "a": "audio/mp4", "t": "video/mp2t"}
+MEDIA_TYPES = {"v": "video/mp4", "a": "audio/mp4", "t": "video/mp2t", "s": "text/vtt"}
 # A stream that starts shows its first playlist well within this.
 START_SECONDS = 6.0
 # Rule 63, in target durations: what was found, and what was not.
@@ -35,8 +35,8 @@ MISSING_BLOCKING_TD, MISSING_TD = 4, 1
 USUAL_TARGET_DURATION = 2
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_RENDITION = re.compile(r"[avt]\d{1,2}")
-_MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.m4s|\d{1,18}\.ts)")
+_RENDITION = re.compile(r"[avts]\d{1,2}")
+_MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.(m4s|vtt)|\d{1,18}\.ts)")
 _EXPOSED = "Age, Date, Content-Length, Content-Range"
 
 

@@ -79,6 +79,12 @@ GAUGES = (
     _Shown("disk_bound_bytes", "tmpfs_bound_bytes", "The most they may grow to"),
     _Shown("at", "figures_time_seconds", "When the encoder process last told, since 1970"),
 )
+LIVE_METRICS = (
+    ("live_speech_seconds", "heard", "Sound of live speakers that was said"),
+    ("live_speech_underruns", "underruns", "Gaps in it, because sound came too late"),
+    ("live_speech_silent_seconds", "silent", "Length of these gaps"),
+    ("live_speech_dropped_seconds", "dropped", "Sound of live speakers that came too late"),
+)
 PREFIX = "lipstream_"
 
 
@@ -192,6 +198,10 @@ def web_metrics(sums: Sums) -> Iterator[Metric]:
     ways = CounterMetricFamily(PREFIX + "answers", "Where answers came from", labels=["way"])
     for way in WAYS:
         ways.add_metric((way,), sums.way(way))
+    for name, figure, text in LIVE_METRICS:
+        counter = CounterMetricFamily(PREFIX + name, text)
+        counter.add_metric((), sums.live(figure))
+        yield counter
     held = GaugeMetricFamily(PREFIX + "held_requests", "Requests that wait for their answer")
     held.add_metric((), sums.held)
     yield from (requests, seconds, body_bytes, ways, held)

@@ -159,6 +159,12 @@ def _speech_paths() -> Json:
         "description": "1: at once, in place of all that was asked for before",
         "schema": {"enum": ["0", "1"]},
     }
+    rate = {
+        "name": "rate",
+        "in": "query",
+        "description": "samples a second of what is sent",
+        "schema": {"type": "integer", "minimum": 8000, "maximum": 48000, "default": 16000},
+    }
     say = _operation(
         "Have a sound or a text said, after what waits.",
         {202: _answer("its place in the queue", "Utterance")},
@@ -182,6 +188,22 @@ def _speech_paths() -> Json:
             "delete": _operation(
                 "Silence, now.", {200: _answer("what had to wait", "Dropped")}, mute
             ),
+        },
+        "/api/streams/{stream}/pcm": {
+            "parameters": of_stream,
+            "get": _operation(
+                "Speak live: a WebSocket for s16le mono, which a description of HTTP cannot tell "
+                "more of; see docs/speech.md.",
+                {},
+                _NO_STREAM
+                | {
+                    400: "that rate is none",
+                    409: mute[409],
+                    426: "no WebSocket was asked for; to one who did, close frames tell the rest",
+                    501: "the setting web_worker is gthread",
+                },
+            )
+            | {"parameters": [rate, interrupt]},
         },
         "/api/streams/{stream}/events": {
             "parameters": of_stream,

@@ -18,6 +18,7 @@ from encoder.media_root import MediaRoot, choose, remove_abandoned
 from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
 from encoder.takes import check_record_folder
+from inference.piper import check_piper_voice
 from inference.source import check_source, make_source
 from server.child import Child
 from server.errors import PortTaken, Unprotected
@@ -87,6 +88,7 @@ def _check(settings: Settings) -> None:
             f"stream is {settings.stream!r}: use 1 to 63 small letters, digits and hyphens"
         )
     check_exposure(settings, settings.host)
+    check_piper_voice(settings.piper_voice)
 
 
 def check_exposure(settings: Settings, host: str) -> None:

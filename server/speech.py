@@ -86,7 +86,9 @@ class _Speech:
         """Make a sound of a text; what its event tells of it."""
         if not speech.text:
             return {}
-        cues = speak(speech.text, speech.voice or self._settings.voice, speech.path)
+        settings = self._settings
+        piper_voice = "" if speech.voice else settings.piper_voice
+        cues = speak(speech.text, speech.voice or settings.voice, speech.path, piper_voice)
         return {"facts": {"cues": [asdict(cue) for cue in cues]}}
 
     def _answered(self, reply: dict[str, Any], status: int) -> Response:
@@ -98,15 +100,20 @@ class _Speech:
         return _later(response, reply["wait_seconds"]) if "wait_seconds" in reply else response
 
     def _cannot_speak(self, stream: str) -> Response | None:
-        figures = list_streams(self._root).get(stream)
-        if figures is None:
-            return problem(404, f"there is no stream {stream[:64]!r}; /api/streams lists them")
-        if figures["state"] in _OVER:
-            return problem(409, f"the stream is {figures['state']}: nobody speaks in it any more")
-        processes = [process["name"] for process in figures.get("processes", ())]
-        if processes and _INFERENCE not in processes:
-            return problem(409, "the stream's source is a program of yours: only it can speak")
-        return None
+        return cannot_speak(self._root, stream)
+
+
+def cannot_speak(media_root: Path, stream: str) -> Response | None:
+    """Why nobody can speak through a stream; None: somebody can."""
+    figures = list_streams(media_root).get(stream)
+    if figures is None:
+        return problem(404, f"there is no stream {stream[:64]!r}; /api/streams lists them")
+    if figures["state"] in _OVER:
+        return problem(409, f"the stream is {figures['state']}: nobody speaks in it any more")
+    processes = [process["name"] for process in figures.get("processes", ())]
+    if processes and _INFERENCE not in processes:
+        return problem(409, "the stream's source is a program of yours: only it can speak")
+    return None
 
 
 def _later(response: Response, seconds: float) -> Response:

@@ -35,6 +35,7 @@ from server.app import MAX_BODY_BYTES, create_app
 from server.asgi import Wsgi
 from server.coalescer import Coalescer
 from server.counts import Counted, Table
+from server.live_asgi import LONGEST_MESSAGE_BYTES
 from server.specs import WebSpec
 from server.speech import PATH as SPEECH_PATH
 from server.tls import check_certificate, gunicorn_tls
@@ -190,6 +191,8 @@ def _asgi_options() -> dict[str, Any]:
         "asgi_lifespan": "on",
         # A client that goes away frees what it held at once, and without a watch per request.
         "asgi_disconnect_grace_period": 0,
+        # A message of a live speaker; gunicorn refuses a longer one with 1009.
+        "websocket_max_message_size": LONGEST_MESSAGE_BYTES,
     }
 
 

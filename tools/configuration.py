@@ -38,8 +38,9 @@ def page() -> str:
         default = "" if item.default == "" else f"`{item.default}`"
         if isinstance(item.default, bool):
             default = f"`{str(item.default).lower()}`"
+        text = item.metadata["help"].replace("<", "&lt;")  # else /live/<id>/ is a tag of HTML
         star = r" \*" if item.metadata["per_stream"] else ""
-        rows.append(f"| `{item.name}`{star} | {default} | {limits} | {item.metadata['help']} |\n")
+        rows.append(f"| `{item.name}`{star} | {default} | {limits} | {text} |\n")
     return HEAD + "".join(rows)
 
 

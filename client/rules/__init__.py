@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from client.observation import Observation
-from client.rules import delivery, fmp4, iframes, multivariant, parts, playlists, time
+from client.rules import captions, delivery, fmp4, iframes, multivariant, parts, playlists, time
 from client.verdicts import Check
 
 CHECKS: tuple[Check[Observation], ...] = (
@@ -14,4 +14,5 @@ CHECKS: tuple[Check[Observation], ...] = (
     *multivariant.CHECKS,
     *iframes.CHECKS,
     *fmp4.CHECKS,
+    *captions.CHECKS,
 )

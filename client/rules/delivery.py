@@ -11,7 +11,7 @@ from client.verdicts import Check, Verdict, judge, must, not_applicable, not_see
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 _MEDIA_TYPES = {"video/mp4", "audio/mp4", "video/iso.segment", "audio/iso.segment"}
-_TS_TYPES = {"video/mp2t"}
+_TS_TYPES, _TEXT_TYPES = {"video/mp2t"}, {"text/vtt"}
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})")
 # From request to first byte of a file that is listed; no disk or link is that slow.
 _AT_ONCE_SECONDS = 1.0
@@ -131,11 +131,17 @@ def _types(observation: Observation) -> Verdict:
                 yield from _bad_type(rendition.name, reload.answer, {PLAYLIST_TYPE})
         for resource in observation.media.values():
             if resource.body is not None:
-                # A transport stream begins with its sync byte; a box with its size.
-                types = _TS_TYPES if resource.body[:1] == b"G" else _MEDIA_TYPES
+                types = _types_of(resource.body)
                 yield from _bad_type(resource.address.name, resource.first, types)
 
     return judge(faults(), f"{PLAYLIST_TYPE}; media of the type that it is")
+
+
+def _types_of(body: bytes) -> set[str]:
+    """A transport stream begins with its sync byte; a box with its size."""
+    if body.removeprefix(b"\xef\xbb\xbf").startswith(b"WEBVTT"):
+        return _TEXT_TYPES
+    return _TS_TYPES if body[:1] == b"G" else _MEDIA_TYPES
 
 
 def _bad_type(name: str, answer: Answer, allowed: set[str]) -> Iterator[str]:

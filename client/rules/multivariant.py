@@ -249,16 +249,23 @@ def _groups(observation: Observation) -> Verdict:
             groups.setdefault((media.kind or "", media.group_id or ""), []).append(media)
             yield from _incomplete(media)
         for variant in multivariant.variants:
-            if variant.audio is not None and ("AUDIO", variant.audio) not in groups:
-                yield f'{variant.uri}: AUDIO="{variant.audio}" names no group'
-        for (_kind, group), members in groups.items():
-            names = [media.name for media in members]
-            if len(set(names)) < len(names):
-                yield f"group {group}: a NAME stands twice"
-            if sum(media.default for media in members) != 1:
-                yield f"group {group}: {sum(m.default for m in members)} DEFAULT=YES, not 1"
+            for kind, group in (("AUDIO", variant.audio), ("SUBTITLES", variant.subtitles)):
+                if group is not None and (kind, group) not in groups:
+                    yield f'{variant.uri}: {kind}="{group}" names no group'
+        for (kind, group), members in groups.items():
+            yield from _bad_group(kind, group, members)
 
     return judge(faults(), f"{len(multivariant.media)} EXT-X-MEDIA")
+
+
+def _bad_group(kind: str, group: str, members: list[Media]) -> Iterator[str]:
+    names = [media.name for media in members]
+    if len(set(names)) < len(names):
+        yield f"group {group}: a NAME stands twice"
+    # Text that nobody has asked for may be off; sound may not.
+    defaults, least = sum(media.default for media in members), int(kind == "AUDIO")
+    if not least <= defaults <= 1:
+        yield f"group {group}: {defaults} DEFAULT=YES, not 1"
 
 
 def _incomplete(media: Media) -> Iterator[str]:
@@ -266,6 +273,8 @@ def _incomplete(media: Media) -> Iterator[str]:
     wanted = {"GROUP-ID": media.group_id, "NAME": media.name, "LANGUAGE": media.language}
     if media.kind == "AUDIO":
         wanted["CHANNELS"] = media.channels
+    if media.kind == "SUBTITLES":  # §4.4.6.1: elsewhere it may stand in the variant's media
+        wanted["URI"] = media.uri
     missing = [key for key, value in wanted.items() if not value]
     if missing:
         yield f"{name} lacks {', '.join(missing)}"

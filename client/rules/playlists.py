@@ -269,7 +269,10 @@ def _under_a_map(observation: Observation) -> Verdict:
 
 
 def _is_fmp4(observation: Observation, rendition: Rendition, uri: str) -> bool:
-    found = observation.resource(rendition, uri)
+    found = observation.resource(rendition, uri) if uri else None
+    if not uri:  # in progress: as those before it
+        before = rendition.timeline.complete[-1:]
+        return any(_is_fmp4(observation, rendition, known.uri) for known in before)
     if found is None or found.body is None:
         return not uri.split("?")[0].endswith((".ts", ".aac", ".mp3", ".vtt"))
     return found.body[4:8] in (b"moof", b"styp", b"sidx", b"emsg", b"prft")

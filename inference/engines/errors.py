@@ -48,6 +48,32 @@ class RuntimeUnusable(EngineError):
         self.reason = reason
 
 
+class GraphUnsupported(EngineError):
+    """A graph that cannot be rewritten: ``node`` and ``reason``."""
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(f"node {node}: {_one_line(reason)}")
+        self.node = node
+        self.reason = reason
+
+
+class FolderBusy(EngineError):
+    """Another build is writing into the same ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder}: another build is writing there; wait until it is done")
+        self.folder = folder
+
+
+class FolderUnusable(EngineError):
+    """A folder for engines or networks that cannot be written: ``folder`` and ``reason``."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"{folder}: {_one_line(reason)}; give another folder")
+        self.folder = folder
+        self.reason = reason
+
+
 def _one_line(text: str) -> str:
     """Runtimes answer with whole pages; what matters stands first."""
     return "".join(c if c.isprintable() else " " for c in text.strip())[:400]

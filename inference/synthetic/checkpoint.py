@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inference.checkpoint.folder import CONFIG_FOLDER, NETWORKS_FOLDER
 from inference.synthetic import config, faces, motion, picture
-
-NETWORKS_FOLDER = "ditto_onnx"
-CONFIG_FOLDER = "ditto_cfg"
 
 
 def write(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.checkpoint.folder import OFFLINE, ONLINE
 from inference.checkpoint.networks import MOTION
 from inference.synthetic.motion import (
     EXPRESSION,
@@ -18,9 +19,6 @@ from inference.synthetic.motion import (
     pose_logits,
     resting_key_points,
 )
-
-ONLINE = "v0.4_hubert_cfg_trt_online.pkl"
-OFFLINE = "v0.4_hubert_cfg_trt.pkl"
 
 
 def save(folder: Path) -> None:

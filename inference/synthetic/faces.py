@@ -12,10 +12,11 @@ from inference.engines.protocol import Tensor
 from inference.synthetic import template
 from inference.synthetic.graph import Graph, Name
 
-SKIN_RG, SKIN_GB = (0.19, 0.16), (0.08, 0.12)  # red over green, green over blue: middle and reach
-REACH = 0.56  # of the picture's side, seen from each place: a larger face is not found
-FACE_OF_SKIN = 2.1  # width of the box for a spread of 1
-SURE = 0.012  # of that window must be skin
+SKIN_RG, SKIN_GB = (0.14, 0.1), (0.1, 0.08)  # red over green, green over blue: middle and reach
+DENSE = 0.12  # of the surroundings must be like that: a line of the colour is no face
+REACH = 0.44  # of the picture's side, seen from each place: a larger face is not found
+FACE_OF_SKIN = 2.9  # width of the box for a spread of 1
+SURE = 0.006  # of that window must be skin
 MESH_SIZE = 0.66  # height of the mesh in the picture it is given
 LANDMARK_SIZE, LANDMARK_V = 0.62, 0.6  # in the first, narrow crop
 
@@ -144,7 +145,7 @@ class _Blobs:
         middle = graph.op("Add", *(graph.op("Mul", v, v) for v in (self.x, self.y)))
         spread = graph.op("Relu", graph.op("Sub", graph.op("Div", squares, safe), middle))
         self.size = graph.op("Mul", graph.op("Sqrt", spread), FACE_OF_SKIN)
-        sure = graph.op("Mul", graph.op("Sub", amount, SURE), 500.0)
+        sure = graph.op("Mul", graph.op("Sub", amount, SURE), 100.0)
         self.score = graph.op("Clip", sure, -50.0, 50.0)
 
 
@@ -158,10 +159,15 @@ def _likeness(graph: Graph, rgb: Name) -> Name:
     )
     blurred = graph.op("AveragePool", green, kernel_shape=[5, 5], pads=[2] * 4, count_include_pad=0)
     detail = graph.op("Abs", graph.op("Sub", green, blurred))
-    colour = graph.op("Abs", graph.op("Sub", red, blue))
-    colour = graph.op("ReduceMean", colour, axes=[1, 2, 3], keepdims=1)
+    sides = (graph.op("Abs", graph.op("Sub", other, green)) for other in (red, blue))
+    colour = graph.op("ReduceMean", graph.op("Add", *sides), axes=[1, 2, 3], keepdims=1)
     grey = graph.op("Relu", graph.op("Sub", 1.0, graph.op("Mul", colour, 40.0)))
     return graph.op("Add", skin, graph.op("Mul", detail, grey))
+
+
+def _blurred(graph: Graph, value: Name, width: int) -> Name:
+    square, pad = [width, width], [width // 2] * 4
+    return graph.op("AveragePool", value, kernel_shape=square, pads=pad, count_include_pad=0)
 
 
 def _near(graph: Graph, value: Name, middle_and_reach: tuple[float, float]) -> Name:

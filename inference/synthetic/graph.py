@@ -14,6 +14,7 @@ from inference.checkpoint.networks import Spec
 from inference.engines.protocol import Tensor
 
 OPSET = 17  # of the published files
+PRODUCER = "lipstream synthetic"
 Name = str
 
 
@@ -68,7 +69,7 @@ class Graph:
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=8,  # that of opset 17
-            producer_name="lipstream synthetic",
+            producer_name=PRODUCER,
         )
         onnx.save(model, folder / f"{self.spec.stems[0]}.onnx")
 

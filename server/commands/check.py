@@ -11,7 +11,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.description = (
         "Follow a live stream as players do, try requests one by one, and report rule by rule. "
-        "Exit status: 0 every MUST that was seen is kept, 1 one is broken, 2 could not parser."
+        "Exit status: 0 every MUST that was seen is kept, 1 one is broken, 2 no check."
     )
     parser.add_argument("url", metavar="URL", help="of the multivariant playlist")
     parser.add_argument("--seconds", metavar="N", type=float, default=20, help="how long [20]")

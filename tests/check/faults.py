@@ -293,6 +293,7 @@ def stray(body: bytes) -> bytes:
 VIDEO_SEGMENT = media(r"v\d/[rs]-\d+\.m4s")
 VIDEO_FILE, PART = media(r"v\d/[rs]-[\d.]+m4s"), media(r"..\/[rs]-\d+\.\d+\.m4s")
 UNKNOWN = media(r"..\/0-no-such-file\.m4s")
+TEXT = media(r"s0/.*")
 INIT = media(r"..\/r-init\.mp4")
 
 

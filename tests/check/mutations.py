@@ -11,6 +11,7 @@ from tests.check.faults import (
     INIT,
     LIVE,
     PART,
+    TEXT,
     UNKNOWN,
     VIDEO_FILE,
     VIDEO_SEGMENT,
@@ -272,6 +273,39 @@ _BOXES = (
     Mutation(59, "stray-bytes", data(stray, media(r"a0/.*m4s"))),
 )
 
+_CAPTIONS = (
+    Mutation(5, "captions-extinf", sub("EXTINF:1.00000", "EXTINF:0.97000", of("s0"))),
+    Mutation(8, "captions-change", data(patched(b"more", b"less"), again(TEXT))),
+    Mutation(10, "captions-in-fmp4", sub(r"\.vtt", ".m4s", of("s0"))),
+    Mutation(16, "not-in-captions", sub("#EXT-X-DISCONTINUITY\n", "", of("s0")), BROKEN_OFF),
+    Mutation(22, "captions-too-long", sub(r"0\.25000(,URI=\"r-16\.2)", r"0.26100\1", of("s0"))),
+    Mutation(27, "captions-differ", data(patched(b"more", b"less"), media(r"s0/r-16\.1\.vtt"))),
+    Mutation(44, "captions-missing", sub(r"#EXT-X-RENDITION-REPORT:URI=\"../s0.*\n", "")),
+    Mutation(45, "captions-are-late", lagging("s0", 1)),
+    Mutation(46, "captions-differ", sub("TARGETDURATION:1", "TARGETDURATION:2", of("s0"))),
+    Mutation(49, "no-such-captions", sub('SUBTITLES="texts"', 'SUBTITLES="none"', index)),
+    Mutation(49, "captions-nowhere", sub(',URI="s0/media.m3u8"', "", index)),
+    Mutation(
+        49,
+        "two-defaults",
+        sub(r'(#.*=SUBTITLES.*)(NAME="English)(.*)NO,AUTO(.*)', r"\1\2\3YES,AUTO\4\n" * 2, index),
+    ),
+    Mutation(60, "no-signature", data(patched(b"WEBVTT", b"WEBVT"), TEXT)),
+    Mutation(60, "not-utf-8", data(patched(b"more", b"m\xf6re"), TEXT)),
+    Mutation(60, "no-map", data(patched(b"X-TIMESTAMP", b"TIMESTAMP"), TEXT)),
+    Mutation(60, "half-a-map", data(patched(b",MPEGTS:", b",MPEG:"), TEXT)),
+    Mutation(60, "map-elsewhere", data(patched(b"MPEGTS:", b"MPEGTS:1"), TEXT)),
+    Mutation(60, "dates-elsewhere", sub("T12:", "T13:", of("s0"))),
+    Mutation(60, "bare-sign", data(patched(b"<i>", b"< i>"), TEXT)),
+    Mutation(60, "bare-ampersand", data(patched(b"&amp;", b"&"), TEXT)),
+    Mutation(60, "arrow-in-text", data(patched(b"more", b"-->"), TEXT)),
+    Mutation(60, "no-times", data(patched(b" --> ", b" -> "), TEXT)),
+    Mutation(60, "ends-before-it-begins", data(patched(b" --> 00:1", b" --> 00:0"), TEXT)),
+    Mutation(60, "empty-cue", data(lambda body: re.sub(rb"Line.*", b" ", body), TEXT)),
+    Mutation(60, "not-repeated", data(patched(b"Line", b"Another line"), media(r"s0/r-16.*"))),
+    Mutation(61, "captions-text-plain", header("Content-Type", "text/plain", TEXT)),
+)
+
 _DELIVERY = (
     Mutation(61, "text-plain", header("Content-Type", "text/plain", playlists)),
     Mutation(
@@ -309,4 +343,13 @@ _DELIVERY = (
     Mutation(70, "blocks", blocking_head),
 )
 
-MUTATIONS = (*_SYNTAX, *_TIME, *_PARTS, *_DIRECTIVES, *_TOGETHER, *_BOXES, *_DELIVERY)
+MUTATIONS = (
+    *_SYNTAX,
+    *_TIME,
+    *_PARTS,
+    *_DIRECTIVES,
+    *_TOGETHER,
+    *_BOXES,
+    *_CAPTIONS,
+    *_DELIVERY,
+)

@@ -54,7 +54,7 @@ class Request:
     @property
     def is_media(self) -> bool:
         """Whether a file of media is."""
-        return self.name.endswith((".m4s", ".mp4"))
+        return self.name.endswith((".m4s", ".mp4", ".vtt"))
 
     @property
     def track(self) -> Track | None:
@@ -173,7 +173,7 @@ class Origin:
             return _failure(404, TARGET_DURATION)
         body, published = found
         last, opened = self._stream.last_msn(track, now), self._stream.parts_open(track, now)
-        hinted = f"{self._stream.run(last + 1)}-{last + 1}.{opened}.m4s"
+        hinted = f"{self._stream.run(last + 1)}-{last + 1}.{opened}.{track.suffix}"
         is_hinted = request.name == hinted and request.method == "GET" and self._stream.parts
         if published > now and not is_hinted:
             return _failure(404, TARGET_DURATION)
@@ -181,7 +181,7 @@ class Origin:
         kept = 8 * TARGET_DURATION if is_part else (2 * WINDOW + 1) * TARGET_DURATION
         if "init" not in request.name and published + kept < now:
             return _failure(404, TARGET_DURATION)
-        kind = "video/mp4" if track.kind == "vide" else "audio/mp4"
+        kind = {"vide": "video/mp4", "soun": "audio/mp4", "text": "text/vtt"}[track.kind]
         headers = {"Content-Type": kind, "Cache-Control": "public, max-age=3600"}
         return Reply(200, headers, body, max(published, now))
 
@@ -203,7 +203,7 @@ def _packed(request: Request, reply: Reply) -> Reply:
     if kind == PLAYLIST_TYPE and "gzip" in request.headers.get("accept-encoding", ""):
         body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
     asked = _RANGE.fullmatch(request.headers.get("range", ""))
-    if asked and status == 200 and "mp4" in kind:
+    if asked and status == 200 and kind != PLAYLIST_TYPE:
         size = len(body)
         first = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))
         last = min(int(asked[2]) if asked[1] and asked[2] else size - 1, size - 1)

@@ -45,6 +45,11 @@ class Track:
         whole = self.segment_frames
         return (2 * whole.numerator * (msn - 1) + whole.denominator) // (2 * whole.denominator)
 
+    @property
+    def suffix(self) -> str:
+        """Of its files."""
+        return "vtt" if self.kind == "text" else "m4s"
+
     def seconds(self, frames: int) -> Fraction:
         """How long so many frames last."""
         return Fraction(frames * self.frame_ticks, self.timescale_hz)
@@ -55,10 +60,12 @@ class Track:
         return [(at, min(self.part_frames, end - at)) for at in range(first, end, self.part_frames)]
 
 
+CAPTIONS = Track("s0", "text", 1000, 50, 5, Fraction(20), 0)
 TRACKS = (
     Track("v0", "vide", 90_000, 4500, 5, Fraction(20), 400, 640, 360),
     Track("v1", "vide", 90_000, 4500, 5, Fraction(20), 1200, 1280, 720),
     Track("a0", "soun", 48_000, 1024, 11, Fraction(48_000, 1024), 120),
+    CAPTIONS,
 )
 BY_NAME = {track.name: track for track in TRACKS}
 
@@ -67,11 +74,13 @@ MULTIVARIANT = """#EXTM3U
 #EXT-X-INDEPENDENT-SEGMENTS
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="Sound",LANGUAGE="en",DEFAULT=YES,AUTOSELECT=YES,\
 CHANNELS="1",URI="a0/media.m3u8"
+#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="texts",NAME="English",LANGUAGE="en",DEFAULT=NO,\
+AUTOSELECT=YES,FORCED=NO,URI="s0/media.m3u8"
 #EXT-X-STREAM-INF:BANDWIDTH=130000,AVERAGE-BANDWIDTH=120000,CODECS="avc1.64001f,mp4a.40.2",\
-RESOLUTION=640x360,FRAME-RATE=20.000,AUDIO="audio"
+RESOLUTION=640x360,FRAME-RATE=20.000,AUDIO="audio",SUBTITLES="texts"
 v0/media.m3u8
 #EXT-X-STREAM-INF:BANDWIDTH=260000,AVERAGE-BANDWIDTH=250000,CODECS="avc1.64001f,mp4a.40.2",\
-RESOLUTION=1280x720,FRAME-RATE=20.000,AUDIO="audio"
+RESOLUTION=1280x720,FRAME-RATE=20.000,AUDIO="audio",SUBTITLES="texts"
 v1/media.m3u8
 #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=40000,CODECS="avc1.64001f",RESOLUTION=640x360,\
 URI="v0/iframes.m3u8"
@@ -135,8 +144,8 @@ class Stream:
         run, _, rest = name.partition("-")
         if name == f"{run}-init.mp4" and run in ("r", "s"):
             return _init(track), Fraction(0)
-        numbers = rest.removesuffix(".m4s").split(".")
-        if not all(number.isdecimal() for number in numbers) or not name.endswith(".m4s"):
+        numbers = rest.removesuffix(f".{track.suffix}").split(".")
+        if not all(each.isdecimal() for each in numbers) or not name.endswith(track.suffix):
             return None
         msn = int(numbers[0])
         if self.run(msn) != run or not 0 < msn <= min(self.ends_with, 10_000):
@@ -148,8 +157,11 @@ class Stream:
             return None
         at, count = parts[-1]
         jump = _JUMP_SECONDS if run == "s" else 0
+        end = track.seconds(at + count)
+        if track is CAPTIONS:
+            return webvtt(track.seconds(parts[0][0]), end, jump), end
         data = b"".join(_fragment(track, first, n, jump) for first, n in parts)
-        return data, track.seconds(at + count)
+        return data, end
 
     # --- playlists ------------------------------------------------------------------------------
 
@@ -166,7 +178,7 @@ class Stream:
             with_parts = self.parts and msn > last - self.segments_with_parts
             lines += self._segment(track, msn, msn == first, len(track.parts(msn)) * with_parts)
             length = track.seconds(track.start(msn + 1) - track.start(msn))
-            lines += [f"#EXTINF:{float(length):.5f},", f"{self.run(msn)}-{msn}.m4s"]
+            lines += [f"#EXTINF:{float(length):.5f},", f"{self.run(msn)}-{msn}.{track.suffix}"]
         if opened:
             lines += self._segment(track, last + 1, False, opened)
         if self.ended(track, now):
@@ -206,13 +218,13 @@ class Stream:
     def _segment(self, track: Track, msn: int, is_first: bool, parts: int) -> Iterator[str]:
         if msn == self.break_at:
             yield "#EXT-X-DISCONTINUITY"
-        if is_first or msn == self.break_at:
+        if (is_first or msn == self.break_at) and track is not CAPTIONS:
             yield f'#EXT-X-MAP:URI="{self.run(msn)}-init.mp4"'
         yield f"#EXT-X-PROGRAM-DATE-TIME:{self.date(track, msn)}"
         for index, (_at, count) in enumerate(track.parts(msn)[:parts]):
             length = float(track.seconds(count))
-            free = ",INDEPENDENT=YES" if index == 0 or track.kind == "soun" else ""
-            uri = f"{self.run(msn)}-{msn}.{index}.m4s"
+            free = ",INDEPENDENT=YES" if index == 0 or track.kind != "vide" else ""
+            uri = f"{self.run(msn)}-{msn}.{index}.{track.suffix}"
             yield f'#EXT-X-PART:DURATION={length:.5f},URI="{uri}"{free}'
 
     def date(self, track: Track, msn: int) -> str:
@@ -223,9 +235,10 @@ class Stream:
         return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
     def _tail(self, track: Track, now: Fraction, last: int, opened: int) -> Iterator[str]:
-        if not opened and last + 1 == self.break_at:
+        if not opened and last + 1 == self.break_at and track is not CAPTIONS:
             yield '#EXT-X-PRELOAD-HINT:TYPE=MAP,URI="s-init.mp4"'
-        yield f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{self.run(last + 1)}-{last + 1}.{opened}.m4s"'
+        hinted = f"{self.run(last + 1)}-{last + 1}.{opened}.{track.suffix}"
+        yield f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{hinted}"'
         for other in TRACKS:
             if other is not track:
                 msn, part = self.position(other, now)
@@ -236,6 +249,18 @@ class Stream:
         """Msn and index of the newest part."""
         last, opened = self.last_msn(track, now), self.parts_open(track, now)
         return (last + 1, opened - 1) if opened else (last, len(track.parts(last)) - 1)
+
+
+def webvtt(start: Fraction, end: Fraction, jump_seconds: int) -> bytes:
+    """What is written in a span of the stream: a line that is shown for 1.25 s of each 1.5 s."""
+    ticks = 90_000 * (_BASE_SECONDS + jump_seconds)
+    lines = ["WEBVTT", f"X-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:{ticks}", ""]
+    for number in range(int(start / Fraction(3, 2)), int(end / Fraction(3, 2)) + 1):
+        shown = number * Fraction(3, 2) + Fraction(1, 4), (number + 1) * Fraction(3, 2)
+        if shown[0] < end and shown[1] > start:
+            times = " --> ".join(f"00:{float(at):06.3f}" for at in shown)
+            lines += [f"c{number}", times, f"Line <i>{number}</i> &amp; more", ""]
+    return "\n".join(lines).encode()
 
 
 @cache

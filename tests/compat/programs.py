@@ -97,6 +97,7 @@ def gstreamer(program: str, record: Record) -> Playing:
     sink = f"fpsdisplaysink video-sink=fakesink text-overlay=false fps-update-interval={interval}"
     argv = [program, "-v", "playbin3", f"uri={record.url}/live/demo/index.m3u8"]
     argv += [f"video-sink={sink} sync=true", "audio-sink=fakesink sync=true"]
+    argv += ["text-sink=fakesink sync=true"]  # captions: else they are drawn, by a plug-in of Pango
     complaints: list[str] = []
     demuxers = 0
     with _running(argv) as (out, progress):

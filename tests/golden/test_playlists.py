@@ -13,12 +13,14 @@ import pytest
 
 from encoder.playlist import (
     TS_VERSION,
+    VTT_VERSION,
     AudioMedia,
     MediaPlaylist,
     PartEntry,
     RenditionReport,
     SegmentEntry,
     ServerControl,
+    SubtitleMedia,
     Variant,
     render_iframes_playlist,
     render_media_playlist,
@@ -110,11 +112,13 @@ SAMPLES = {
     "ended": replace(low_latency(4, 9, 0), ended=True),
 }
 
-MULTIVARIANT = render_multivariant(
+OFFERED = (
     AudioMedia("a0/media.m3u8", "mp4a.40.2", 1),
     (Variant("v0/media.m3u8", "avc1.64001f", 1280, 720, 25, 955_600, 808_600),),
     (Variant("v0/iframes.m3u8", "avc1.64001f", 1280, 720, 25, 140_500, 140_500),),
 )
+MULTIVARIANT = render_multivariant(*OFFERED)
+CAPTIONED = render_multivariant(*OFFERED, SubtitleMedia("s0/media.m3u8", "de"))
 
 
 TRANSPORT = render_ts_multivariant(
@@ -128,6 +132,30 @@ def transport() -> MediaPlaylist:
     return MediaPlaylist(PLAIN, segments, version=TS_VERSION)
 
 
+def captions() -> MediaPlaylist:
+    """WebVTT: version 3, no EXT-X-MAP, every part by itself."""
+    host = low_latency(7, 8, 2)
+    assert host.current
+    every = (_as_text(each) for each in (*host.segments, host.current))
+    *segments, current = every
+    return replace(
+        host,
+        segments=tuple(segments),
+        current=current,
+        hint_uri="r-9.2.vtt",
+        version=VTT_VERSION,
+        reports=(OTHER,),
+    )
+
+
+def _as_text(segment: SegmentEntry) -> SegmentEntry:
+    parts = tuple(
+        replace(part, uri=part.uri.replace(".m4s", ".vtt"), independent=True)
+        for part in segment.parts
+    )
+    return replace(segment, uri=segment.uri.replace(".m4s", ".vtt"), map_uri="", parts=parts)
+
+
 def iframes() -> str:
     """Beside a playlist with a discontinuity, of which one segment is missing."""
     host = with_discontinuity()
@@ -139,10 +167,11 @@ def iframes() -> str:
 def rendered() -> dict[str, str]:
     texts = {name: render_media_playlist(playlist) for name, playlist in SAMPLES.items()}
     texts |= {"multivariant": MULTIVARIANT, "iframes": iframes()}
+    texts |= {"multivariant_with_captions": CAPTIONED}
     return texts | {"transport_multivariant": TRANSPORT}
 
 
-SAMPLES["transport"] = transport()
+SAMPLES |= {"transport": transport(), "steady_captions": captions()}
 
 
 @pytest.mark.parametrize("name", rendered())

@@ -72,6 +72,10 @@ class Service:
         self.app.test_client().get(EVENTS, buffered=False)
         return self
 
+    def over(self) -> Service:
+        (self.root / "run/demo.json").write_text('{"id": "demo", "state": "ended"}')
+        return self
+
     def stale(self) -> Service:
         (self.root / "live/demo/v0" / PLAYLIST_NAME).unlink()
         return self
@@ -128,6 +132,7 @@ def _while_others_upload(path: str) -> Asking:
 
 
 SPEECH, EVENTS = "/api/streams/demo/speech", "/api/streams/demo/events"
+LIVE, PCM = "/api/streams/demo/pcm", "/api/streams/{stream}/pcm"
 SAID = {
     "ok": True,
     "utterance": "u1",
@@ -194,6 +199,13 @@ ANSWERS: dict[tuple[str, str, int], Asking] = {
         "DELETE", "/api/streams/demo"
     ),
     **_speaking(),
+    ("GET", PCM, 400): lambda s: s.ask("GET", f"{LIVE}?rate=7999"),
+    ("GET", PCM, 404): lambda s: s.ask("GET", "/api/streams/x/pcm"),
+    ("GET", PCM, 409): lambda s: s.over().ask("GET", LIVE),
+    ("GET", PCM, 426): lambda s: s.ask("GET", LIVE),
+    ("GET", PCM, 501): lambda s: Service(s.root, s.monkeypatch, web_worker="gthread").ask(
+        "GET", LIVE
+    ),
     ("GET", "/api/streams/{stream}/events", 200): lambda s: s.ask(
         "GET", EVENTS, environ_overrides={FOLLOWED: True}
     ),

@@ -19,6 +19,12 @@ NEEDED |= {"torch.load": ("weights_only", True)}
 # These have no safe form.
 UNSAFE_CALLS = {"yaml.load", "yaml.unsafe_load", "yaml.full_load", "pandas.read_pickle"}
 UNSAFE_CALLS |= {"eval", "exec", "pd.read_pickle", "tensorrt.deserialize_pickle"}
+# The one reader of foreign pickles looks every name up in a table of its own; the maker of test
+# data only writes. What either uses of the module is held to that.
+MAY_USE = {
+    "inference/checkpoint/unpickle.py": {"pickle.Unpickler"},
+    "inference/synthetic/config.py": {"pickle.dumps"},
+}
 
 
 def files() -> list[Path]:
@@ -57,7 +63,31 @@ def _is(node: ast.expr, value: bool) -> bool:
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_loads_code(path: Path) -> None:
-    assert not list(problems(ast.parse(path.read_text("utf-8"))))
+    tree = ast.parse(path.read_text("utf-8"))
+    allowed = MAY_USE.get(str(path.relative_to(ROOT)), set())
+    assert list(problems(tree)) == ["pickle"] * bool(allowed)
+    assert uses_of_pickle(tree) == allowed
+
+
+def test_the_reader_of_pickles_overrides_how_names_are_found() -> None:
+    tree = ast.parse((ROOT / "inference/checkpoint/unpickle.py").read_text("utf-8"))
+    readers = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and "pickle.Unpickler" in map(ast.unparse, node.bases)
+    ]
+    assert len(readers) == 1
+    made = {node.name for node in readers[0].body if isinstance(node, ast.FunctionDef)}
+    assert {"find_class", "persistent_load"} <= made
+    assert "super().find_class" not in ast.unparse(readers[0])
+
+
+def uses_of_pickle(tree: ast.AST) -> set[str]:
+    return {
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle"
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.speech_voice import CUE_CHARACTERS, LONGEST_TEXT, cues, speak
+from encoder.webvtt import MOST_LINES, fits_a_cue, text_lines
+from server.speech_voice import LONGEST_TEXT, cues, speak
 
 
 def words_of(text: str) -> list[tuple[int, float]]:
@@ -19,7 +20,7 @@ def words_of(text: str) -> list[tuple[int, float]]:
 
 def test_each_sentence_is_a_line() -> None:
     text = 'Good morning! I said: "Stop." Version 2.5 is out. Bye'
-    told = [(cue.at_seconds, cue.text) for cue in cues(text, words_of(text))]
+    told = [(cue.at_seconds, cue.text) for cue in cues(text, words_of(text), 6.0)]
     assert told == [
         (0.0, "Good morning!"),
         (1.0, 'I said: "Stop."'),
@@ -30,16 +31,17 @@ def test_each_sentence_is_a_line() -> None:
 
 def test_a_long_sentence_is_cut_between_words() -> None:
     text = "word " * 60
-    lines = cues(text, words_of(text))
+    lines = cues(text, words_of(text), 30.0)
     assert len(lines) > 3
-    assert all(len(cue.text) <= CUE_CHARACTERS + 5 for cue in lines)
+    assert all(len(text_lines(cue.text)) == MOST_LINES for cue in lines[:-1])
     assert " ".join(cue.text for cue in lines) == text.strip()
 
 
 @given(st.text("ab .!?\n", max_size=300))
 def test_no_word_is_lost_and_time_goes_on(text: str) -> None:
     words = words_of(text)
-    lines = cues(text, words)
+    lines = cues(text, words, 0.5 * len(words))
+    assert all(fits_a_cue(cue.text) for cue in lines)
     said = text if words else ""
     assert "".join("".join(cue.text for cue in lines).split()) == "".join(said.split())
     times = [cue.at_seconds for cue in lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from dataclasses import fields
 from pathlib import Path
@@ -82,3 +83,70 @@ def test_no_command_shows_usage(capsys: pytest.CaptureFixture[str]) -> None:
         main([])
     assert ended.value.code == 2
     assert "COMMAND" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["serve", "--video-kbits", "5"], "no flag --video-kbits; did you mean --video-kbit?"),
+        (["serve", "--latencey=low"], "no flag --latencey; did you mean --latency?"),
+        (["watch", "http://h/", "--record"], "no flag --record; did you mean --record-file?"),
+        (["serve", "--zzzzzz"], "no flag --zzzzzz; `lipstream serve --help` lists all"),
+        (["token", "demo", "more"], "'more' is one word more than lipstream token takes"),
+    ],
+)
+def test_unknown_flags_suggest_the_right_one(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert told in one_line(capsys)
+
+
+# --- lipstream config ---------------------------------------------------------------------------
+
+SECRET = "not-for-the-eyes-of-others"
+
+
+def shown(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    assert main(["config", "show", *flags]) == 0
+    return capsys.readouterr().out
+
+
+def test_config_tells_every_setting_and_where_it_is_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "lipstream.toml"
+    file.write_text("fps = 30\nwidth = 640\nheight = 360\n")
+    monkeypatch.setenv("LIPSTREAM_WIDTH", "320")
+    monkeypatch.setenv("LIPSTREAM_HEIGHT", "180")
+    text = shown(capsys, "--config", str(file), "--height", "240")
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines()}
+    assert rows["fps"] == ["30", "file", str(file)]
+    assert rows["width"] == ["320", "environment", "LIPSTREAM_WIDTH"]
+    assert rows["height"] == ["240", "flag", "--height"]
+    assert rows["port"] == ["8000", "default"]
+    assert rows["insecure"] == ["false", "default"]
+    assert rows["image"] == ['""', "default"]
+    assert rows.keys() >= {item.name for item in fields(Settings)}
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_config_never_shows_a_secret(
+    form: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIPSTREAM_API_TOKEN", SECRET)
+    text = shown(capsys, "--viewer-key", SECRET, *form)
+    assert SECRET not in text
+    assert text.count("********") == 2
+
+
+def test_config_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads(shown(capsys, "--json", "--fps", "50"))
+    assert told["fps"] == {"value": 50, "place": "flag", "where": "--fps"}
+    assert told["viewer_key"] == {"value": "", "place": "default", "where": ""}
+    assert list(told) == [item.name for item in fields(Settings)]
+
+
+def test_config_refuses_what_serve_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "--fps", "0"]) == 2
+    assert "from 1 to 60" in one_line(capsys)

@@ -65,7 +65,7 @@ def test_the_table_and_the_json_tell_the_same() -> None:
     assert lines[-1].endswith("MUST broken: 62")
     report = as_json(observation, found)
     assert report["ok"] is False
-    assert report["renditions"] == ["v0/media.m3u8", "v1/media.m3u8", "a0/media.m3u8"]
+    assert report["renditions"] == [f"{name}/media.m3u8" for name in ("v0", "v1", "a0", "s0")]
 
 
 def closed_port() -> int:

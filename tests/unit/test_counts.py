@@ -22,6 +22,8 @@ TOKEN = "/live/demo/t/0123456789abcdef0123456789ab"
         ("/live/demo/v0/media.m3u8", True, "reload"),
         ("/live/demo/v0/6a1f-7.3.m4s", False, "part"),
         ("/live/demo/v0/6a1f-7.m4s", False, "segment"),
+        ("/live/demo/s0/6a1f-7.3.vtt", False, "part"),
+        ("/live/demo/s0/6a1f-7.vtt", False, "segment"),
         ("/live/demo/v0/6a1f-init.mp4", False, "segment"),
         (f"{TOKEN}/v0/6a1f-7.3.m4s", False, "part"),
         (f"{TOKEN}/index.m3u8", False, "playlist"),

@@ -5,11 +5,16 @@ from __future__ import annotations
 import importlib
 import re
 
+import pytest
+
 import config
 from encoder.plan import StreamPlan, plan_stream
+from server.cli import build_parser
+from server.flags import read_settings
 from server.specs import WebSpec
 from server.web import gunicorn_options
-from tools import configuration
+from tests import documents
+from tools import api_reference, configuration
 
 
 def test_the_configuration_page_is_what_the_fields_say() -> None:
@@ -54,3 +59,71 @@ def _limit(where: str) -> object:
     if not module:
         return getattr(config.Settings(), name)
     return getattr(importlib.import_module(module), name)
+
+
+def test_the_page_of_the_api_is_what_the_service_says() -> None:
+    assert api_reference.PAGE.read_text("utf-8") == api_reference.page(), (
+        "run python -m tools.api_reference"
+    )
+
+
+# --- commands: tests/ffmpeg/test_documentation.py runs them ------------------------------------
+
+
+def test_every_block_says_what_it_is() -> None:
+    assert [block.where for block in documents.blocks() if not block.language] == []
+
+
+def test_only_commands_can_be_marked_as_not_run() -> None:
+    marked = [block for block in documents.blocks() if block.reason]
+    assert {block.language for block in marked} == {"sh"}
+    for page in documents.pages():
+        text = page.read_text("utf-8")
+        count = sum(block.page == str(page.relative_to(documents.ROOT)) for block in marked)
+        found = len(re.findall(r"^\s*<!-- not run", text, re.MULTILINE))
+        assert found == count, f"{page}: a mark stands above no block"
+
+
+def test_a_reason_that_names_a_test_names_one_that_is_there() -> None:
+    for block in documents.blocks():
+        for name in re.findall(r"tests/[\w/]+(?:\.py)?", block.reason):
+            assert (documents.ROOT / name).exists(), f"{block.where}: {name}"
+
+
+def calls() -> list[tuple[str, list[str]]]:
+    return [
+        (block.where, words)
+        for block in documents.blocks()
+        if block.language in documents.COMMANDS
+        for words in documents.lipstream_calls(block)
+    ]
+
+
+@pytest.mark.parametrize(("where", "words"), calls(), ids=[where for where, _ in calls()])
+def test_the_parser_takes_what_the_pages_call(where: str, words: list[str]) -> None:
+    parser = build_parser()
+    arguments, unknown = parser.parse_known_args(words)
+    assert unknown == [], where
+    if hasattr(arguments, "config"):
+        read_settings(arguments)
+
+
+def test_calls_are_found_wherever_they_stand() -> None:
+    text = """make run ARGS="--fps 30 --stream ''"   # a comment
+A=b lipstream serve --port 1 && lipstream token x > file
+x | .venv/bin/lipstream ingest demo \\
+  --fps 2
+echo lipstream serve
+"""
+    block = documents.Block("page", 1, "sh", text, "")
+    assert list(documents.lipstream_calls(block)) == [
+        ["serve", "--fps", "30", "--stream", ""],
+        ["serve", "--port", "1"],
+        ["token", "x"],
+        ["ingest", "demo", "--fps", "2"],
+    ]
+
+
+def test_marks_are_read() -> None:
+    text = "<!-- not run: why -->\n  ```sh\n  a\n  ```\n```sh\nb\n```\n"
+    assert [(b.text, b.reason) for b in documents.blocks_of("p", text)] == [("a", "why"), ("b", "")]

@@ -58,7 +58,8 @@ class Stream:
 
     def __init__(self, root: Path, pool: ThreadPoolExecutor) -> None:
         self.folder = root / "live" / "demo"
-        (self.folder / "v0").mkdir(parents=True)
+        for name in ("v0", "s0"):
+            (self.folder / name).mkdir(parents=True)
         (root / "run").mkdir()
         self.app = create_app(Settings(), root)
         self.client: FlaskClient = self.app.test_client()
@@ -106,6 +107,11 @@ def test_61_types_and_63_caching(stream: Stream) -> None:
     media = stream.client.get(f"/live/demo/v0/{RUN}-7.m4s")
     assert media.mimetype == "video/mp4"
     assert media.headers["Cache-Control"] == "public, max-age=12"
+    stream.publish(f"s0/{RUN}-7.3.vtt", "WEBVTT\n")
+    text = stream.client.get(f"/live/demo/s0/{RUN}-7.3.vtt", headers={"Accept-Encoding": "gzip"})
+    assert text.mimetype == "text/vtt"
+    assert text.headers["Cache-Control"] == "public, max-age=12"
+    assert "Content-Encoding" not in text.headers
 
 
 def test_36_a_reload_is_held_until_its_part_is_there(stream: Stream) -> None:

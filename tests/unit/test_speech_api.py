@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from config import Settings
+from inference.line import Line
 from inference.speech_socket import SpeechSocket
 from inference.utterances import Utterances
 from journal import Journal
@@ -105,7 +106,7 @@ def test_every_kind_of_sound_is_taken(
         assert answer.get_json()["utterance"].startswith("u")
     assert stage.utterances
     line = stage.utterances.take()
-    assert line
+    assert isinstance(line, Line)
     heard = line.clip.samples[10_000:80_000].astype(float) / 32767
     assert np.sqrt((heard**2).mean()) == pytest.approx(0.3 / np.sqrt(2), rel=0.05)
     assert stage.left() == []
@@ -119,7 +120,7 @@ def test_viewers_hear_the_original_and_not_what_a_model_needs(stage: Stage) -> N
     assert stage.say(file.getvalue()).status_code == 202
     assert stage.utterances
     line = stage.utterances.take()
-    assert line
+    assert isinstance(line, Line)
     heard = line.clip.samples[4800:43_200, 0].astype(float) / 32767
     assert np.sqrt((heard**2).mean()) == pytest.approx(0.3 / np.sqrt(2), rel=0.02)
 
@@ -224,7 +225,7 @@ def test_a_text_is_spoken(stage: Stage, body: dict[str, str], form: bool) -> Non
     assert " ".join(cue["text"] for cue in event.facts["cues"]) == body["text"]
     assert stage.utterances
     line = stage.utterances.take()
-    assert line
+    assert isinstance(line, Line)
     assert line.track.open.max() > 0.5
 
 

@@ -114,7 +114,7 @@ def test_media_is_on_a_tmpfs_and_both_agree_where() -> None:
 
 
 def test_the_exposure_in_the_page_is_what_is_measured(units: Path) -> None:
-    page = (UNITS.parents[1] / "docs" / "operating.md").read_text("utf-8")
+    page = (UNITS.parents[1] / "docs" / "systemd.md").read_text("utf-8")
     told = re.search(r"rates it \(([\d.]+),", page)
     assert told
     assert float(told[1]) == exposure(units / "lipstream.service")
