@@ -23,9 +23,17 @@ export function takeToken() {
   const found = FRAGMENT.exec(location.hash);
   if (found) {
     history.replaceState(null, "", location.pathname + location.search);
-    sessionStorage.setItem(KEPT_AS, decodeURIComponent(found[1]));
+    sessionStorage.setItem(KEPT_AS, decoded(found[1]));
   }
   return sessionStorage.getItem(KEPT_AS) ?? localStorage.getItem(KEPT_AS) ?? "";
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a percent sign of its own
+  }
 }
 
 /** For this tab, or for this device. */

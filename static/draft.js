@@ -1,15 +1,17 @@
 // A stream that is not there yet: whose face, at what quality, under what name. Start makes it, and plays it.
 
 import { readPlayback } from "./address.js";
-import { element, make, tell, write } from "./dom.js";
+import { element, tell, write } from "./dom.js";
 import { takeFiles } from "./drop.js";
-import { changesOf, makeField, labelOf } from "./form.js";
+import { changesOf, labelOf, makeField, ownerOf } from "./form.js";
 import { formatBytes, refuseFile } from "./limits.js";
 
 /** What most people want to choose, in this order, of whatever the service offers; the rest is folded away. */
 const FRONT = ["engine", "preset", "frame_scale", "sampling_timesteps", "latency", "video_kbit"];
 /** Fields of their own on the page. */
 const ELSEWHERE = new Set(["id", "source"]);
+/** The service chooses. */
+const ANY_ENGINE = "auto";
 const PREVIEW_PIXELS = 480;
 const LOOK_MS = 500;
 const PATIENT_LOOKS = 20;
@@ -57,26 +59,37 @@ export class Draft {
   }
 
   #lay(properties) {
+    const engines = properties.engine?.enum ?? [];
     const names = Object.keys(properties).filter((name) => !ELSEWHERE.has(name));
     const front = FRONT.filter((name) => names.includes(name));
     const rest = names.filter((name) => !FRONT.includes(name));
     for (const [place, chosen] of [["fields", front], ["more-fields", rest]]) {
-      element(place).replaceChildren(...chosen.map((name) => this.#field(name, properties[name])));
+      element(place).replaceChildren(...chosen.map((name) => this.#field(name, properties[name], engines)));
+    }
+    this.#show();
+  }
+
+  #field(name, schema, engines) {
+    const { node, raw } = makeField(name, schema);
+    this.#fields.set(name, { schema, node, read: raw, owner: ownerOf(schema, engines) });
+    return node;
+  }
+
+  /** What the chosen engine lacks is neither seen nor sent. */
+  #hideWhatIsForOthers() {
+    const engine = this.#fields.get("engine")?.read() ?? ANY_ENGINE;
+    for (const { node, owner } of this.#fields.values()) {
+      node.hidden = owner !== null && engine !== ANY_ENGINE && engine !== owner;
     }
   }
 
-  #field(name, schema) {
-    const field = makeField(name, schema);
-    this.#fields.set(name, { schema, read: field.raw });
-    return field.node;
-  }
-
   get #changes() {
-    const raw = [...this.#fields].map(([name, { schema, read }]) => [name, { schema, raw: read() }]);
-    return changesOf(new Map(raw));
+    const seen = [...this.#fields].filter(([, { node }]) => !node.hidden);
+    return changesOf(new Map(seen.map(([name, { schema, read }]) => [name, { schema, raw: read() }])));
   }
 
   #show() {
+    this.#hideWhatIsForOthers();
     const withPhoto = element("who-photo").checked;
     element("photo-drop").hidden = !withPhoto;
     const who = withPhoto ? "Your photo" : "The presenter";
@@ -176,33 +189,4 @@ async function preview(file, canvas) {
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   canvas.hidden = false;
   bitmap.close();
-}
-
-/** The choice of rendition on this device: it belongs to the player, not to the stream. */
-export class RungChoice {
-  #shown = "";
-
-  /** @param {Session} session */
-  constructor(session) {
-    this.session = session;
-  }
-
-  start() {
-    element("rung").addEventListener("change", ({ target }) => {
-      this.session.fixRung(target.value === "auto" ? null : Number(target.value));
-    });
-  }
-
-  show() {
-    const { rungs } = this.session;
-    const key = rungs.map(({ height, kbit }) => `${height}:${kbit}`).join();
-    if (key === this.#shown) return;
-    const select = element("rung");
-    const chosen = select.value || "auto";
-    const options = rungs.map(({ height, kbit }) => make("option", { value: height }, `${height} lines, ${kbit} kbit/s`));
-    select.replaceChildren(make("option", { value: "auto" }, "Automatic"), ...options);
-    select.value = [...select.options].some(({ value }) => value === chosen) ? chosen : "auto";
-    element("rung-field").hidden = rungs.length < 2;
-    this.#shown = key;
-  }
 }

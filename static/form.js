@@ -26,6 +26,17 @@ export function valueOf(schema, raw) {
 }
 
 /**
+ * The engine that alone has a setting: its description begins with the engine's name and a colon.
+ * @param {object} schema
+ * @param {string[]} engines
+ * @returns {string|null}
+ */
+export function ownerOf(schema, engines) {
+  const [, name] = /^(\w+): /.exec(schema.description ?? "") ?? [];
+  return engines.includes(name) ? name : null;
+}
+
+/**
  * What differs from the service's own settings, as the body of a request.
  * @param {Map<string, {schema: object, raw: string|boolean}>} fields
  */

@@ -20,7 +20,7 @@ export function setUpKey(tried) {
       element("token").value = "";
       dialog.close();
     } catch (error) {
-      tell(element("key-told"), error.message, true);
+      tell(element("key-told"), error.status === 401 ? "The service does not take this token." : error.message, true);
     }
   });
 }

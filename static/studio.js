@@ -1,9 +1,10 @@
 // The part of the page that steers: it exists only where the service lets this page do so.
 
-import { Draft, RungChoice } from "./draft.js";
+import { Draft } from "./draft.js";
 import { keepPage } from "./drop.js";
 import { element } from "./dom.js";
 import { Follower } from "./events.js";
+import { RungChoice } from "./rung.js";
 import { SpeakPanel } from "./speak.js";
 import { StreamsPanel } from "./streams.js";
 import { setUpTabs } from "./tabs.js";

@@ -46,7 +46,7 @@ def test_a_viewer_sees_the_player_until_the_token_is_given(chromium: Chrome, gua
     field = chromium.find_element(By.ID, "token")
     field.send_keys("a wrong one\n")
     error = chromium.find_element(By.ID, "key-told")
-    until("it is refused", lambda: "needs the header Authorization" in error.text, 5)
+    until("it is refused", lambda: "does not take this token" in error.text, 5)
     assert_accessible(chromium, "the dialog")
     field.clear()
     field.send_keys(f"{TOKEN}\n")

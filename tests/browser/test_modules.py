@@ -280,6 +280,15 @@ def test_a_description_becomes_a_field(
 
 
 @pytest.mark.parametrize(
+    ("description", "owner"),
+    [("ditto: steps of a window", "ditto"), ("low: 0.2 s a part", None), ("", None)],
+)
+def test_a_setting_tells_whose_it_is(page: Chrome, description: str, owner: str | None) -> None:
+    schema = {"description": description}
+    assert call(page, "form.js", "ownerOf", schema, ["auto", "presenter", "ditto"]) == owner
+
+
+@pytest.mark.parametrize(
     ("loads", "kbit"),
     [
         ([], None),

@@ -173,6 +173,28 @@ def test_a_text_is_said_as_it_stands_and_stopped(studio: Chrome) -> None:
     assert told(studio, "speak-told") == "Silence."
 
 
+CAPTIONS = """
+    return [...document.querySelector("video").textTracks]
+        .filter(({ mode }) => mode === "showing")
+        .flatMap(({ activeCues }) => [...activeCues ?? []].map(({ text }) => text));
+"""
+
+
+def test_what_is_said_can_be_read(studio: Chrome) -> None:
+    button = by_id(studio, "captions")
+    until("the stream has captions", button.is_displayed, 5)
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    by_id(studio, "text").send_keys("Read my lips, or read this line.")
+    by_id(studio, "say-it").click()
+    line = lambda: "read this line" in " ".join(studio.execute_script(CAPTIONS))  # noqa: E731
+    until("the words under the picture", line, PATIENCE)
+    assert shown(studio) == "talking"
+    button.click()
+    assert studio.execute_script(CAPTIONS) == []
+    by_id(studio, "hush").click()
+
+
 def test_who_holds_the_button_is_heard(studio: Chrome) -> None:
     hold = by_id(studio, "hold")
     mouse = ActionChains(studio)
@@ -199,25 +221,33 @@ def test_what_is_too_large_is_not_sent(studio: Chrome, running: Service, tmp_pat
     assert by_id(studio, "speak-told").get_attribute("class") == "told error"
 
 
-def test_the_rung_follows_the_network_and_the_viewer(studio: Chrome) -> None:
-    def height() -> int:
-        rung = diagnostics(studio)["stats"].get("rung")
-        return int(rung["height"]) if rung else 0
+def height(browser: Chrome) -> int:
+    """Of the rendition that is played; 0: nothing is."""
+    rung = diagnostics(browser)["stats"].get("rung")
+    return int(rung["height"]) if rung else 0
 
-    assert height() == HEIGHT
+
+def test_the_rung_follows_the_network(studio: Chrome) -> None:
+    until("the better picture", lambda: height(studio) == HEIGHT, 5)
     # Less than the better rendition and its sound, more than the other.
     studio.set_network_conditions(offline=False, latency=20, throughput=45_000)
     try:
-        until("the smaller picture", lambda: height() == 180, 20)
+        until("the smaller picture", lambda: height(studio) == 180, 20)
     finally:
         studio.delete_network_conditions()
+    assert diagnostics(studio)["fatalErrors"] == 0
+
+
+def test_the_rung_follows_the_viewer(studio: Chrome) -> None:
     by_id(studio, "tab-quality").click()
     choice = Select(by_id(studio, "rung"))
+    choice.select_by_value("180")
+    until("the smaller picture", lambda: height(studio) == 180, 10)
     choice.select_by_value(str(HEIGHT))
-    until("the better picture", lambda: height() == HEIGHT, 10)
+    until("the better picture", lambda: height(studio) == HEIGHT, 10)
     assert diagnostics(studio)["stats"]["auto"] is False
     choice.select_by_value("auto")
-    assert diagnostics(studio)["fatalErrors"] == 0
+    until("automatic", lambda: diagnostics(studio)["stats"]["auto"], 3)
 
 
 def test_the_figures_stand_in_the_overlay(studio: Chrome) -> None:
