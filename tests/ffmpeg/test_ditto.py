@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 import rawmedia
 from config import Settings
 from encoder.intake import Intake
-from inference.ditto.governor import Governor, efforts
 from inference.ditto.live import make_speaker
 from inference.ditto.speaker import Speaker
 from inference.presenter import Region
@@ -174,11 +173,13 @@ class Consumer:
 
 
 def test_a_slow_machine_costs_steps_then_pictures_and_never_sound(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The 3 s, and the way back, are tested with the governor and the watch: here a busy machine
+    # would have its say.
+    monkeypatch.setattr("inference.ditto.governor.PATIENCE_SECONDS", 1)
     media, delay = MediaFormat(WIDTH, HEIGHT, FPS), [0.0]
     speaker = make_speaker(replace(settings, sampling_timesteps=6), media)
-    speaker.watch.governor = Governor(efforts(6), room_seconds=2)
     networks: dict[str, Any] = dict(speaker.painter._networks.by_name)
     networks["decoder"] = Slow(networks["decoder"], delay)
     speaker.painter._networks = replace(speaker.painter._networks, by_name=networks)
@@ -203,12 +204,9 @@ def test_a_slow_machine_costs_steps_then_pictures_and_never_sound(
         delay[0], before, since = 0.1, consumer.taken, time.monotonic()
         wait_for(lambda: len(told) >= 2, 25)
         elapsed = time.monotonic() - since
-        assert elapsed > 5.0, "not for a moment's weakness: 3 s for each"
         # So many pictures there could have been at the most: the sound did not wait for them.
         assert consumer.taken - before > 1.2 * elapsed / delay[0]
-        assert speaker.watch.repeated > 20
-        delay[0] = 0.0
-        wait_for(lambda: told[-1]["reason"] == "there is room", 20)
+        assert speaker.watch.repeated > 5
     finally:
         ended.set()
         feeding.join(5)

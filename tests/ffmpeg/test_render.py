@@ -23,6 +23,11 @@ from server.cli import main
 pytestmark = pytest.mark.ffmpeg
 
 
+@pytest.fixture(autouse=True)
+def _no_faces_from_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("render")
@@ -92,7 +97,10 @@ def test_controls_and_fades(folder: Path) -> None:
     faded, _ = watched(render(folder, "faded.mp4", *ditto(folder), "--fade-out", "24"))
     gone = np.abs(faded.astype(int) - faded[0]).mean(axis=(1, 2, 3))
     spoken = np.abs(plain.astype(int) - plain[0]).mean(axis=(1, 2, 3))
-    assert gone[20] < 0.8 * spoken[20]
+    assert gone[20] < spoken[20], "nearer to the first picture"
+    apart = np.abs(plain.astype(int) - faded).mean(axis=(1, 2, 3))
+    # apart from what x264 makes of another clip
+    assert apart[16:23].min() > 1.5 * apart[:8].max(), "and as it was until it began"
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,16 @@ def test_a_slow_one_repeats_pictures_and_leaves_no_gap(seconds: float) -> None:
     assert machine.watch.repeated == 0  # counted by who repeats
 
 
+def test_what_was_given_up_comes_back_when_the_machine_is_well_again() -> None:
+    machine = Machine()
+    machine.run(350, 0.07)
+    assert machine.watch.effort.units_per_picture > 1
+    machine.run(3000, 0.01)
+    assert machine.told[-1] == Effort(10)
+    assert machine.run(500, 0.01) == 500
+    assert machine.gaps <= 2
+
+
 def test_a_stream_that_starts_owes_many_units_at_once_and_that_is_no_weakness() -> None:
     machine = Machine()
     for _ in range(300):  # nothing waits, for the encoder takes all there is
