@@ -74,6 +74,7 @@ COUNTERS = (
 GAUGES = (
     _Shown("encode_lag_seconds", "encode_lag_seconds", "Frame handed over to part out", "stat"),
     _Shown("av_skew_seconds", "av_skew_seconds", "Picture out of the encoder ahead of its sound"),
+    _Shown("av_offset_seconds", "av_offset_seconds", "Lip sync: 0 is right, either way"),
     _Shown("media_seconds", "media_seconds", "Media time published"),
     _Shown("disk_bytes", "tmpfs_bytes", "Bytes of the stream's files"),
     _Shown("disk_bound_bytes", "tmpfs_bound_bytes", "The most they may grow to"),

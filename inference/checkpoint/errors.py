@@ -58,5 +58,5 @@ def fetch_command(folder: Path) -> str:
     """What brings the files that are needed, and no others."""
     return (
         # one pattern: older and newer tools disagree on how several are given
-        f"huggingface-cli download {REPOSITORY} --include 'ditto_[oc]*' --local-dir {folder}"
+        f"hf download {REPOSITORY} --include 'ditto_[oc]*' --local-dir {folder}"
     )

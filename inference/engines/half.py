@@ -7,6 +7,7 @@ from onnxruntime.transformers.float16 import (
     DEFAULT_OP_BLOCK_LIST,
     convert_float_to_float16,
 )
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from inference.engines import grid_sample
 
@@ -22,4 +23,6 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     converted: onnx.ModelProto = convert_float_to_float16(
         model, keep_io_types=True, op_block_list=exact
     )
+    # it puts its casts at the end, and ONNX wants every node behind those it needs
+    OnnxModel(converted).topological_sort(is_deterministic=True)
     return converted

@@ -175,8 +175,13 @@ class OnnxEngine:
     def _providers(self) -> list[Any]:
         if self._kind == "cpu":
             return [CPU]
-        # the default strategy takes twice what it needs, and sessions share the GPU
-        options = {"device_id": self._gpu, "arena_extend_strategy": "kSameAsRequested"}
+        options = {
+            "device_id": self._gpu,
+            # the default strategy takes twice what it needs, and sessions share the GPU
+            "arena_extend_strategy": "kSameAsRequested",
+            # else float32 is multiplied with ten bits, and the networks in it are those that mind
+            "use_tf32": "0",
+        }
         return [(CUDA, options), CPU]
 
     def memory_bytes(self) -> int | None:

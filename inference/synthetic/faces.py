@@ -159,8 +159,8 @@ def _likeness(graph: Graph, rgb: Name) -> Name:
     )
     blurred = graph.op("AveragePool", green, kernel_shape=[5, 5], pads=[2] * 4, count_include_pad=0)
     detail = graph.op("Abs", graph.op("Sub", green, blurred))
-    colour = graph.op("Abs", graph.op("Sub", red, blue))
-    colour = graph.op("ReduceMean", colour, axes=[1, 2, 3], keepdims=1)
+    sides = (graph.op("Abs", graph.op("Sub", other, green)) for other in (red, blue))
+    colour = graph.op("ReduceMean", graph.op("Add", *sides), axes=[1, 2, 3], keepdims=1)
     grey = graph.op("Relu", graph.op("Sub", 1.0, graph.op("Mul", colour, 40.0)))
     return graph.op("Add", skin, graph.op("Mul", detail, grey))
 

@@ -1,1 +1,1 @@
-"""The page's icons, drawn by tools/icons.py."""
+"""What a phone shows when the page is installed."""

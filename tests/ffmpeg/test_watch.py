@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from client.watching.decoder import Decoded, Decoder
 from config import Settings
 from server.cli import main
 from server.demo import path_of
@@ -89,6 +90,24 @@ def test_a_discontinuity_a_recording_and_pictures(
     assert [pictures_in(path) for path in tmp_path.glob("*.mp4")] == [PICTURES, PICTURES]
     assert len(list(folder.glob("frame-*.jpg"))) == 2 * PICTURES
     assert (folder / "frame-000100.jpg").read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_a_decoder_holds_no_picture_back(tmp_path: Path) -> None:
+    """What it has been given it shows, also when nothing more comes for a while."""
+    clip = make_clip(tmp_path / "clip.mp4", PICTURES, which="v")
+    fragmented = tmp_path / "fragmented.mp4"
+    flags = ["-c", "copy", "-movflags", "frag_keyframe+empty_moov+default_base_moof"]
+    subprocess.run([FFMPEG, "-loglevel", "error", "-i", clip, *flags, fragmented], check=True)
+    found: list[Decoded] = []
+    decoder = Decoder(FFMPEG, "mov", found.append)
+    decoder.start()
+    assert decoder.feed(fragmented.read_bytes())
+    deadline = time.monotonic() + 20
+    while len(found) < PICTURES and time.monotonic() < deadline:
+        time.sleep(0.02)
+    shown = len(found)
+    decoder.finish()
+    assert shown == len(found) == PICTURES
 
 
 def test_a_verdict_that_fails_is_exit_1(site: str, capsys: pytest.CaptureFixture[str]) -> None:

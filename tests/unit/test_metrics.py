@@ -38,6 +38,7 @@ FIGURES = {
     "refused_by_rule": {"22": 0, "55": 3},
     "encode_lag_seconds": {"median": 0.12, "max": None},
     "av_skew_seconds": None,
+    "av_offset_seconds": None,
     "media_seconds": 6.0,
     "disk_bytes": 5600,
     "disk_bound_bytes": 99999,

@@ -60,7 +60,7 @@ def test_all_that_is_missing_is_told_at_once(own: Path) -> None:
     message = str(caught.value)
     assert "3 files missing" in message
     assert all(name in message for name in gone)
-    command = "huggingface-cli download digital-avatar/ditto-talkinghead"
+    command = "hf download digital-avatar/ditto-talkinghead"
     assert f"{command} --include 'ditto_[oc]*' --local-dir {own}" in message
 
 

@@ -222,7 +222,7 @@ def test_networks_in_half_precision_are_prepared_for_cuda(
     assert ranks
     assert providers[0] == (
         "CUDAExecutionProvider",
-        {"device_id": 1, "arena_extend_strategy": "kSameAsRequested"},
+        {"device_id": 1, "arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"},
     )
     OnnxEngine("cuda").load(folder / "ditto_onnx" / "motion_extractor.onnx")
     assert given[-1][0] == str(folder / "ditto_onnx" / "motion_extractor.onnx")  # exact, as it is
