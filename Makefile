@@ -1,5 +1,6 @@
 # make run    set up if needed, then play the demo on http://127.0.0.1:8000
 # make test   set up if needed, then lint, types and all tests
+# make bench  set up if needed, then all benchmarks, and docs/performance.md of what they found
 # make test-gpu  the tests that need an NVIDIA GPU; each that cannot run says why
 # make clean  remove what these made
 #
@@ -14,7 +15,9 @@ WANTED := $(shell cksum < pyproject.toml | cut -d' ' -f1)
 RUN_STAMP := $(VENV)/.run-$(WANTED)
 DEV_STAMP := $(VENV)/.dev-$(WANTED)
 
-.PHONY: run test test-gpu lint clean
+BENCH_STAMP := $(VENV)/.bench-$(WANTED)
+
+.PHONY: run test test-gpu lint bench clean
 
 run: $(RUN_STAMP)
 	@exec $(VENV)/bin/lipstream serve $(ARGS)
@@ -44,6 +47,10 @@ lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+bench: $(BENCH_STAMP)
+	@tools/packages.sh
+	$(VENV)/bin/python -m benchmarks $(ARGS)
+
 $(RUN_STAMP): | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable .
 	@touch $@
@@ -51,6 +58,10 @@ $(RUN_STAMP): | $(VENV)/bin/python
 $(DEV_STAMP): | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[dev,docs]'
 	@touch $@ $(RUN_STAMP)
+
+$(BENCH_STAMP): | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[dev,docs,bench]'
+	@touch $@ $(DEV_STAMP) $(RUN_STAMP)
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { \

@@ -26,7 +26,7 @@ from encoder.candidates import CANDIDATES
 from encoder.captions import Captions
 from encoder.chronicle import Chronicle
 from encoder.ffmpeg import find_ffmpeg
-from encoder.intake import Intake
+from encoder.intake import Intake, queue_units
 from encoder.plan import plan_stream
 from encoder.probe import AUTO, working_besides
 from encoder.succession import BLOCKED, Means, Succession
@@ -85,7 +85,8 @@ class StreamProcess:
         """
         if self._spec.beats:
             os.set_blocking(sys.stdout.fileno(), False)
-        intake = Intake(Path(self._spec.socket), self._plan.media)
+        ahead = queue_units(self._settings.latency)
+        intake = Intake(Path(self._spec.socket), self._plan.media, ahead)
         intake.on_mark = self._chronicle.moment
         try:
             intake.start()

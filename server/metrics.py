@@ -86,6 +86,10 @@ LIVE_METRICS = (
     ("live_speech_silent_seconds", "silent", "Length of these gaps"),
     ("live_speech_dropped_seconds", "dropped", "Sound of live speakers that came too late"),
 )
+# Of the sources that tell of themselves.
+OF_SOURCES = (
+    _Shown("face", "face", "What a talking head does for its pictures, and how busy it is", "of"),
+)
 PREFIX = "lipstream_"
 
 
@@ -125,8 +129,8 @@ def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
 
 
 def stream_metrics(streams: Mapping[str, Figures]) -> Iterator[Metric]:
-    """What the encoder processes told."""
-    for shown in (*COUNTERS, *GAUGES):
+    """What the encoder processes and the sources told."""
+    for shown in (*COUNTERS, *GAUGES, *OF_SOURCES):
         family = CounterMetricFamily if shown in COUNTERS else GaugeMetricFamily
         labels = ["stream", shown.label] if shown.label else ["stream"]
         metric = family(PREFIX + shown.name, shown.text, labels=labels)

@@ -16,7 +16,7 @@ from server.speech_voice import LONGEST_TEXT
 from server.tokens import STREAM_ID
 from server.told_limits import told
 from server.uploads import FIELDS
-from server.wishes import ENGINES, SOURCES
+from server.wishes import SOURCES
 
 # Of the description, not of the program: it changes when a client would have to.
 API_VERSION = "1.0.0"
@@ -387,7 +387,6 @@ def _wish(settings: Settings) -> Json:
     """The body of ``POST /api/streams``; what it does not say is as the service's settings."""
     own = {
         "id": {**_ID, "description": "empty: a random one"},
-        "engine": {"enum": list(ENGINES)},
         "source": {
             "type": "object",
             "properties": {

@@ -31,10 +31,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Ended streams of one clip: fMP4, MPEG-TS, the same twice, and bytes that are no media."""
     folder = tmp_path_factory.mktemp("site")
     clip = make_clip(folder / "clip.mp4", PICTURES)
-    for name, kind in (("fmp4", "fmp4"), ("ts", "mpegts")):
+    for name, kind in (("fmp4", "fmp4"), ("ts", "mpegts"), ("sound", "fmp4")):
         (folder / name).mkdir()
         cutting = ["-f", "hls", "-hls_segment_type", kind, "-hls_time", "1", "-hls_list_size", "0"]
         keys = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-c:a", "aac"]
+        keys += ["-vn"] if name == "sound" else []
         stamps = ["-hls_flags", "program_date_time", "-hls_playlist_type", "vod"]
         argv = [FFMPEG, "-loglevel", "error", "-i", str(clip), *keys, *cutting, *stamps]
         subprocess.run([*argv, "index.m3u8"], cwd=folder / name, check=True)
@@ -124,6 +125,7 @@ def test_a_verdict_that_fails_is_exit_1(site: str, capsys: pytest.CaptureFixture
     [
         ("fmp4/none.m3u8", "the answer was 404"),
         ("fmp4/broken.m3u8", "no picture in"),
+        ("sound/index.m3u8", "it has sound, but no picture"),
         ("clip.mp4", "no playlist"),
     ],
 )

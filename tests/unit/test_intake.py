@@ -15,10 +15,11 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from encoder.intake import SLOTS, Intake
+from encoder.intake import QUEUE_UNITS, SLOTS, Intake, queue_units
 from rawmedia import (
     MAX_HELLO_BYTES,
     PROTOCOL,
+    Disconnected,
     MediaFormat,
     Producer,
     Refused,
@@ -33,12 +34,12 @@ SECONDS = 5.0
 Scenario = Callable[[Intake, Path], Awaitable[None]]
 
 
-def play(folder: Path, scenario: Scenario) -> None:
+def play(folder: Path, scenario: Scenario, units: int = QUEUE_UNITS) -> None:
     """Run a scenario against a listening intake."""
 
     async def body() -> None:
         path = folder / "s.sock"
-        intake = Intake(path, MEDIA)
+        intake = Intake(path, MEDIA, units)
         intake.start()
         try:
             await asyncio.wait_for(scenario(intake, path), SECONDS)
@@ -102,6 +103,31 @@ def test_units_arrive_in_order_with_their_sound(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_producer_knows_how_much_waits(tmp_path: Path) -> None:
+    """The unit that is shown is not given back, and is not counted."""
+
+    async def scenario(intake: Intake, path: Path) -> None:
+        async with producing(path) as producer:
+            assert producer.waiting() == 0
+            for number in range(4):
+                await asyncio.to_thread(write, producer, number)
+            await until(lambda: intake.waiting == 4)
+            shown = intake.take()
+            assert producer.waiting() == 3
+            following = intake.take()
+            assert shown is not None
+            assert following is not None
+            intake.release(shown)
+            await asyncio.sleep(0.01)
+            assert producer.waiting() == 2
+            intake.close()
+            await asyncio.sleep(0.01)
+            with pytest.raises(Disconnected):
+                producer.waiting()
+
+    play(tmp_path, scenario)
+
+
 def test_a_producer_waits_for_a_free_slot_and_wakes_on_release(tmp_path: Path) -> None:
     async def scenario(intake: Intake, path: Path) -> None:
         async with producing(path) as producer:
@@ -120,6 +146,24 @@ def test_a_producer_waits_for_a_free_slot_and_wakes_on_release(tmp_path: Path) -
             await until(lambda: intake.waiting == SLOTS)
 
     play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("latency", "ahead"), [("ultra", 3), ("low", 4), ("normal", SLOTS)])
+def test_less_can_be_drawn_ahead_where_delay_matters(
+    tmp_path: Path, latency: str, ahead: int
+) -> None:
+    async def scenario(intake: Intake, path: Path) -> None:
+        async with producing(path) as producer:
+            for number in range(ahead):
+                await asyncio.to_thread(write, producer, number)
+            one_more = asyncio.ensure_future(asyncio.to_thread(write, producer, 99))
+            await until(lambda: intake.waiting == ahead)
+            await asyncio.sleep(0.05)
+            assert not one_more.done()
+            intake.drop_oldest()
+            await one_more
+
+    play(tmp_path, scenario, queue_units(latency))
 
 
 def test_the_oldest_unit_is_dropped_whole_and_its_slot_is_free(tmp_path: Path) -> None:

@@ -114,6 +114,30 @@ def test_a_silent_face_waits_to_be_spoken_to(folder: Path) -> None:
     assert not list(folder.glob("*speaking")), "what was said is removed"
 
 
+def test_silence_alone_is_said_with_closed_lips(folder: Path) -> None:
+    source, utterances = face(folder, SEEN)
+    show = Show(source, keep_pictures=True)
+    rest = mouth_region(source)
+    post(utterances, folder, tone(20, 0.0))
+    show.go_on(40)
+    moments = show.moments()
+    assert moments[Moment.FINISHED] - moments[Moment.STARTED] == 20
+    assert not any(show.heard())
+    opening = [mouth_opening(picture, rest) for picture in show.pictures]
+    assert max(opening) - min(opening) < 30, "lips move for nothing"
+
+
+def test_a_dead_channel_is_no_silence(folder: Path) -> None:
+    source, utterances = face(folder, SEEN)
+    show = Show(source, keep_pictures=True)
+    voice = vowels()
+    post(utterances, folder, np.stack((voice, np.zeros_like(voice)), axis=1))
+    show.go_on(60)
+    assert sum(show.heard()) > 30
+    opening = [mouth_opening(picture, mouth_region(source)) for picture in show.pictures]
+    assert max(opening) - min(opening) > 150, "the mouth did not open"
+
+
 def test_the_sample_gives_way_for_good(folder: Path) -> None:
     """Its only use is to show that the service works."""
     source, utterances = face(folder, audio="", pause_seconds=0.2)

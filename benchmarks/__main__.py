@@ -1,0 +1,137 @@
+"""All benchmarks, and the page that tells what they found: ``make bench``.
+
+python -m benchmarks --help
+
+Each script is a process of its own with a time limit, and writes a JSON file; one that fails stops
+none of the others and is named on the page. With --page-only the files of the last run are used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.page import page
+from benchmarks.results import Found, aim_line
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+LOG = ROOT / "benchmarks" / "performance-log.md"
+RESULTS = ROOT / "build" / "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A script, and the most that it may take."""
+
+    name: str
+    minutes: float
+    title: str = ""
+
+
+# In the order of the page.
+JOBS = (
+    Job("glass", 12, "Glass to glass"),
+    Job("pipeline", 5, "Cost of the pipeline"),
+    Job("publishing", 5, "Publish latency, and streams for each core"),
+    Job("container", 3, "Overhead of containers and playlists"),
+    Job("statics", 3, "Requests, against nginx with static files"),
+    Job("crowds", 4, "Fan-out"),
+    Job("startup", 4, "Start-up"),
+    Job("memory", 3, "Memory"),
+    Job("quality", 7, "Encode quality"),
+)
+_KILL_SECONDS = 10.0
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    chosen = [job for job in JOBS if not arguments.only or job.name in arguments.only.split(",")]
+    if not arguments.page_only:
+        for job in chosen:
+            _run(job, arguments.results, quick=arguments.quick)
+    results = [_read(job, arguments.results) for job in JOBS]
+    _write(results, arguments.docs)
+    aims = [aim for found in results for aim in found.aims]
+    print("\n".join(["", *map(aim_line, aims)]))
+    failed = [found.name for found in results if found.failed]
+    print(f"{sum(aim.is_met for aim in aims)} of {len(aims)} aims met; failed: {failed or 'none'}")
+    return 1 if failed else 0
+
+
+def _run(job: Job, folder: Path, *, quick: bool) -> None:
+    """One script; what it says goes to the terminal too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{job.name}.json"
+    path.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", f"benchmarks.{job.name}", "--json", str(path)]
+    argv += ["--quick"] if quick else []
+    print(f"\n### {job.name}", flush=True)
+    began = time.monotonic()
+    child = subprocess.Popen(argv, cwd=ROOT, start_new_session=True)
+    try:
+        status = child.wait(job.minutes * 60)
+        why = f"exit status {status}" if status or not path.exists() else ""
+    except subprocess.TimeoutExpired:
+        why = f"not done within {job.minutes:g} minutes"
+    finally:
+        _end(child)
+    if why:
+        failed = Found(job.name, job.title or job.name, failed=why, command=" ".join(argv[1:3]))
+        failed.seconds = time.monotonic() - began
+        failed.write(path)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Whatever it has started goes with it, politely first: servers then end their own children."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, sign)
+            child.wait(_KILL_SECONDS)
+        except ProcessLookupError:
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    child.wait()
+
+
+def _read(job: Job, folder: Path) -> Found:
+    path = folder / f"{job.name}.json"
+    if path.exists():
+        return Found.read(path)
+    return Found(job.name, job.title or job.name, failed="it was not run")
+
+
+def _write(results: list[Found], docs: Path) -> None:
+    from benchmarks.plots import draw
+
+    for found in results:
+        for plot in found.plots:
+            draw(plot, docs / "images")
+    log = LOG.read_text("utf-8") if LOG.exists() else ""
+    (docs / "performance.md").write_text(page(results, log), "utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--only", default="", help=f"of {', '.join(job.name for job in JOBS)}, commas between")
+    add("--quick", action="store_true", help="one short run of each: to see that all works")
+    add("--page-only", action="store_true", help="measure nothing, write the page again")
+    add("--results", type=Path, default=RESULTS, metavar="FOLDER", help="JSON files [%(default)s]")
+    add("--docs", type=Path, default=DOCS, metavar="FOLDER", help="of the page [%(default)s]")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,329 @@
+"""From a picture's hand-over to the moment at which its part can be fetched; streams for each core.
+
+python -m benchmarks.publishing --help
+
+A source with a clock of its own hands pictures over, each with the time in it; a client holds the
+hinted part of each stream. Measured with one stream of 720p25 and with several of 360p25. Then as
+many 360p25 streams as one core holds in real time: encoder processes and their ffmpeg on that core
+alone, sources elsewhere; the alternative are bare ffmpeg processes with the same encode.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import requests
+
+from benchmarks import script
+from benchmarks.codes import drawn_times
+from benchmarks.collecting import Collected, collecting
+from benchmarks.fanout_viewers import Answered, Crowd, Position
+from benchmarks.frames import make_frames
+from benchmarks.processes import cpu_seconds, family, find, python
+from benchmarks.results import Aim, Found, Plot, Table, median, number, percentile
+from encoder.playlist_reader import read_position
+from rawmedia import MediaFormat
+from tests.service import Service, temporary_media_root
+
+TITLE = "Publish latency, and streams for each core"
+LARGE, SMALL = MediaFormat(1280, 720, 25), MediaFormat(640, 360, 25)
+LARGE_KBIT, SMALL_KBIT = 700, 350
+MANY = 8
+PART_SECONDS, PARTS = 0.2, 10
+PICTURES_IN_MEMORY = 50
+_SETTLE_SECONDS = 4.0
+# A stream that is so much slower than real time is not held.
+_HELD = 0.985
+_MOST_STREAMS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from a part's first picture to its first byte, less the part's length."""
+
+    values: list[float]
+    last: list[float]  # from its last picture
+
+
+def measure(arguments: argparse.Namespace, found: Found) -> None:
+    """Latencies in each run; the core is filled once."""
+    seconds = 4.0 if arguments.quick else arguments.seconds
+    one, many = [], []
+    with temporary_media_root() as name:
+        folder = Path(name)
+        large = make_frames(LARGE, PICTURES_IN_MEMORY, folder / "large.raw")
+        small = make_frames(SMALL, PICTURES_IN_MEMORY, folder / "small.raw")
+        for run in range(arguments.runs):
+            one.append(_latency(folder / f"one{run}", LARGE, LARGE_KBIT, large, 1, seconds))
+            many.append(_latency(folder / f"many{run}", SMALL, SMALL_KBIT, small, MANY, seconds))
+        ours_cost, ours = _fill_with_streams(folder / "core", small, seconds)
+        bare_cost, bare = _fill_with_ffmpeg(small, seconds, folder)
+    _tell(found, one, many, (ours_cost, ours), (bare_cost, bare))
+
+
+# --- latency -------------------------------------------------------------------------------------
+
+
+def _latency(
+    root: Path, media: MediaFormat, kbit: int, frames: Path, streams: int, seconds: float
+) -> Latency:
+    with _service(root, media, kbit, streams) as service, ExitStack() as stack:
+        names = [f"s{number}" for number in range(streams)]
+        stack.enter_context(_fed(root, media, frames, names))
+        _await_live(service.url, names)
+        time.sleep(_SETTLE_SECONDS)
+        folders = [root / "live" / name / "v0" for name in names]
+        collected = [stack.enter_context(collecting(folder)) for folder in folders]
+        port = int(service.url.rpartition(":")[2])
+        answers = asyncio.run(_hold(port, folders, seconds))
+    values, last = [], []
+    for each, rows in zip(collected, answers, strict=True):
+        a, b = _latencies(each, rows)
+        values += a
+        last += b
+    return Latency(values, last)
+
+
+def _service(root: Path, media: MediaFormat, kbit: int, streams: int) -> Service:
+    """Streams s0, s1, ... that wait for a source."""
+    size = ("--width", str(media.width), "--height", str(media.height), "--fps", str(media.fps))
+    flags = ("--source", "ingest", "--ladder", "single", "--encoder", "libx264", *size)
+    flags += ("--video-kbit", str(kbit), "--web-processes", "1", "--stream", "s0")
+    flags += ("--max-streams", str(_MOST_STREAMS))
+    return _Streams(root, flags, streams)
+
+
+class _Streams(Service):
+    """A service with further streams."""
+
+    def __init__(self, root: Path, flags: tuple[str, ...], streams: int) -> None:
+        super().__init__(root, flags, "live/s0/index.m3u8")
+        self._streams = streams
+
+    def __enter__(self) -> _Streams:
+        super().__enter__()
+        for number_of_stream in range(1, self._streams):
+            body = {"id": f"s{number_of_stream}", "source": {"type": "ingest"}}
+            requests.post(f"{self.url}/api/streams", json=body, timeout=10).raise_for_status()
+        return self
+
+
+def _fed(root: Path, media: MediaFormat, frames: Path, names: list[str]) -> ExitStack:
+    sockets = [str(root / "run" / f"{name}.sock") for name in names]
+    size = f"{media.width}x{media.height}"
+    child = python("benchmarks.producer", str(frames), size, str(media.fps), *sockets)
+    stack = ExitStack()
+    stack.callback(child.wait)
+    stack.callback(child.kill)
+    return stack
+
+
+def _await_live(url: str, names: list[str], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    for name in names:
+        while True:
+            figures = requests.get(f"{url}/api/streams/{name}", timeout=5).json()
+            if figures.get("state") == "live" and figures.get("source") == "connected":
+                break
+            if time.monotonic() > deadline:
+                raise SystemExit(f"stream {name} is not live: {figures}")
+            time.sleep(0.1)
+
+
+async def _hold(port: int, folders: list[Path], seconds: float) -> list[list[Answered]]:
+    crowds = []
+    for folder in folders:
+        position = read_position((folder / "media.m3u8").read_text())
+        prefix = re.match(r"[0-9a-f]+-", position.hint_uri)
+        assert prefix
+        base = f"/live/{folder.parent.name}/v0/{prefix[0]}"
+        crowd = Crowd("127.0.0.1", port, partial(_part_path, base), PARTS)
+        await crowd.join(1)
+        crowd.follow(Position(position.last_msn + 1, position.parts))
+        crowds.append(crowd)
+    await asyncio.sleep(seconds)
+    for crowd in crowds:
+        crowd.leave()
+    return [crowd.answers[0] for crowd in crowds]
+
+
+def _part_path(base: str, at: Position) -> str:
+    return f"{base}{at.msn}.{at.part}.m4s"
+
+
+def _latencies(collected: Collected, answers: list[Answered]) -> tuple[list[float], list[float]]:
+    wall_less_monotonic = time.time() - time.monotonic()
+    drawn = drawn_times(collected)
+    names = {(part.msn, part.number): part.name for part in collected.parts}
+    first, last = [], []
+    for answer in answers:
+        times = drawn.get(names.get((answer.asked.msn, answer.asked.part), ""), [])
+        if answer.status != 200 or not times or times[0] is None or times[-1] is None:
+            continue
+        if answer.first_byte_ns - answer.asked_ns < 1_000_000:  # it was there: nothing was held
+            continue
+        at_ms = 1000 * (answer.first_byte_ns / 1e9 + wall_less_monotonic)
+        first.append(at_ms - times[0] - 1000 * PART_SECONDS)
+        last.append(at_ms - times[-1])
+    return first, last
+
+
+# --- streams for each core -----------------------------------------------------------------------
+
+
+def _core() -> int:
+    """The last one; all else is on the others as far as there are others."""
+    return max(os.sched_getaffinity(0))
+
+
+def _fill_with_streams(root: Path, frames: Path, seconds: float) -> tuple[float, int]:
+    """CPU seconds of a stream-second, and the streams that one core holds."""
+    with _service(root, SMALL, SMALL_KBIT, _MOST_STREAMS) as service:
+        names = [f"s{number_of}" for number_of in range(_MOST_STREAMS)]
+        with _fed(root, SMALL, frames, names):
+            _await_live(service.url, names, 60)
+            encoders = find(service.processes()[0], "-m encoder")
+            pids = [pid for encoder in encoders for pid in family(encoder)]
+            before = cpu_seconds(pids)
+            time.sleep(seconds)
+            cost = (cpu_seconds(pids) - before) / seconds / len(names)
+            wanted = min(_MOST_STREAMS, int(1 / cost) + 1)
+            for name in names[wanted:]:
+                requests.delete(f"{service.url}/api/streams/{name}", timeout=20)
+            _pin(find(service.processes()[0], "-m encoder"))
+            return cost, _most_held(service.url, names[:wanted], seconds)
+
+
+def _pin(encoders: list[int]) -> None:
+    for pid in (pid for encoder in encoders for pid in family(encoder)):
+        with suppress(OSError):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                os.sched_setaffinity(int(task), {_core()})
+
+
+def _most_held(url: str, names: list[str], seconds: float) -> int:
+    """Streams end one by one until those that are left keep up."""
+    while names:
+        time.sleep(_SETTLE_SECONDS)
+        before = [_media_seconds(url, name) for name in names]
+        began = time.monotonic()
+        time.sleep(seconds)
+        after = [_media_seconds(url, name) for name in names]
+        took = time.monotonic() - began
+        if all((b - a) / took >= _HELD for a, b in zip(before, after, strict=True)):
+            return len(names)
+        requests.delete(f"{url}/api/streams/{names.pop()}", timeout=20)
+    return 0
+
+
+def _media_seconds(url: str, name: str) -> float:
+    """What was encoded of what the source gave: units that were given up do not count."""
+    figures = requests.get(f"{url}/api/streams/{name}", timeout=10).json()
+    fps = figures["fps"]
+    return float(figures["media_seconds"]) - figures["units_skipped"] / fps
+
+
+def _fill_with_ffmpeg(frames: Path, seconds: float, folder: Path) -> tuple[float, int]:
+    """The same for bare ffmpeg processes."""
+    took, cost = _bare(frames, 2, seconds, folder)
+    count = min(2 * _MOST_STREAMS, int(1 / cost) + 1)
+    while count > 0:
+        took, _cost = _bare(frames, count, seconds, folder)
+        if seconds / took >= _HELD:
+            break
+        count -= 1
+    return cost, count
+
+
+def _bare(frames: Path, count: int, seconds: float, folder: Path) -> tuple[float, float]:
+    """The longest that one took, and the median CPU seconds of a stream-second of its ffmpeg."""
+    import json
+    import subprocess
+
+    size, pictures = f"{SMALL.width}x{SMALL.height}", str(round(seconds * SMALL.fps))
+    words = (str(frames), pictures, size, str(SMALL.fps), str(SMALL_KBIT), str(folder / "none"))
+    kind = f"null-paced:{_core()}"
+    children = [
+        python("benchmarks.pipeline_run", kind, *words, stdout=subprocess.PIPE)
+        for _ in range(count)
+    ]
+    said = [json.loads(child.communicate(timeout=60 + 3 * seconds)[0]) for child in children]
+    costs = [row["ffmpeg"] / seconds for row in said]
+    return max(row["seconds"] for row in said), median(costs)
+
+
+# --- what is told --------------------------------------------------------------------------------
+
+
+def _tell(
+    found: Found,
+    one: list[Latency],
+    many: list[Latency],
+    ours: tuple[float, int],
+    bare: tuple[float, int],
+) -> None:
+    rows = [_row("1 stream, 720p25", one), _row(f"{MANY} streams, 360p25", many)]
+    headings = ["", "p50 ms", "p99 ms", "from the last picture: p50", "p99", "parts"]
+    title = "First picture of a part handed over → first byte of the part, less the part's length"
+    found.tables.append(Table(title, headings, rows))
+    cores = [
+        ["lipstream, encoder processes", f"{100 * ours[0]:.1f}", str(ours[1])],
+        ["bare ffmpeg, null muxer", f"{100 * bare[0]:.1f}", str(bare[1])],
+    ]
+    headings = ["360p25 at 350 kbit/s", "% of a core, each", "held by one core"]
+    found.tables.append(Table("Streams for each core", headings, cores))
+    single = median([percentile(each.values, 50) for each in one])
+    # The part's length is taken off: of the origin's share (half a part and 60 ms) 60 ms are left
+    # for everything but the waiting for the part to fill.
+    found.aims.append(Aim("1 stream: publish latency less part, p50", single, 60, "ms"))
+    series = {
+        name: [
+            (percentile([v for each in rows_of for v in each.values], share), float(share))
+            for share in range(100)
+        ]
+        for name, rows_of in (("1 x 720p25", one), (f"{MANY} x 360p25", many))
+    }
+    title = "Publish latency less the part's length"
+    found.plots.append(Plot("publishing", title, "ms", "% of parts", series))
+    found.notes = [
+        "A part's length is taken off, for its first picture waits for its last. Below zero is "
+        "possible: the last picture of a part of 0.2 s is handed over 0.16 s after the first.",
+        f"A stream is held if it makes at least {_HELD:.1%} of real time. {_MOST_STREAMS} streams "
+        "were the most that were tried of ours.",
+        "The web process, the supervisor and the sources are not on that core.",
+    ]
+    found.ratio = ("streams that a core holds, lipstream / bare ffmpeg", ours[1] / max(1, bare[1]))
+    found.data = {
+        "one": [each.values for each in one],
+        "many": [each.values for each in many],
+        "cost": {"ours": ours[0], "bare": bare[0]},
+    }
+
+
+def _row(name: str, runs: list[Latency]) -> list[str]:
+    cells = [
+        number(median([percentile(getattr(run, field), percent) for run in runs]))
+        for field in ("values", "last")
+        for percent in (50, 99)
+    ]
+    return [name, *cells, str(sum(len(run.values) for run in runs))]
+
+
+def main() -> int:
+    parser = script.parser_of("publishing", __doc__, runs=3)
+    add = parser.add_argument
+    add("--seconds", type=float, default=8.0, help="of each measurement [%(default)s]")
+    return script.run("publishing", TITLE, parser, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
