@@ -25,7 +25,8 @@ STATIC = Path(__file__).resolve().parent.parent / "static"
 # makes tracks for captions from an empty data: address; media is never run.
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; media-src 'self' blob: data:; worker-src 'self' blob:; "
-    "connect-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
 # Of every request but an upload; a longer one is refused while it is read.
 MAX_BODY_BYTES = 64 * 1024
