@@ -28,9 +28,9 @@ export class Network {
 
   start() {
     const isMedia = ({ name }) => new URL(name).pathname.includes("/live/");
+    // The record itself is short and soon full; an observer is told all the same.
     const observer = new PerformanceObserver((list) => {
       list.getEntries().filter(isMedia).forEach((entry) => this.#add(entry));
-      performance.clearResourceTimings(); // the record is short, and full it takes nothing more
     });
     observer.observe({ type: "resource", buffered: true });
   }

@@ -281,8 +281,11 @@ export class Session {
     this.#suspicion = suspicion;
     peek(this.url).then(({ status, ended, tail }) => {
       suspicion.tail = status === 200 && !ended ? tail : null;
+      if (this.#suspicion !== suspicion) return;
+      // Of what is over nothing more comes, also if the player stopped short of its end.
+      this.#ended ||= ended;
       const goesOn = earlier?.tail && suspicion.tail && earlier.tail !== suspicion.tail;
-      if (goesOn && this.#suspicion === suspicion) this.#finish();
+      if (ended || goesOn) this.#finish();
     });
   }
 }

@@ -199,9 +199,10 @@ def take(studio: Studio) -> dict[str, Picture]:
 
 
 def _end_one(studio: Studio) -> None:
-    requests.post(f"{_local(studio)}/api/streams", json={"id": "goodbye"}, timeout=30)
+    wish = {"id": "goodbye"}
+    requests.post(f"{_local(studio)}/api/streams", json=wish, timeout=30).raise_for_status()
     studio.live("?stream=goodbye")
-    requests.delete(f"{_local(studio)}/api/streams/goodbye", timeout=5)
+    requests.delete(f"{_local(studio)}/api/streams/goodbye", timeout=30).raise_for_status()
     studio.until("ended")
 
 

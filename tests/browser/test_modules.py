@@ -359,6 +359,32 @@ def test_the_code_for_a_phone_is_readable(page: Chrome) -> None:
     assert read == link
 
 
+DROP = """
+    const [disabled, done] = arguments;
+    import("/static/drop.js").then(({ takeFiles }) => {
+        const [place, input] = [document.createElement("div"), document.createElement("input")];
+        Object.assign(input, { type: "file", disabled });
+        const [taken, marked] = [[], []];
+        takeFiles(place, input, (file) => taken.push(file.name));
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File(["x"], "voice.wav"));
+        for (const name of ["dragenter", "dragover", "drop"]) {
+            const event = new DragEvent(name, { dataTransfer, cancelable: true });
+            place.dispatchEvent(event);
+            marked.push([place.classList.contains("over"), event.defaultPrevented]);
+        }
+        done([taken, marked]);
+    });
+"""
+
+
+@pytest.mark.parametrize(("disabled", "taken"), [(False, ["voice.wav"]), (True, [])])
+def test_a_file_can_be_dropped(page: Chrome, disabled: bool, taken: list[str]) -> None:
+    found, marked = page.execute_async_script(DROP, disabled)
+    assert found == taken
+    assert marked == [[True, False], [True, True], [False, True]], "the browser does not open it"
+
+
 # A stall (byViewer: false) or a pause ends at 10 s; each look says whether the face is silent.
 LOOKS = """
     const [byViewer, looks, done] = arguments;

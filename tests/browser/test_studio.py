@@ -16,6 +16,7 @@ import requests
 import soundfile
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
@@ -351,6 +352,18 @@ def test_the_page_survives_every_process_in_turn(studio: Chrome, running: Servic
 def _plays_on(browser: Chrome) -> bool:
     moved = "return document.querySelector('video').currentTime > since + 2"
     return diagnostics(browser)["state"] == "live" and bool(browser.execute_script(moved))
+
+
+def test_the_keyboard_moves_between_panels(studio: Chrome) -> None:
+    for key, panel in (
+        (Keys.ARROW_LEFT, "streams"),
+        (Keys.ARROW_RIGHT, "speak"),
+        (Keys.END, "streams"),
+    ):
+        studio.switch_to.active_element.send_keys(key)
+        assert studio.switch_to.active_element.get_attribute("id") == f"tab-{panel}"
+        assert by_id(studio, panel).is_displayed()
+    assert not by_id(studio, "speak").is_displayed()
 
 
 def test_everybody_can_use_it(studio: Chrome) -> None:
