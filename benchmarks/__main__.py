@@ -39,13 +39,13 @@ class Job:
 JOBS = (
     Job("glass", 12, "Glass to glass"),
     Job("pipeline", 5, "Cost of the pipeline"),
-    Job("publishing", 5, "Publish latency, and streams for each core"),
+    Job("publishing", 6, "Publish latency, and streams for each core"),
     Job("container", 3, "Overhead of containers and playlists"),
     Job("statics", 3, "Requests, against nginx with static files"),
-    Job("crowds", 4, "Fan-out"),
+    Job("crowds", 5, "Fan-out"),
     Job("startup", 4, "Start-up"),
-    Job("memory", 3, "Memory"),
-    Job("quality", 7, "Encode quality"),
+    Job("memory", 4, "Memory"),
+    Job("quality", 8, "Encode quality"),
 )
 _KILL_SECONDS = 10.0
 

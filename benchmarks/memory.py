@@ -176,7 +176,7 @@ def main() -> int:
     parser = script.parser_of("memory", __doc__, runs=2)
     add = parser.add_argument
     add("--viewers", type=int, default=1000, help="held at once [%(default)s]")
-    add("--seconds", type=float, default=30.0, help="in which growth is looked for [%(default)s]")
+    add("--seconds", type=float, default=20.0, help="in which growth is looked for [%(default)s]")
     return script.run("memory", TITLE, parser, measure)
 
 

@@ -167,7 +167,7 @@ def _list(values: list[float]) -> str:
 
 
 def main() -> int:
-    parser = script.parser_of("startup", __doc__, runs=5)
+    parser = script.parser_of("startup", __doc__, runs=3)
     return script.run("startup", TITLE, parser, measure)
 
 
