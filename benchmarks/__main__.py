@@ -52,10 +52,13 @@ _KILL_SECONDS = 10.0
 
 def main() -> int:
     arguments = _parser().parse_args()
-    chosen = [job for job in JOBS if not arguments.only or job.name in arguments.only.split(",")]
+    wanted = arguments.only.split(",") if arguments.only else [job.name for job in JOBS]
+    if unknown := set(wanted) - {job.name for job in JOBS}:
+        sys.exit(f"there is no script {sorted(unknown)}; see --help")
+    chosen = [job for job in JOBS if job.name in wanted]
     if not arguments.page_only:
         for job in chosen:
-            _run(job, arguments.results, quick=arguments.quick)
+            run(job, arguments.results, quick=arguments.quick)
     results = [_read(job, arguments.results) for job in JOBS]
     _write(results, arguments.docs)
     aims = [aim for found in results for aim in found.aims]
@@ -65,7 +68,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _run(job: Job, folder: Path, *, quick: bool) -> None:
+def run(job: Job, folder: Path, *, quick: bool) -> None:
     """One script; what it says goes to the terminal too."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{job.name}.json"

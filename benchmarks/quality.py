@@ -3,9 +3,9 @@
 python -m benchmarks.quality --help
 
 The drawn presenter, and a photo that speaks as a noisy camera would see it, are encoded with the
-arguments of a live stream. VMAF and SSIM come from ffmpeg's own filters; CPU time is the encoder's alone, from
-pictures that are yuv420p already. At the end 720p at 10 to 25 pictures a second against MJPEG at 3
-to 5 Mbit/s, which a stream of single pictures would need.
+arguments of a live stream. VMAF and SSIM come from ffmpeg's own filters; CPU time is the encoder's
+alone, from pictures that are yuv420p already. At the end 720p at 10 and 25 pictures a second
+against MJPEG at 3 to 5 Mbit/s, which a stream of single pictures would need.
 """
 
 from __future__ import annotations
