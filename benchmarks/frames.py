@@ -13,8 +13,8 @@ from rawmedia import Frame, MediaFormat, Samples
 
 def make_frames(media: MediaFormat, count: int, path: Path, image: str = "") -> Path:
     """The built-in presenter, or a photo, speaking: raw BGR24 in a file; returns it."""
-    size = {"width": media.width, "height": media.height, "fps": media.fps}
-    source = make_source(Settings(image=image, **size), media)
+    settings = Settings(image=image, width=media.width, height=media.height, fps=media.fps)
+    source = make_source(settings, media)
     samples: Samples = np.empty((media.samples_per_unit, media.audio_channels), np.int16)
     shape = (count, media.height, media.width, 3)
     frames = np.memmap(path, np.uint8, "w+", shape=shape)
