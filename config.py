@@ -26,6 +26,14 @@ INGEST = "ingest"
 TESTCARD = "testcard"
 # The value of `audio` for a face that says only what is posted to it.
 SILENT = "none"
+# What may drive an avatar's face.
+ENGINES = ("auto", "presenter", "ditto")
+# Of the picture's size, diffusion steps, and frames before, of and behind a chunk of sound.
+PRESETS: dict[str, tuple[float, int, str]] = {
+    "quality": (0.6, 15, "3,5,2"),
+    "balanced": (0.5, 12, "3,5,2"),
+    "latency": (0.3, 10, "2,3,2"),
+}
 # Seconds of video in one part, by latency profile; None: plain HLS, no parts.
 PART_SECONDS: dict[str, float | None] = {"ultra": 0.12, "low": 0.2, "normal": None}
 
@@ -135,6 +143,58 @@ class Settings:
         "",
         "what the avatar says, repeated for ever; empty: the built-in sample, until something is "
         "posted to be said; none: only what is posted",
+    )
+    engine: str = _setting(
+        "auto",
+        "what drives the avatar's face: ditto (needs a checkpoint, and a GPU to be live), "
+        "presenter (needs neither), or auto: ditto where it can be live, else presenter",
+        choices=ENGINES,
+        per_stream=True,
+    )
+    preset: str = _setting(
+        "",
+        "frame_scale, sampling_timesteps and chunk_config at once; each given alone counts more",
+        choices=("", *PRESETS),
+        per_stream=True,
+    )
+    frame_scale: float = _setting(
+        0.0,
+        "the picture's size as a share of width and height; 0: of the preset, else 1",
+        low=0.0,
+        high=1.0,
+        per_stream=True,
+    )
+    sampling_timesteps: int = _setting(
+        0,
+        "ditto: diffusion steps of a window of motion; 0: of the preset, else of the checkpoint",
+        low=0,
+        high=200,
+        per_stream=True,
+    )
+    chunk_config: str = _setting(
+        "",
+        "ditto: frames of sound before, of and behind a chunk; empty: of the preset, else 3,5,2",
+        per_stream=True,
+    )
+    overlap: int = _setting(
+        0,
+        "ditto: frames by which windows of 80 overlap, 40 to 79 where live; 0: of the checkpoint",
+        low=0,
+        high=79,
+        per_stream=True,
+    )
+    emotion: str = _setting(
+        "",
+        "ditto: angry, disgust, fear, happy, neutral, sad, surprise or contempt, several with "
+        "commas between; empty: of the checkpoint",
+        per_stream=True,
+    )
+    seed: int = _setting(
+        1,
+        "ditto: of all chance; the same seed and sound give the same pictures",
+        low=0,
+        high=2**31 - 1,
+        per_stream=True,
     )
     pause_seconds: float = _setting(
         2.0, "silence between two rounds of the audio", low=0.0, high=3600.0, per_stream=True
@@ -297,8 +357,25 @@ class Settings:
     @property
     def media_fields(self) -> dict[str, int]:
         """The fields of the raw media that sources and encoder agree on."""
-        names = ("width", "height", "fps", "audio_rate_hz", "audio_channels")
-        return {name: getattr(self, name) for name in names}
+        names = ("fps", "audio_rate_hz", "audio_channels")
+        size = even_size(self.width, self.height, self.frame_scale or self._of_preset[0])
+        return dict(zip(("width", "height"), size, strict=True)) | {
+            name: getattr(self, name) for name in names
+        }
+
+    @property
+    def steps(self) -> int:
+        """Diffusion steps; 0: the checkpoint's."""
+        return self.sampling_timesteps or self._of_preset[1]
+
+    @property
+    def chunks(self) -> str:
+        """Frames of sound before, of and behind a chunk."""
+        return self.chunk_config or self._of_preset[2]
+
+    @property
+    def _of_preset(self) -> tuple[float, int, str]:
+        return PRESETS.get(self.preset, (1.0, 0, "3,5,2"))
 
     def without_secrets(self) -> Settings:
         """For processes that need none: who reads their memory or environment finds none."""
@@ -308,6 +385,13 @@ class Settings:
     def to_environment(self) -> dict[str, str]:
         """The settings as environment variables: how child processes get the same ones."""
         return {ENVIRONMENT_PREFIX + k.upper(): _to_text(v) for k, v in asdict(self).items()}
+
+
+def even_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """Both scaled, the aspect kept as nearly as even numbers can."""
+    if scale == 1:
+        return width, height
+    return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
 
 
 def load(

@@ -20,6 +20,7 @@ This module imports nothing of ours: it is all that ``encoder`` and ``inference`
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import mmap
 import os
@@ -40,6 +41,8 @@ RECALL = 0xFF  # no slot has that number
 # folder of what waits. The first is no longer than ".sock": a socket's path has a limit. In the
 # folder each utterance that was a text has its captions beside its sound.
 SPEECH_SOCKET, SPEECH_FOLDER, CUES_SUFFIX = ".say", ".speech", ".cues"
+# And the figures of a source that has any.
+SOURCE_FIGURES = ".face"
 MAX_HELLO_BYTES = 4096
 CONNECT_TIMEOUT_SECONDS = 5.0
 
@@ -202,6 +205,16 @@ class Producer:
         while not self._free:
             self._free.extend(self._receive(self._memory.slots))
 
+    def waiting(self) -> int:
+        """Units that the encoder has and has not begun to use; it also keeps the one it shows.
+
+        Raises:
+            Disconnected: the encoder went away.
+        """
+        with contextlib.suppress(BlockingIOError):
+            self._free.extend(self._receive(self._memory.slots, socket.MSG_DONTWAIT))
+        return max(0, self._memory.slots - len(self._free) - 1)
+
     @contextmanager
     def unit(self) -> Iterator[tuple[Frame, Samples]]:
         """Lend the next free slot to draw into; it is sent when the block ends without an error.
@@ -261,9 +274,11 @@ class Producer:
         """Hang up. The stream goes on with the last frame and silence."""
         self._connection.close()
 
-    def _receive(self, most: int) -> bytes:
+    def _receive(self, most: int, flags: int = 0) -> bytes:
         try:
-            data = self._connection.recv(most)
+            data = self._connection.recv(most, flags)
+        except BlockingIOError:
+            raise
         except OSError as error:
             raise Disconnected(f"the encoder hung up: {error}") from error
         if not data:

@@ -56,7 +56,8 @@ make_secrets() {
     return
   fi
   token=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
-  (umask 077 && printf 'LIPSTREAM_API_TOKEN=%s\n' "$token" >.env)
+  # The user too: whoever calls Compose without this script gets the same one.
+  (umask 077 && printf '%s\n' "LIPSTREAM_API_TOKEN=$token" "RUN_UID=$RUN_UID" "RUN_GID=$RUN_GID" >.env)
   say "made a token for the control API: it is in .env, which only you can read"
 }
 
@@ -98,6 +99,7 @@ run_plain() {
   set -- "$@" --volume "$(pwd)/data/models:/data/models"
   set -- "$@" --ulimit nofile=65536 --cap-drop ALL --security-opt no-new-privileges:true
   [ "$profile" = cpu ] || set -- "$@" --gpus all
+  docker rm --force lipstream >/dev/null 2>&1 || true  # the one before; its data stay
   docker run "$@" --stop-timeout 10 --publish "$publish:8000" "$image"
 }
 

@@ -4,13 +4,15 @@
 
 Prints what each kind of fault cost the viewers, and memory, descriptors, threads and bytes in the
 media root over time. Exit status 1: something grew, something published was lost or changed, or a
-viewer waited longer than a fault may cost. The same seed does the same faults in the same order.
+viewer waited longer than a fault may cost, or lips and voice came apart. The same seed does the
+same faults in the same order.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import signal
@@ -24,16 +26,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import av
 import httpx
 
 from benchmarks.soak_faults import Done, Faults
 from benchmarks.soak_figures import Sample, Trend, look, trends
+from benchmarks.soak_lips import Lips, measure
 from benchmarks.soak_viewers import Viewer
 
 SAMPLE_SECONDS = 5.0
 # Streams start, caches fill: what is held then is not yet what a service holds.
 WARM_UP_SECONDS = 45.0
 TMPFS_MEGABYTES = 256
+# A test card beside them tells how lip sync fares; a picture is 0.04 s long.
+CARD, IN_SYNC_SECONDS, LIPS_SECONDS = "soak-card", 0.04, 30.0
 SMALL = {"width": 640, "height": 360, "ladder": "single"}
 # A viewer notices nothing up to here; two part targets and a busy machine.
 USUAL_PAUSE_SECONDS = 1.0
@@ -62,13 +68,14 @@ def main() -> int:
     )
     with _memory() as folder, _service(folder / "media", given.log) as (pid, url):
         faults = Faults(pid, url, folder / "media", [], chance)
-        viewers, samples = asyncio.run(_run(given, faults, folder / "media"))
+        viewers, samples, lips = asyncio.run(_run(given, faults, folder / "media"))
     costs, grown = _costs(viewers, faults.done), trends(samples)
     print(_report(viewers, costs, grown))
+    print(_of_lips(lips))
     if given.json:
         told = {"costs": [asdict(c) for c in costs], "trends": [asdict(t) for t in grown]}
         Path(given.json).write_text(json.dumps(told, indent=2))
-    wrong = _wrong(viewers, costs, grown)
+    wrong = [*_wrong(viewers, costs, grown), *_out_of_sync(lips)]
     print("\n".join(wrong) or "nothing grew, nothing published was lost or changed")
     return 1 if wrong else 0
 
@@ -117,7 +124,7 @@ def _service(root: Path, log: str) -> Iterator[tuple[int, str]]:
 
 async def _run(
     given: argparse.Namespace, faults: Faults, root: Path
-) -> tuple[list[Viewer], list[Sample]]:
+) -> tuple[list[Viewer], list[Sample], list[Lips]]:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(limits=limits, timeout=20) as client:
         for number in range(given.streams):
@@ -126,6 +133,9 @@ async def _run(
             (await client.post(f"{faults.url}/api/streams", json=wish)).raise_for_status()
             faults.streams.append(stream)
             (await client.get(f"{faults.url}/live/{stream}/index.m3u8")).raise_for_status()
+        card = {"id": CARD, "source": {"type": "testcard"}, **SMALL}
+        (await client.post(f"{faults.url}/api/streams", json=card)).raise_for_status()
+        lips: list[Lips] = []
         viewers = [
             Viewer(
                 client, f"{faults.url}/live/{stream}/{rendition}/media.m3u8", USUAL_PAUSE_SECONDS
@@ -135,12 +145,20 @@ async def _run(
         ]
         tasks = [asyncio.ensure_future(viewer.follow()) for viewer in viewers]
         tasks.append(asyncio.ensure_future(faults.do_for_ever(given.every)))
+        tasks.append(asyncio.ensure_future(_watch_lips(client, f"{faults.url}/live/{CARD}", lips)))
         samples = await _sample(given.minutes * 60, faults.supervisor, root, tasks)
         for task in tasks:
             task.cancel()
         for viewer in viewers:
             viewer.finish()
-    return viewers, samples
+    return viewers, samples, lips
+
+
+async def _watch_lips(client: httpx.AsyncClient, base: str, lips: list[Lips]) -> None:
+    while True:
+        await asyncio.sleep(LIPS_SECONDS)
+        with contextlib.suppress(httpx.HTTPError, LookupError, av.FFmpegError):  # a fault's time
+            lips.append(await measure(client, base))
 
 
 async def _sample(
@@ -190,6 +208,23 @@ def _report(viewers: Sequence[Viewer], costs: Sequence[Cost], grown: Sequence[Tr
     parts, refused = sum(v.parts for v in viewers), sum(v.refused for v in viewers)
     lines += ["", f"{len(viewers)} viewers got {parts} files, and were refused {refused} times"]
     return "\n".join(lines)
+
+
+def _of_lips(lips: Sequence[Lips]) -> str:
+    offsets = [abs(each) for one in lips for each in one.offsets]
+    if not offsets:
+        return "lip sync: no flash was seen"
+    middle, worst = statistics.median(offsets), max(offsets)
+    return f"lip sync: {len(offsets)} flashes, off by {middle:.3f} s, {worst:.3f} s at most"
+
+
+def _out_of_sync(lips: Sequence[Lips]) -> list[str]:
+    """Of each time the median: a flash at the edge of a fault has no beep of its own."""
+    if not any(each.offsets for each in lips):
+        return ["no flash of the test card was seen"]
+    middle = [statistics.median(each.offsets) for each in lips if each.offsets]
+    worst = max(middle, key=abs)
+    return [f"lips are off by {worst:.3f} s"] if abs(worst) > IN_SYNC_SECONDS else []
 
 
 def _wrong(viewers: Sequence[Viewer], costs: Sequence[Cost], grown: Sequence[Trend]) -> list[str]:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,9 @@ from client.errors import CannotCheck
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _USER_AGENT = "lipstream-check"
+# A header for those who can unpack the answer: nothing here does it unasked.
+GZIP = {"Accept-Encoding": "gzip"}
+_GZIP_WINDOW = 31  # zlib's way to say: gzip
 _PIECE_BYTES = 64 * 1024
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
 
@@ -180,6 +184,14 @@ def resolve(base: str, uri: str) -> str | None:
     except (ValueError, CannotCheck):
         return None
     return url if url.isascii() and url.isprintable() and " " not in url else None
+
+
+def unpacked(body: bytes, most_bytes: int) -> bytes | None:
+    """What a gzip body holds, at most so much of it; None if it is no gzip."""
+    try:
+        return zlib.decompressobj(_GZIP_WINDOW).decompress(body, most_bytes)
+    except zlib.error:
+        return None
 
 
 def _exchange(

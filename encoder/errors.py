@@ -15,6 +15,7 @@
     ├── OutOfResources      the system has no descriptor or process left for us
     ├── BadBox              bytes that are not the ISO BMFF they should be
     ├── StreamBroken        media that would break a MUST of HLS; it was not published
+    ├── MovieUnwritable     a rendered file cannot be written
     ├── FolderUnusable      a folder of the settings, other than the media root, cannot be used
     └── StoreUnwritable     the media root refuses a write
         └── StoreFull       ... because there is no room
@@ -215,3 +216,12 @@ class StoreUnwritable(EncoderError):
 
 class StoreFull(StoreUnwritable):
     """There is no room for a file, on the file system or within the stream's own bound."""
+
+
+class MovieUnwritable(EncoderError):
+    """A rendered file cannot be written: ``path`` and ``reason``."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} cannot be written: {reason}; give another with -o")
+        self.path = path
+        self.reason = reason

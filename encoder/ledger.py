@@ -60,25 +60,32 @@ class Ledger:
     refused: Counter[int] = field(default_factory=Counter)  # not published, by rule
     _lags: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW_PARTS))
     _skews: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW_PARTS))
+    _offsets: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW_PARTS))
 
-    def published(self, last_unit: int, now_ns: int, skew_seconds: float) -> None:
+    def published(
+        self, last_unit: int, now_ns: int, skew_seconds: float, offset_seconds: float = 0.0
+    ) -> None:
         """A part of the best rendition has just appeared.
 
         Args:
             last_unit: the newest unit in it.
             now_ns: monotonic.
             skew_seconds: how much more of the picture has come than of the sound.
+            offset_seconds: by how much its time stamps are later than they should be, beside
+                those of the sound; see :mod:`encoder.offsets`.
         """
         handed_ns = self.handed.when(last_unit)
         if handed_ns is not None:
             self._lags.append((now_ns - handed_ns) / NANOSECONDS)
         self._skews.append(skew_seconds)
+        self._offsets.append(offset_seconds)
 
     def figures(self) -> dict[str, Any]:
         """For the API and the metrics; null where nothing was published yet."""
         return {
             "encode_lag_seconds": {"median": _median(self._lags), "max": _rounded(self._lags, max)},
             "av_skew_seconds": _median(self._skews),
+            "av_offset_seconds": _rounded(self._offsets, _largest),
             "encoder_restarts_by_reason": {f.value: self.restarts[f.value] for f in Fault},
             "refused_by_rule": {
                 str(rule): self.refused[rule] for rule in sorted({*ENFORCED_RULES, *self.refused})
@@ -88,6 +95,11 @@ class Ledger:
 
 def _median(values: deque[float]) -> float | None:
     return _rounded(values, statistics.median)
+
+
+def _largest(values: deque[float]) -> float:
+    """Either way."""
+    return max(values, key=abs)
 
 
 def _rounded(values: deque[float], of: Any) -> float | None:

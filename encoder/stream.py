@@ -33,6 +33,7 @@ from encoder.fragments import FragmentReader, Init
 from encoder.intake import Intake
 from encoder.ledger import Fault, Ledger
 from encoder.multivariant import Multivariant
+from encoder.offsets import TrackOffset
 from encoder.packager import Calendar, Era, Layout, Past, Rendition
 from encoder.plan import StreamPlan
 from encoder.pulse import Pulse, pulse_of
@@ -135,6 +136,7 @@ class LiveStream:
             self._captions,
         )
         self._init: dict[str, bytes] = {}
+        self._offsets: dict[str, TrackOffset] = {}  # of each rendition's present run
         clock = MediaClock(self._media.fps, epoch)
         self._feeder = Feeder(self._media, clock, parts.intake, _first_picture(parts.intake))
         record = parts.record
@@ -265,10 +267,17 @@ class LiveStream:
             frame_bytes=self._media.frame_bytes,
             on_idle=self._pump,
             on_video=[
-                self._taker(rendition, unit * self._timing.video.frame_ticks)
+                # A rung that was ahead is given nothing that it has already.
+                self._taker(
+                    rendition, unit * self._timing.video.frame_ticks, rendition.segmenter.next_ticks
+                )
                 for rendition in self._videos
             ],
-            on_audio=self._taker(self._audio, sample - sound.delay_samples),
+            on_audio=self._taker(
+                self._audio,
+                sample - sound.delay_samples,
+                sample - sound.delay_samples - sound.priming_samples,
+            ),
             on_end=self._output_ended,
         )
         self._open_outputs = len(self._renditions)
@@ -380,9 +389,14 @@ class LiveStream:
             clock.skip(owed - 1)
             event(log, "time_missed", level=logging.WARNING, units=owed - 1)
 
-    def _taker(self, rendition: Rendition, base_ticks: int) -> Callable[[bytes], None]:
+    def _taker(
+        self, rendition: Rendition, base_ticks: int, first_ticks: int
+    ) -> Callable[[bytes], None]:
         """What takes the bytes of one rendition of one encoder run."""
         reader = FragmentReader(base_ticks)
+        is_sound = rendition is self._audio
+        timing = self._timing.audio if is_sound else self._timing.video
+        self._offsets[rendition.name] = TrackOffset(first_ticks, timing)
         return lambda data: self._take(rendition, reader, data)
 
     def _take(self, rendition: Rendition, reader: FragmentReader, data: bytes) -> None:
@@ -395,7 +409,9 @@ class LiveStream:
             for item in reader.feed(data):
                 if isinstance(item, Init):
                     self._take_init(rendition, item)
-                elif item.dts_ticks >= rendition.segmenter.next_ticks:  # else priming, or known
+                    continue
+                self._offsets[rendition.name].note(item.dts_ticks)
+                if item.dts_ticks >= rendition.segmenter.next_ticks:  # else priming, or known
                     rendition.add(item)
             if rendition is self._videos[0] and rendition.parts > parts:
                 self._note_part(rendition)
@@ -416,7 +432,9 @@ class LiveStream:
 
     def _note_part(self, video: Rendition) -> None:
         skew_seconds = float(video.end_seconds - self._audio.end_seconds)
-        self._ledger.published(video.end_frame - 1, time.monotonic_ns(), skew_seconds)
+        picture, sound = (self._offsets[each.name].seconds for each in (video, self._audio))
+        now_ns, offset = time.monotonic_ns(), float(picture - sound)
+        self._ledger.published(video.end_frame - 1, now_ns, skew_seconds, offset)
 
     def _take_init(self, rendition: Rendition, init: Init) -> None:
         known = self._init.setdefault(rendition.name, init.data)

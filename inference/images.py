@@ -45,6 +45,19 @@ def check_image(path: Path, max_pixels: int) -> None:
     _read(path, max_pixels)
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file begins like a picture that we know; it may be damaged all the same.
+
+    Raises:
+        ImageRejected: it cannot be read.
+    """
+    with regular_file(path, ImageRejected) as fd:
+        begin = os.pread(fd, 16, 0)
+    if begin.startswith(b"RIFF") and begin[8:12] != b"WEBP":  # AVI and WAV begin so too
+        return False
+    return any(begin.startswith(signature) for signature, _parse in _PARSERS)
+
+
 def load_image(path: Path, max_pixels: int) -> Frame:
     """Decode a picture to BGR, upright.
 

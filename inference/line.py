@@ -47,6 +47,9 @@ class Spoken(Protocol):
     def samples(self, place: int) -> Samples | int:
         """What is heard at a place."""
 
+    def known(self, place: int) -> Samples | None:
+        """What is heard at a place, or will be; None: nothing, or nobody knows. Takes nothing."""
+
     def shape(self, place: int) -> MouthShape:
         """The mouth at a place, the ways from rest and to it included."""
 
@@ -85,6 +88,10 @@ class Line:
     def samples(self, place: int) -> Samples | int:
         """What is heard at a place."""
         return self.clip.unit(place) if 0 <= place < self.units else 0
+
+    def known(self, place: int) -> Samples | None:
+        """What is heard at a place, or will be; None: nothing."""
+        return self.clip.unit(place) if 0 <= place < self.units else None
 
     def shape(self, place: int) -> MouthShape:
         """The mouth at a place, the ways from rest and to it included."""

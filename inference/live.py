@@ -139,6 +139,17 @@ class LiveLine:
         unit = self._unit(place)
         return 0 if unit is None else unit.samples
 
+    def known(self, place: int) -> Samples | None:
+        """What was heard at a place, or has come to be heard there; nothing is taken."""
+        if place in self._made:
+            return self._made[place].samples
+        size = self._media.samples_per_unit
+        first = (place - max(self._made, default=-1) - 1) * size
+        if first < 0:
+            return None
+        waiting = self._sound.ahead(first + size)
+        return waiting[first:] if len(waiting) == first + size else None
+
     def shape(self, place: int) -> MouthShape:
         """The mouth at a place; it comes from rest and goes back to it."""
         unit = self._unit(place)

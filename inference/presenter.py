@@ -6,9 +6,11 @@ gives back can be drawn anew, with another end to what was said, and nothing in 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,12 +30,16 @@ INTERIOR_LUMA = 80
 RECALLABLE = 32
 
 
-class Face(Protocol):
-    """Something with a mouth, eyes and a head, drawn into frames of one size."""
+class HasMouth(Protocol):
+    """Something whose mouth moves, in frames of one size."""
 
     @property
     def mouth_region(self) -> Region:
         """(x, y, w, h) of the pixels in which the mouth moves, whatever the head does."""
+
+
+class Face(HasMouth, Protocol):
+    """Something with a mouth, eyes and a head, drawn from their shapes alone."""
 
     def draw(self, frame: Frame, mouth: MouthShape, pose: Pose) -> None:
         """Draw the whole picture."""
@@ -57,11 +63,11 @@ class Instant:
         return self.line is not None and self.cut is None and self.place < self.line.units
 
 
-class Presenter:
+class Talker(ABC):
     """A source: ``face`` repeats a line with pauses, says what is posted, and lives in between.
 
     Args:
-        face: what is drawn.
+        face: what is seen.
         media: of the stream.
         repeated: said again and again; None: nothing is.
         pause_units: of rest between two rounds of it.
@@ -71,7 +77,7 @@ class Presenter:
 
     def __init__(
         self,
-        face: Face,
+        face: HasMouth,
         media: MediaFormat,
         repeated: Line | None = None,
         pause_units: int = 0,
@@ -82,6 +88,11 @@ class Presenter:
         self.face = face
         self.repeated = repeated
         self.utterances = utterances
+        # Told by who takes the units: those that the encoder has and has not begun to use.
+        self.waiting_units: int | None = None
+        # Who wants to know: an event of the stream, and figures once a second.
+        self.tell: Callable[..., None] = lambda _kind, **_facts: None
+        self.tell_figures: Callable[[dict[str, Any]], None] = lambda _figures: None
         self._media = media
         self._pause_units = pause_units
         self._yields = yields
@@ -94,12 +105,15 @@ class Presenter:
         """Fill the next unit in place; returns its mark."""
         now = self._steadied(self._decided(self._next))
         samples[:] = self._heard(now)
-        life = pose(now.index, self._media.fps, emphasis=now.emphasis)
-        self.face.draw(frame, self._shape(now), life)
+        self._draw(frame, now)
         mark = self._mark(now)
         self._drawn.append(now)
         self._next = self._after(now)
         return mark
+
+    @abstractmethod
+    def _draw(self, frame: Frame, now: Instant) -> None:
+        """Fill the picture of an instant; after :meth:`go_back` they come again, changed."""
 
     @property
     def must_stop(self) -> bool:
@@ -121,8 +135,8 @@ class Presenter:
             if line is not kept and line.number and self.utterances:
                 self._give_back(self.utterances, line)
 
-    def close(self) -> None:
-        """Nothing is held that the garbage collector does not know."""
+    def close(self) -> None:  # noqa: B027 - most faces hold nothing
+        """Give back what the garbage collector does not know."""
 
     def _give_back(self, utterances: Utterances, line: Spoken) -> None:
         if line.number < utterances.hush_below:
@@ -177,14 +191,6 @@ class Presenter:
             return samples
         return faded_out(samples, self._media.audio_rate_hz)
 
-    def _shape(self, now: Instant) -> MouthShape:
-        if now.line is None:
-            return REST_SHAPE
-        if now.cut is None:
-            return now.line.shape(now.place)
-        closed = (now.place - now.cut + 1) / (self._ease + 1)
-        return eased(now.line.shape(now.cut - 1), 1 - closed)
-
     def _mark(self, now: Instant) -> int:
         """Tell the queue, and by the mark everybody else, how far it is."""
         line, utterances = now.line, self.utterances
@@ -194,15 +200,25 @@ class Presenter:
         is_posted = line is not None and line.number > 0
         utterances.units_left = left if is_posted or not self._yields else 0
         utterances.posted_units_left = left if is_posted else 0
-        moment = _moment(now) if line and line.number else None
-        if line is None or moment is None:
+        if line is None:
+            return mark_of(0, Moment.FINISHED) if self._ends_a_round() else 0
+        moment = _moment(now)
+        if moment is None:
             return 0
-        if moment is not Moment.STARTED:
+        if moment is not Moment.STARTED and is_posted:
             utterances.done(line.number)
         if moment is Moment.INTERRUPTED and now.place <= 0:
-            utterances.never_began(line.number)
+            if is_posted:
+                utterances.never_began(line.number)
             return 0
         return mark_of(line.number, moment)
+
+    def _ends_a_round(self) -> bool:
+        """Whether the unit before this silent one was the last of the repeated line."""
+        if self.repeated is None or not self._drawn:
+            return False
+        before = self._drawn[-1]
+        return before.line is self.repeated and before.cut is None
 
     # --- what was asked for ----------------------------------------------------------------------
 
@@ -227,6 +243,24 @@ class Presenter:
         return self.utterances is not None and self.utterances.any_was_posted
 
 
+class Presenter(Talker):
+    """A talker whose face is drawn from the shapes of mouth and head; see :class:`Talker`."""
+
+    face: Face
+
+    def _draw(self, frame: Frame, now: Instant) -> None:
+        life = pose(now.index, self._media.fps, emphasis=now.emphasis)
+        self.face.draw(frame, self._shape(now), life)
+
+    def _shape(self, now: Instant) -> MouthShape:
+        if now.line is None:
+            return REST_SHAPE
+        if now.cut is None:
+            return now.line.shape(now.place)
+        closed = (now.place - now.cut + 1) / (self._ease + 1)
+        return eased(now.line.shape(now.cut - 1), 1 - closed)
+
+
 def _moment(now: Instant) -> Moment | None:
     assert now.line is not None
     if now.place == now.cut:
@@ -237,13 +271,13 @@ def _moment(now: Instant) -> Moment | None:
 
 
 def mouth_region(source: object) -> Region:
-    """Where to measure a presenter's mouth: (x, y, w, h) in pixels of its frames.
+    """Where to measure a talker's mouth: (x, y, w, h) in pixels of its frames.
 
     Raises:
         TypeError: the source has no mouth that we know of, such as a camera.
     """
-    if not isinstance(source, Presenter):
-        raise TypeError(f"{type(source).__name__} has no known mouth: only a Presenter has one")
+    if not isinstance(source, Talker):
+        raise TypeError(f"{type(source).__name__} has no known mouth: only a Talker has one")
     return source.face.mouth_region
 
 

@@ -6,11 +6,14 @@ and a worker starts as fast as its own source allows.
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from config import INGEST, SILENT, TESTCARD, Settings
-from inference.errors import UnknownSource
+from inference.errors import InferenceError, UnknownSource
+from logs import event
 from rawmedia import Frame, MediaFormat, Samples
 
 if TYPE_CHECKING:
@@ -19,7 +22,11 @@ if TYPE_CHECKING:
     from inference.presenter import Face
     from inference.utterances import Utterances
 
+# Of the talking head; see inference/ditto/layout.py.
+MODEL_FPS = 25
 CAMERA_PREFIX, FILE_PREFIX = "camera:", "file:"
+
+log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -68,10 +75,17 @@ def make_source(
         return TestCard(media)
     if settings.source != "avatar":
         raise UnknownSource(settings.source)
+    if chosen_engine(settings, media, live=True).name == "ditto":
+        try:
+            return _speaker(settings, media, utterances)
+        except InferenceError as error:
+            if settings.engine != "auto":
+                raise
+            event(log, "engine_refused", level=logging.WARNING, engine="ditto", reason=error)
     return _presenter(settings, media, landmarks, utterances)
 
 
-def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG001 - part of the seam
+def check_source(settings: Settings, media: MediaFormat) -> None:
     """Refuse early what :func:`make_source` would refuse, as far as file headers tell.
 
     Raises:
@@ -90,7 +104,11 @@ def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG00
         return
     if settings.source != "avatar":
         raise UnknownSource(settings.source)
-    if settings.image:
+    if chosen_engine(settings, media, live=True).name == "ditto":
+        from inference.ditto.casting import check_cast
+
+        check_cast(settings, media)
+    elif settings.image:
         from inference.images import check_image
 
         check_image(Path(settings.image), settings.max_image_pixels)
@@ -98,6 +116,47 @@ def check_source(settings: Settings, media: MediaFormat) -> None:  # noqa: ARG00
         from inference.speech import check_clip
 
         check_clip(Path(settings.audio), settings.max_audio_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenEngine:
+    """What drives an avatar's face, and why."""
+
+    name: str
+    reason: str
+
+
+def chosen_engine(settings: Settings, media: MediaFormat, *, live: bool) -> ChosenEngine:
+    """Which of the engines a stream or a rendering has; ``auto`` never fails, it takes another."""
+    if settings.engine != "auto":
+        return ChosenEngine(settings.engine, "as set")
+    if not settings.checkpoint:
+        return ChosenEngine("presenter", "there is no checkpoint")
+    if not settings.image:
+        return ChosenEngine("presenter", "there is no image of a face")
+    if media.fps != MODEL_FPS:
+        return ChosenEngine("presenter", f"ditto moves at {MODEL_FPS} frames a second")
+    if live and not gpu_is_there():
+        return ChosenEngine("presenter", "without a GPU ditto cannot be live")
+    return ChosenEngine("ditto", "there is a checkpoint")
+
+
+def look_ahead_seconds(settings: Settings, media: MediaFormat) -> float:
+    """How much of what comes next a face must have heard: a live speaker is delayed by as much.
+
+    Raises:
+        InferenceError: what :func:`check_source` refuses.
+    """
+    if chosen_engine(settings, media, live=True).name != "ditto":
+        return 0.0
+    from inference.ditto.casting import look_ahead_seconds as of_ditto
+
+    return of_ditto(settings)
+
+
+def gpu_is_there() -> bool:
+    """Whether a driver of NVIDIA's is loaded and shows a device; asks nothing of a library."""
+    return Path("/dev/nvidiactl").exists() and any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _camera_device(source: str) -> str:
@@ -127,6 +186,12 @@ def _camera(settings: Settings, media: MediaFormat) -> Source:
 
     device, name = _camera_device(settings.source), settings.microphone
     return Camera(device, media, Microphone(name, media, settings.ffmpeg) if name else None)
+
+
+def _speaker(settings: Settings, media: MediaFormat, utterances: Utterances | None) -> Source:
+    from inference.ditto.live import make_speaker
+
+    return make_speaker(settings, media, utterances)
 
 
 def _presenter(

@@ -6,13 +6,14 @@ again), but never its parent: standard input at its end means that the parent is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import config
 import logs
@@ -20,9 +21,9 @@ import rawmedia
 from inference import lifeline
 from inference.errors import InferenceError
 from inference.heart import Heart
-from inference.presenter import Presenter
+from inference.presenter import Talker
 from inference.said import Said
-from inference.source import Source, make_source
+from inference.source import Source, look_ahead_seconds, make_source
 from inference.speech_socket import SpeechSocket
 from inference.utterances import Utterances
 from journal import SUFFIX, Journal
@@ -79,6 +80,20 @@ class Job:
         """Of the stream's events."""
         return Journal(self.socket.with_suffix(SUFFIX))
 
+    def tell(self, kind: str, **facts: Any) -> None:
+        """Add an event of the stream, and to the log; a full disk is no reason to stop."""
+        event(log, "source_told", what=kind, **facts)
+        with contextlib.suppress(OSError):
+            self.journal.add(kind, **facts)
+
+    def tell_figures(self, figures: dict[str, Any]) -> None:
+        """Put them where web processes look; a full disk is no reason to stop."""
+        path = self.socket.with_suffix(rawmedia.SOURCE_FIGURES)
+        unfinished = path.with_name(f".partial-{path.name}")
+        with contextlib.suppress(OSError):
+            unfinished.write_text(json.dumps(figures))
+            unfinished.rename(path)
+
 
 def main() -> int:
     """Run until the parent is gone or SIGTERM comes; the value is the exit status."""
@@ -95,6 +110,8 @@ def main() -> int:
         _keep_to_one_core()
         utterances = _utterances(settings, media, job)
         source = make_source(settings, media, utterances=utterances)
+        if isinstance(source, Talker):
+            source.tell, source.tell_figures = job.tell, job.tell_figures
         SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds).start()
         event(log, "source_ready")
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
@@ -116,7 +133,8 @@ def _utterances(settings: config.Settings, media: MediaFormat, job: Job) -> Utte
     """None for a source that has a sound of its own: only an avatar can be spoken through."""
     if settings.source != "avatar":
         return None
-    limit, jitter = settings.speech_queue_seconds, settings.live_jitter_ms / 1000
+    limit = settings.speech_queue_seconds
+    jitter = max(settings.live_jitter_ms / 1000, look_ahead_seconds(settings, media))
     return Utterances(media, job.speech_folder, limit, job.journal, jitter)
 
 
@@ -155,10 +173,12 @@ def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart, said
             said.connected()
             while True:
                 producer.wait()
-                if isinstance(source, Presenter) and source.must_stop:
-                    recalled = producer.recall()
-                    source.go_back(recalled)
-                    said.taken_back(recalled)
+                if isinstance(source, Talker):
+                    if source.must_stop:
+                        recalled = producer.recall()
+                        source.go_back(recalled)
+                        said.taken_back(recalled)
+                    source.waiting_units = producer.waiting()
                 with producer.unit() as (frame, samples), heart.working():
                     producer.mark(said.drawn(source.render(frame, samples)))
                 sent += 1

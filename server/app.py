@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from config import Settings
 from encoder.disk_folder import archive_root
-from server import api, events, hls, live, openapi, speech, uploads
+from server import api, events, hls, live, openapi, speech, told_limits, uploads
 from server.counts import Table
 from server.gate import Gate
 from server.problems import problem
@@ -48,7 +48,9 @@ def create_app(settings: Settings, media_root: Path, counts: Table | None = None
     app.register_blueprint(events.blueprint(settings, media_root))
     app.register_blueprint(uploads.blueprint(settings, media_root))
     app.register_blueprint(openapi.blueprint(settings))
-    app.before_request(Gate(settings).check)
+    gate = Gate(settings)
+    app.register_blueprint(told_limits.blueprint(settings, gate))
+    app.before_request(gate.check)
     app.add_url_rule("/", "page", _page)
     app.add_url_rule("/demo", "demo", _page)
     app.add_url_rule("/favicon.ico", "favicon", lambda: _asset("favicon.svg"))

@@ -30,6 +30,7 @@ COMMANDS = (
     "serve",
     "demo",
     "web",
+    "render",
     "encoders",
     "ingest",
     "watch",

@@ -46,6 +46,12 @@ class Gate:
             return _too_many(f"the control API takes {limit} of one address", wait)
         return self._check_page() or self._check_token(who) or self._check_upload(who)
 
+    def control(self) -> str:
+        """How the asking page has control: ``open``, by a ``token``, or not at all (``closed``)."""
+        if self._settings.api_token:
+            return "token"
+        return "open" if self._check_page() is None else "closed"
+
     def _check_page(self) -> Response | None:
         """No page from elsewhere may steer a service through its viewer's browser."""
         s = self._settings

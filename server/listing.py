@@ -10,6 +10,7 @@ from typing import Any
 from encoder.ladder import BEST_RUNG
 from encoder.media_root import CONTROL, LIVE, ROSTER, RUN
 from encoder.packager import PLAYLIST_NAME
+from rawmedia import SOURCE_FIGURES
 from server.control import send
 from server.errors import SupervisorAway
 from server.roster import StreamState, read_roster
@@ -31,8 +32,17 @@ def list_streams(media_root: Path) -> dict[str, dict[str, Any]]:
     if any(_is_old(told) for told in figures.values()):
         figures |= _asked(media_root)
     return {
-        name: _merged(name, figures.get(name), roster.get(name)) for name in {**roster, **figures}
+        name: _merged(name, figures.get(name), roster.get(name)) | _of_source(media_root, name)
+        for name in {**roster, **figures}
     }
+
+
+def _of_source(media_root: Path, name: str) -> dict[str, Any]:
+    """What its source tells, where that has figures of its own."""
+    try:
+        return {"face": json.loads((media_root / RUN / f"{name}{SOURCE_FIGURES}").read_text())}
+    except (OSError, ValueError):
+        return {}
 
 
 def _merged(

@@ -74,6 +74,7 @@ COUNTERS = (
 GAUGES = (
     _Shown("encode_lag_seconds", "encode_lag_seconds", "Frame handed over to part out", "stat"),
     _Shown("av_skew_seconds", "av_skew_seconds", "Picture out of the encoder ahead of its sound"),
+    _Shown("av_offset_seconds", "av_offset_seconds", "Lip sync: 0 is right, either way"),
     _Shown("media_seconds", "media_seconds", "Media time published"),
     _Shown("disk_bytes", "tmpfs_bytes", "Bytes of the stream's files"),
     _Shown("disk_bound_bytes", "tmpfs_bound_bytes", "The most they may grow to"),
@@ -84,6 +85,10 @@ LIVE_METRICS = (
     ("live_speech_underruns", "underruns", "Gaps in it, because sound came too late"),
     ("live_speech_silent_seconds", "silent", "Length of these gaps"),
     ("live_speech_dropped_seconds", "dropped", "Sound of live speakers that came too late"),
+)
+# Of the sources that tell of themselves.
+OF_SOURCES = (
+    _Shown("face", "face", "What a talking head does for its pictures, and how busy it is", "of"),
 )
 PREFIX = "lipstream_"
 
@@ -124,8 +129,8 @@ def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
 
 
 def stream_metrics(streams: Mapping[str, Figures]) -> Iterator[Metric]:
-    """What the encoder processes told."""
-    for shown in (*COUNTERS, *GAUGES):
+    """What the encoder processes and the sources told."""
+    for shown in (*COUNTERS, *GAUGES, *OF_SOURCES):
         family = CounterMetricFamily if shown in COUNTERS else GaugeMetricFamily
         labels = ["stream", shown.label] if shown.label else ["stream"]
         metric = family(PREFIX + shown.name, shown.text, labels=labels)

@@ -14,8 +14,9 @@ from flask import Blueprint, Response, jsonify
 from config import Settings
 from server.speech_voice import LONGEST_TEXT
 from server.tokens import STREAM_ID
+from server.told_limits import told
 from server.uploads import FIELDS
-from server.wishes import ENGINES, SOURCES
+from server.wishes import SOURCES
 
 # Of the description, not of the program: it changes when a client would have to.
 API_VERSION = "1.0.0"
@@ -130,6 +131,10 @@ def _paths() -> Json:
             "get": _operation("What it is.", {200: _answer("it", "Upload")}, _NO_UPLOAD),
             "delete": _operation("Remove it.", {204: {"description": "it is gone"}}, _NO_UPLOAD),
         },
+        "/api/limits": {
+            "get": _operation("What may be sent.", {200: _answer("it", "Limits")}, _GUARDED)
+        },
+        "/access": {"get": _open("How control is had at this address.", "Access", {})},
         "/healthz": {"get": _open("Whether this process answers.", "Health", {})},
         "/readyz": {
             "get": _open(
@@ -364,6 +369,10 @@ def _schemas(settings: Settings) -> Json:
             "type",
             "expires_at",
         ),
+        "Limits": _object(
+            {name: text if name == "voice" else whole for name in told(settings)}, *told(settings)
+        ),
+        "Access": _object({"control": {"enum": ["open", "token", "closed"]}}, "control"),
         "Health": _object({"status": {"const": "ok"}}, "status"),
         "Readiness": _object({"status": {"const": "ready"}}, "status"),
     }
@@ -378,7 +387,6 @@ def _wish(settings: Settings) -> Json:
     """The body of ``POST /api/streams``; what it does not say is as the service's settings."""
     own = {
         "id": {**_ID, "description": "empty: a random one"},
-        "engine": {"enum": list(ENGINES)},
         "source": {
             "type": "object",
             "properties": {

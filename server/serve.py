@@ -19,7 +19,7 @@ from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
 from encoder.takes import check_record_folder
 from inference.piper import check_piper_voice
-from inference.source import check_source, make_source
+from inference.source import check_source, chosen_engine, make_source
 from server.child import Child
 from server.errors import PortTaken, Unprotected
 from server.heart import Heart, Progress, address_of, silent
@@ -45,8 +45,10 @@ def serve(settings: Settings) -> None:
     plan = plan_stream(settings)
     media = plan.media
     check_source(settings, media)
-    # A user's own files: read them before anything starts.
-    if settings.image or settings.audio not in ("", SILENT):
+    # A user's own files: read them before anything starts. A model is for its worker to load: here
+    # it would hold a GPU's memory for good.
+    own_files = settings.image or settings.audio not in ("", SILENT)
+    if own_files and chosen_engine(settings, media, live=True).name == "presenter":
         make_source(settings, media).close()
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     with ExitStack() as closing:
@@ -169,7 +171,8 @@ def _greet(settings: Settings, url: str, encoder: str, root: MediaRoot) -> None:
         sys.stdout.write(f"\nlipstream runs at {url}\n  streams   POST {url}/api/streams\n\n")
         sys.stdout.flush()
         return
-    size = f"{settings.width}x{settings.height} at {settings.fps} fps"
+    media = settings.media_fields
+    size = f"{media['width']}x{media['height']} at {settings.fps} fps"
     playlist = f"{url}/live/{settings.stream}/index.m3u8"
     if settings.viewer_key:  # a link that works is a secret, and this may end in a log
         playlist = f"{url} and what `lipstream token {settings.stream}` prints"

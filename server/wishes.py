@@ -14,8 +14,6 @@ from config import INGEST, SILENT, TESTCARD, ConfigError, Settings
 from server.tokens import STREAM_ID
 
 SOURCES = ("avatar", "camera", "file", TESTCARD, INGEST)
-# The built-in presenter; Ditto needs engines that are built for the machine's GPU.
-ENGINES = ("auto", "presenter")
 # What belongs to each kind of source, beside its type.
 _SOURCE_KEYS = {
     "avatar": ("image", "audio"),
@@ -25,7 +23,7 @@ _SOURCE_KEYS = {
     INGEST: (),
 }
 # Beside the settings that a stream may have for itself.
-_OWN_KEYS = ("id", "source", "engine")
+_OWN_KEYS = ("id", "source")
 
 # From a name and what it must be (image, audio: an upload; file: of film_folder) to a path.
 Resolve = Callable[[str, str], str]
@@ -64,7 +62,6 @@ def read_wish(body: object, resolve: Resolve) -> Wish:
         elif key not in _OWN_KEYS:
             raise ConfigError(_unknown(key, [*_OWN_KEYS, *known]))
     changes |= _source(body.get("source", {"type": "avatar"}), resolve)
-    _choice("engine", body.get("engine", "auto"), ENGINES)
     return Wish(_stream_id(body), changes)
 
 

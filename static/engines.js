@@ -1,6 +1,7 @@
 // The two ways to play HLS, behind one shape:
 //   start(), stop(), goLive() after a pause, madeAt -> Date|null, livePosition -> seconds|null,
-//   liveDistance -> seconds behind live at which that is
+//   liveDistance -> seconds behind live at which that is, grownSeconds -> how much of it is for stalls that were,
+//   rungs -> [{height, kbit}], fixRung(height|null), figures -> {targetSeconds, edgeSeconds, bandwidthKbit, rung, auto}
 // and two reports: failed(why, "network"|"media") when the engine cannot go on; noted(error) for the record.
 
 import Hls from "./vendor/hls.min.mjs";
@@ -67,6 +68,7 @@ export class HlsJsEngine {
   #networkRetries = 0;
   #recoveredAt = -Infinity;
   #timer = 0;
+  #height = null;
 
   constructor(video, url, { failed, noted }) {
     this.video = video;
@@ -77,6 +79,7 @@ export class HlsJsEngine {
 
   start() {
     this.#hls.on(Hls.Events.ERROR, (_, data) => this.#onError(data));
+    this.#hls.on(Hls.Events.MANIFEST_PARSED, () => { if (this.#height !== null) this.fixRung(this.#height); });
     this.#hls.on(Hls.Events.FRAG_BUFFERED, () => { this.#networkRetries = 0; });
     this.#hls.loadSource(this.url);
     this.#hls.attachMedia(this.video);
@@ -99,6 +102,36 @@ export class HlsJsEngine {
 
   get liveDistance() {
     return this.#hls.targetLatency ?? 0;
+  }
+
+  /** What hls.js has added to its target for stalls: a second for each, up to a target duration, for good. */
+  get grownSeconds() {
+    const details = this.#hls.latestLevelDetails;
+    const holdBack = details?.partHoldBack || details?.holdBack;
+    return holdBack && this.#hls.targetLatency !== null ? Math.max(0, this.#hls.targetLatency - holdBack) : 0;
+  }
+
+  get rungs() {
+    return this.#hls.levels.map(({ height, bitrate }) => ({ height, kbit: Math.round(bitrate / 1000) }));
+  }
+
+  /** From the next part on; what is loaded already is played. */
+  fixRung(height) {
+    this.#height = height;
+    const found = this.#hls.levels.findIndex((level) => level.height === height);
+    // -1, hls.js's own word for automatic, is also what is right for a height that is not there.
+    if (this.#hls.levels.length) this.#hls.loadLevel = found;
+  }
+
+  get figures() {
+    const hls = this.#hls;
+    return {
+      targetSeconds: hls.targetLatency,
+      edgeSeconds: hls.latency,
+      bandwidthKbit: hls.bandwidthEstimate / 1000,
+      rung: this.rungs[hls.currentLevel] ?? null,
+      auto: hls.autoLevelEnabled,
+    };
   }
 
   #onError(data) {
@@ -167,6 +200,20 @@ export class NativeEngine {
 
   get liveDistance() {
     return 0;
+  }
+
+  get grownSeconds() {
+    return 0;
+  }
+
+  get rungs() {
+    return []; // and chooses by itself
+  }
+
+  fixRung() {}
+
+  get figures() {
+    return {};
   }
 
   #onError() {

@@ -17,8 +17,8 @@ const FIRST_PICTURE_MS = 7000;
 /** So many undecodable starts in a row, without one picture: this is no hiccup. */
 const HOPELESS_FAILURES = 3;
 const KEPT_ERRORS = 50;
-
-const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+/** So long without a stall, and the network has earned the shorter delay again. */
+const CALM_MS = 30000;
 
 export class Session {
   /** What the page shows; see judge(). */
@@ -37,13 +37,22 @@ export class Session {
   #wantsPlay = true;
   #failures = 0;
   #catchUp = new CatchUp();
-  #torn = false; // by a stall or a pause, until it moves again
+  #torn = null; // by a "stall" or a "pause", until it moves again
   #inStall = false;
+  #stalledAt = -Infinity;
   #position = 0;
   #movedAt = null; // null: not one picture from this engine yet
   #attachedAt = 0;
   #suspicion = null;
+  #rung = null;
   #finish = () => {};
+  #hurry = () => {};
+
+  /**
+   * Whether the face is silent in the picture that is shown; null where nobody can say.
+   * @type {(shown: Date|null) => boolean|null}
+   */
+  isSilent = () => null;
 
   /**
    * @param {HTMLVideoElement} video
@@ -62,6 +71,21 @@ export class Session {
     return this.engineClass?.label ?? null;
   }
 
+  /** When the picture on the screen was made; null while that is unknown. */
+  get madeAt() {
+    return this.#engine?.madeAt ?? null;
+  }
+
+  /** What the engine knows of its way of playing; see engines.js. */
+  get figures() {
+    return this.#engine?.figures ?? {};
+  }
+
+  /** The renditions that can be chosen: {height, kbit}, best first; none where the player chooses alone. */
+  get rungs() {
+    return this.#engine?.rungs ?? [];
+  }
+
   get latencySeconds() {
     return this.state === "live" ? latencySeconds(this.#engine?.madeAt ?? null, Date.now()) : null;
   }
@@ -78,13 +102,30 @@ export class Session {
     for (;;) {
       await this.#untilFound();
       await this.#play();
-      await sleep(RETRY_MS);
+      await this.#rest(RETRY_MS);
     }
+  }
+
+  /** Play something else from now on. */
+  watch(url) {
+    this.url = url;
+    Object.assign(this, { status: null, reason: "" });
+    this.#ended = false;
+    this.#failures = 0;
+    this.#finish();
+    this.#hurry();
+    this.#update();
+  }
+
+  /** Stay on the rendition of this height; null: whichever fits the network. */
+  fixRung(height) {
+    this.#rung = height;
+    this.#engine?.fixRung(height);
   }
 
   play() {
     this.#wantsPlay = true;
-    this.#torn = true; // whatever the pause cost is shed
+    this.#torn = "pause"; // whatever it cost is shed
     if (this.#movedAt !== null) this.#engine?.goLive();
     // A refusal (no autoplay here) leaves the video paused, and the page says so and offers a button.
     this.video.play().catch(() => {});
@@ -102,21 +143,31 @@ export class Session {
 
   async #untilFound() {
     for (;;) {
-      const { status, ended } = await peek(this.url);
+      const { url } = this;
+      const { status, ended } = await peek(url);
+      if (url !== this.url) continue; // something else is wanted by now
       // A closed playlist would play its last seconds as if they were live: it is over. And after the
       // end nobody is there to be seen: a stream that is then gone (404) is still the one that ended.
       this.#ended = ended || (this.#ended && status !== 200);
       this.status = status;
       if (status === 200 && !ended) return;
-      await sleep(this.#ended ? PEEK_MS : RETRY_MS);
+      await this.#rest(this.#ended ? PEEK_MS : RETRY_MS);
     }
+  }
+
+  /** A pause that watch() cuts short. */
+  #rest(ms) {
+    return new Promise((resolve) => {
+      this.#hurry = resolve;
+      setTimeout(resolve, ms);
+    });
   }
 
   /** Plays until the engine cannot go on. */
   async #play() {
     this.#movedAt = null;
     this.#attachedAt = performance.now();
-    this.#torn = false;
+    this.#torn = null;
     this.#suspicion = null;
     const over = new Promise((resolve) => { this.#finish = resolve; });
     this.#engine = new this.engineClass(this.video, this.url, {
@@ -126,6 +177,7 @@ export class Session {
       },
       noted: (error) => this.#note(error),
     });
+    this.#engine.fixRung(this.#rung);
     this.#engine.start();
     if (this.#wantsPlay) this.play();
     await over;
@@ -157,8 +209,9 @@ export class Session {
 
   #countStall() {
     if (!this.#inStall) this.stalls += 1;
+    this.#stalledAt = performance.now();
     this.#inStall = true;
-    this.#torn = true;
+    this.#torn ??= "stall";
   }
 
   #tick() {
@@ -197,10 +250,10 @@ export class Session {
       this.#catchUp.started(now);
       this.reason = "";
       this.#failures = 0;
-    } else if (this.#torn) {
-      this.#catchUp.resumed(now);
+    } else if (this.#torn !== null) {
+      this.#catchUp.resumed(now, this.#torn === "pause");
     }
-    this.#torn = false;
+    this.#torn = null;
     this.#inStall = false;
     this.#movedAt = now;
     this.#suspicion = null;
@@ -208,8 +261,11 @@ export class Session {
   }
 
   #shedLatency(now) {
-    const { livePosition, liveDistance } = this.#engine;
-    const jump = this.#catchUp.look(now, this.#position, livePosition, liveDistance, this.video.buffered);
+    const { livePosition, liveDistance, grownSeconds, madeAt } = this.#engine;
+    const forgiven = now - this.#stalledAt > CALM_MS ? grownSeconds : 0;
+    const target = livePosition === null ? null : livePosition + forgiven;
+    const { buffered } = this.video;
+    const jump = this.#catchUp.look(now, this.#position, target, liveDistance - forgiven, buffered, this.isSilent(madeAt));
     if (jump === null) return;
     this.video.currentTime = jump;
     this.jumps += 1;

@@ -22,10 +22,21 @@ export function judge(seen) {
   return seen.stillMs < STALL_AFTER_MS ? "live" : "stalled";
 }
 
+/**
+ * The same for people: a face that is live and speaks in the very picture that is shown talks.
+ *
+ * @param {string} state       from judge()
+ * @param {boolean|null} talking null: nobody can say
+ */
+export function shown(state, talking) {
+  return state === "live" && talking === true ? "talking" : state;
+}
+
 /** Short words for the state under the picture. */
 export const WORDS = {
   connecting: "Connecting",
   live: "Live",
+  talking: "Talking",
   stalled: "Stalled",
   paused: "Paused",
   ended: "Ended",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 
-from client.fetch import Answer
+from client.fetch import GZIP, Answer, unpacked
 from client.probes.site import ORIGIN, Site, is_late
 from client.reader import is_multivariant, read_media_playlist
 from client.rules.delivery import max_age
 from client.syntax import MAX_PLAYLIST_BYTES
 from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen
 
-_GZIP = {"Accept-Encoding": "gzip"}
-_GZIP_WINDOW = 31  # zlib's way to say: gzip
 _ROUNDING_SECONDS = 1
 _EXPOSED = ("age", "date", "content-length", "content-range")
 _RANGE_BYTES = 100
@@ -24,32 +21,25 @@ def _gzip(site: Site) -> Verdict:
 
     def faults() -> Iterator[str]:
         for name, url in (("first", site.observation.url), ("media", site.rendition.url)):
-            answer = site.fetch(url, headers=_GZIP)
+            answer = site.fetch(url, headers=GZIP)
             encoding = answer.header("content-encoding").lower()
             if encoding != "gzip":
                 yield f"the {name} playlist comes unpacked ({len(answer.body)} bytes)"
                 continue
             if "accept-encoding" not in answer.header("vary").lower():
                 yield f"the {name} playlist lacks Vary: Accept-Encoding"
-            text = _unpacked(answer.body)
+            text = unpacked(answer.body, MAX_PLAYLIST_BYTES)
             if text is None or not text.startswith(b"#EXTM3U"):
                 yield f"the {name} playlist does not unpack to a playlist"
         for kind in ("segment", "part", "init"):
             found = site.newest(kind)
             if found is None:
                 continue
-            encoding = site.fetch(found.address.url, headers=_GZIP).header("content-encoding")
+            encoding = site.fetch(found.address.url, headers=GZIP).header("content-encoding")
             if encoding not in ("", "identity"):
                 yield f"{found.address.name} is packed as {encoding}"
 
     return judge(faults(), "playlists are packed, media are not")
-
-
-def _unpacked(body: bytes) -> bytes | None:
-    try:
-        return zlib.decompressobj(_GZIP_WINDOW).decompress(body, MAX_PLAYLIST_BYTES)
-    except zlib.error:
-        return None
 
 
 def _failures(site: Site) -> Verdict:

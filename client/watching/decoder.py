@@ -18,9 +18,12 @@ _FINISH_SECONDS = 5.0
 # What arrives here is from a network: no protocol but the pipe, so no playlist in disguise can make
 # ffmpeg open files or addresses, and the format is told, not guessed.
 _INPUT = ("-protocol_whitelist", "pipe", "-probesize", "32768", "-analyzeduration", "0")
+# 8K is the most: a damaged or hostile header must not take the memory of the machine.
+_MOST_PIXELS = ("-max_pixels", str(7680 * 4320))
 # Slices, since frame threads hold back as many pictures as there are threads.
 _DECODING = ("-thread_type", "slice", "-flags", "low_delay")
-_LISTING = ("-fps_mode", "passthrough", "-flush_packets", "1", "-f", "framecrc", "pipe:1")
+# Even raw pictures are "encoded" by threads that hold some back: one thread holds none.
+_LISTING = ("-fps_mode", "passthrough", "-threads", "1", "-flush_packets", "1", "-f", "framecrc")
 _JPEG_QUALITY = "3"
 
 
@@ -124,14 +127,14 @@ class Decoder:
 def argv(ffmpeg: str, demuxer: str, pictures: tuple[Path, int] | None) -> list[str]:
     """The command line of a decoder."""
     head = [ffmpeg, "-hide_banner", "-nostats", "-loglevel", "error", "-copyts"]
-    head += [*_INPUT, *_DECODING, "-f", demuxer, "-i", "pipe:0"]
+    head += [*_INPUT, *_MOST_PIXELS, *_DECODING, "-f", demuxer, "-i", "pipe:0"]
     maps = ["-map", "0:v:0?", "-map", "0:a:0?"]
     saving: list[str] = []
     if pictures is not None:
         pattern, first = pictures
         saving = ["-map", "0:v:0", "-fps_mode", "passthrough", "-q:v", _JPEG_QUALITY]
         saving += ["-f", "image2", "-start_number", str(first), "-y", str(pattern)]
-    return [*head, *maps, *_LISTING, *saving]
+    return [*head, *maps, *_LISTING, "pipe:1", *saving]
 
 
 class Reading:

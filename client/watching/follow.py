@@ -11,11 +11,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from client.fetch import Answer, Fetch, resolve
+from client.fetch import GZIP, Answer, Fetch, resolve, unpacked
 from client.observation import Address
 from client.observe import is_usable, next_position, with_query
 from client.playlists import MediaPlaylist
 from client.reader import read_media_playlist
+from client.syntax import MAX_PLAYLIST_BYTES
 from client.watching.pieces import Cursor, Piece, following, start
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 2.0
@@ -138,11 +139,11 @@ class Follower:
         msn, part = next_position(before)
         query = {"_HLS_msn": msn, "_HLS_part": part}
         wait = 4 * min((before.target_duration if before else None) or 6, 30) + 5
-        answer = self._fetch(
-            with_query(url, {k: v for k, v in query.items() if v is not None}), seconds=wait
-        )
+        asked = with_query(url, {k: v for k, v in query.items() if v is not None})
+        answer = self._fetch(asked, headers=GZIP, seconds=wait)
         self.counts.add(answer)
-        found = read_media_playlist(answer.body) if answer.status == 200 else None
+        body = _text(answer)
+        found = read_media_playlist(body) if body is not None else None
         if found is None or not found.target_duration:
             self.counts.failures += 1
             self.counts.last_error = answer.told if found is None else "no media playlist"
@@ -285,6 +286,15 @@ class _Place:
         if last.is_whole:
             return segment.uri != last.uri
         return last.part < len(segment.parts) and segment.parts[last.part].uri != last.uri
+
+
+def _text(answer: Answer) -> bytes | None:
+    """A playlist as it was before it was packed; None: there is none."""
+    if answer.status != 200:
+        return None
+    if answer.header("content-encoding").lower() == "gzip":
+        return unpacked(answer.body, MAX_PLAYLIST_BYTES)
+    return answer.body
 
 
 def _address(base: str, uri: str, byterange: str) -> Address:

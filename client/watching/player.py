@@ -231,6 +231,8 @@ class Player:
         """Why there was no picture."""
         if any(each.is_encrypted for each in self._followers):
             return "it is encrypted (EXT-X-KEY), which is not decoded here"
+        if any(track.output.sound_seconds for track in self._tracks):
+            return "it has sound, but no picture"
         complaints = [line for track in self._tracks for line in track.output.complaints]
         errors = [counts.last_error for counts in self.counts if counts.last_error]
         told = [*complaints[-1:], *errors[:1]] or ["nothing that could be decoded came"]

@@ -249,9 +249,14 @@ class TensorRtEngine:
         """See :class:`inference.engines.protocol.Engine`; ``path`` is the ONNX file's."""
         if path not in self._engines:
             self._engines[path] = self._read(path)
-        network = TensorRtNetwork(
-            path, self._library, self._engines[path], self._logger, lambda: self._left(path)
-        )
+        try:
+            network = TensorRtNetwork(
+                path, self._library, self._engines[path], self._logger, lambda: self._left(path)
+            )
+        except NetworkUnusable:
+            if not self._users.get(path):
+                self._engines.pop(path)  # weights that nobody uses
+            raise
         self._users[path] = self._users.get(path, 0) + 1
         return network
 

@@ -71,9 +71,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     program, driver = require("chromium"), require("chromedriver")
     folder = tmp_path_factory.mktemp("page")
     (folder / "static").symlink_to(STATIC)
+    (folder / "bare.html").write_text("<!doctype html><title>bare</title>", "utf-8")
     with (
         serve_folder(folder) as url,
         drivers.chromium(program, driver, folder / "profile") as browser,
     ):
-        browser.get(f"{url}/static/favicon.svg")
+        browser.get(f"{url}/bare.html")
         yield browser

@@ -8,6 +8,7 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
+from tests.browser.accessibility import assert_accessible
 from tests.browser.watching import diagnostics, until, until_live, watch
 
 pytestmark = pytest.mark.browser
@@ -61,6 +62,7 @@ def test_pause_says_paused_and_play_returns_to_live(chromium: Chrome, service: s
     until_live(chromium)
     chromium.find_element(By.ID, "pause").click()
     until("paused", lambda: diagnostics(chromium)["state"] == "paused", 2)
+    assert_accessible(chromium, "paused")
     chromium.find_element(By.ID, "resume").click()
     until("live again", lambda: diagnostics(chromium)["state"] == "live", 5)
 

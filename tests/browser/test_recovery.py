@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 
+from tests.browser.accessibility import assert_accessible
 from tests.browser.watching import diagnostics, until, until_live
 from tests.service import Service
 
@@ -45,6 +46,7 @@ def test_network_lost_and_found(chromium: Chrome, service: str) -> None:
     with _offline(chromium):
         until("not called live", lambda: _state(chromium) != "live", 5)
         assert _state(chromium) == "stalled"
+        assert_accessible(chromium, "stalled")
         time.sleep(AWAY_SECONDS)
     until("live again", lambda: _state(chromium) == "live", 10)
     assert chromium.execute_script(MARKED)

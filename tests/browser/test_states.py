@@ -8,6 +8,7 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
+from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Site
 from tests.browser.watching import diagnostics, until
 
@@ -39,6 +40,7 @@ def test_says_ended_for_a_closed_playlist_and_waits_for_a_new_run(
     chromium.get(f"{site.url}/?stream=over")
     _until_state(chromium, "ended")
     assert chromium.find_element(By.ID, "state").text == "Ended"
+    assert_accessible(chromium, "ended")
     (site.folder / "live" / "over" / "media.m3u8").write_text(MEDIA, "utf-8")
     _until_state(chromium, "connecting")
 
@@ -49,6 +51,7 @@ def test_says_cannot_play_for_a_codec_the_browser_lacks(chromium: Chrome, site: 
     _until_state(chromium, "unplayable", 12)
     assert chromium.find_element(By.ID, "state").text == "Cannot play"
     assert "this browser cannot play it" in chromium.find_element(By.ID, "detail").text
+    assert_accessible(chromium, "unplayable")
 
 
 def test_a_browser_without_media_source_or_hls_is_told(chromium: Chrome, site: Site) -> None:

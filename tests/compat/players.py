@@ -19,8 +19,7 @@ from tests.compat import browsers, programs
 from tests.compat.libraries import CACHE, HLS_JS_OLD, SHAKA, Library, NoLibrary, fetch
 from tests.compat.recorder import Record, recorder
 from tests.compat.result import Playing, Result
-from tools.vendor_hls import VENDOR
-from tools.vendor_hls import VERSION as HLS_JS_NEW
+from tools.vendor import HLS_JS, VENDOR
 
 PAGES = Path(__file__).resolve().parent / "pages"
 # Small: the player is to be judged, not the machine that decodes many of them at once.
@@ -77,7 +76,7 @@ def _chromium(name: str, page: str, library: Callable[[], str], stalls: int = 0)
     )
 
 
-_HLS_JS = f"hls.js {HLS_JS_NEW}"
+_HLS_JS = f"hls.js {HLS_JS.version}"
 _VENDORED = "/vendor/hls.min.mjs"
 _CURL = Player(
     "curl",

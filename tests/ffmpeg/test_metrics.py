@@ -124,6 +124,7 @@ def test_a_stream_tells_how_it_is_and_what_happened_to_it(media_root: Path) -> N
         assert told["encode_lag_seconds median demo"] <= told["encode_lag_seconds max demo"]
         part_target = told["live_edge_limit_seconds demo"] / 3
         assert abs(told["av_skew_seconds demo"]) < 2 * part_target
+        assert told["av_offset_seconds demo"] == 0
         assert 0 < told["tmpfs_bytes demo"] <= told["tmpfs_bound_bytes demo"]
         assert told["media_root_free_bytes"] < told["media_root_size_bytes"]
         assert all(value == 0 for key, value in told.items() if key.startswith("refused_total"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from client.watching.decoder import Decoded, Decoder
 from config import Settings
 from server.cli import main
 from server.demo import path_of
@@ -30,10 +31,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Ended streams of one clip: fMP4, MPEG-TS, the same twice, and bytes that are no media."""
     folder = tmp_path_factory.mktemp("site")
     clip = make_clip(folder / "clip.mp4", PICTURES)
-    for name, kind in (("fmp4", "fmp4"), ("ts", "mpegts")):
+    for name, kind in (("fmp4", "fmp4"), ("ts", "mpegts"), ("sound", "fmp4")):
         (folder / name).mkdir()
         cutting = ["-f", "hls", "-hls_segment_type", kind, "-hls_time", "1", "-hls_list_size", "0"]
         keys = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-c:a", "aac"]
+        keys += ["-vn"] if name == "sound" else []
         stamps = ["-hls_flags", "program_date_time", "-hls_playlist_type", "vod"]
         argv = [FFMPEG, "-loglevel", "error", "-i", str(clip), *keys, *cutting, *stamps]
         subprocess.run([*argv, "index.m3u8"], cwd=folder / name, check=True)
@@ -91,6 +93,24 @@ def test_a_discontinuity_a_recording_and_pictures(
     assert (folder / "frame-000100.jpg").read_bytes()[:2] == b"\xff\xd8"
 
 
+def test_a_decoder_holds_no_picture_back(tmp_path: Path) -> None:
+    """What it has been given it shows, also when nothing more comes for a while."""
+    clip = make_clip(tmp_path / "clip.mp4", PICTURES, which="v")
+    fragmented = tmp_path / "fragmented.mp4"
+    flags = ["-c", "copy", "-movflags", "frag_keyframe+empty_moov+default_base_moof"]
+    subprocess.run([FFMPEG, "-loglevel", "error", "-i", clip, *flags, fragmented], check=True)
+    found: list[Decoded] = []
+    decoder = Decoder(FFMPEG, "mov", found.append)
+    decoder.start()
+    assert decoder.feed(fragmented.read_bytes())
+    deadline = time.monotonic() + 20
+    while len(found) < PICTURES and time.monotonic() < deadline:
+        time.sleep(0.02)
+    shown = len(found)
+    decoder.finish()
+    assert shown == len(found) == PICTURES
+
+
 def test_a_verdict_that_fails_is_exit_1(site: str, capsys: pytest.CaptureFixture[str]) -> None:
     limits = ("--min-fps", "26", "--max-interval", "39")
     status, told = watched(capsys, f"{site}/fmp4/index.m3u8", "--seconds", "1", *limits)
@@ -105,6 +125,7 @@ def test_a_verdict_that_fails_is_exit_1(site: str, capsys: pytest.CaptureFixture
     [
         ("fmp4/none.m3u8", "the answer was 404"),
         ("fmp4/broken.m3u8", "no picture in"),
+        ("sound/index.m3u8", "it has sound, but no picture"),
         ("clip.mp4", "no playlist"),
     ],
 )

@@ -222,6 +222,8 @@ ANSWERS: dict[tuple[str, str, int], Asking] = {
     ("GET", "/api/uploads/{upload}", 404): lambda s: s.ask("GET", UNKNOWN),
     ("DELETE", "/api/uploads/{upload}", 204): lambda s: s.ask("DELETE", s.upload()),
     ("DELETE", "/api/uploads/{upload}", 404): lambda s: s.ask("DELETE", UNKNOWN),
+    ("GET", "/api/limits", 200): lambda s: s.ask("GET", "/api/limits"),
+    ("GET", "/access", 200): lambda s: s.ask("GET", "/access"),
     ("GET", "/healthz", 200): lambda s: s.ask("GET", "/healthz"),
     ("GET", "/readyz", 200): lambda s: s.ask("GET", "/readyz"),
     ("GET", "/readyz", 503): lambda s: s.stale().ask("GET", "/readyz"),
@@ -240,7 +242,7 @@ def test_routes_and_methods_are_those_described(service: Service) -> None:
         (method, rule.rule.replace("<", "{").replace(">", "}"))
         for rule in service.app.url_map.iter_rules()
         for method in (rule.methods or set()) & set(METHODS)
-        if rule.rule.startswith(("/api", "/upload", "/healthz", "/readyz"))
+        if rule.rule.startswith(("/api", "/upload", "/access", "/healthz", "/readyz"))
     }
     assert described == routes
 

@@ -127,3 +127,15 @@ echo lipstream serve
 def test_marks_are_read() -> None:
     text = "<!-- not run: why -->\n  ```sh\n  a\n  ```\n```sh\nb\n```\n"
     assert [(b.text, b.reason) for b in documents.blocks_of("p", text)] == [("a", "why"), ("b", "")]
+
+
+def test_what_is_shown_with_its_output_is_run_somewhere() -> None:
+    run = {line for block in documents.runnable() for line in block.text.splitlines()}
+    shown = {
+        line.removeprefix("$ ")
+        for block in documents.blocks()
+        if block.language == "console"
+        for line in block.text.splitlines()
+        if line.startswith("$ ")
+    }
+    assert shown <= run

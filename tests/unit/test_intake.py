@@ -19,6 +19,7 @@ from encoder.intake import QUEUE_UNITS, SLOTS, Intake, queue_units
 from rawmedia import (
     MAX_HELLO_BYTES,
     PROTOCOL,
+    Disconnected,
     MediaFormat,
     Producer,
     Refused,
@@ -98,6 +99,31 @@ def test_units_arrive_in_order_with_their_sound(tmp_path: Path) -> None:
                 assert (unit.frame == number).all()
                 assert (unit.samples == number).all()
             assert intake.take() is intake.peek() is None
+
+    play(tmp_path, scenario)
+
+
+def test_a_producer_knows_how_much_waits(tmp_path: Path) -> None:
+    """The unit that is shown is not given back, and is not counted."""
+
+    async def scenario(intake: Intake, path: Path) -> None:
+        async with producing(path) as producer:
+            assert producer.waiting() == 0
+            for number in range(4):
+                await asyncio.to_thread(write, producer, number)
+            await until(lambda: intake.waiting == 4)
+            shown = intake.take()
+            assert producer.waiting() == 3
+            following = intake.take()
+            assert shown is not None
+            assert following is not None
+            intake.release(shown)
+            await asyncio.sleep(0.01)
+            assert producer.waiting() == 2
+            intake.close()
+            await asyncio.sleep(0.01)
+            with pytest.raises(Disconnected):
+                producer.waiting()
 
     play(tmp_path, scenario)
 

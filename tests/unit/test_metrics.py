@@ -38,6 +38,7 @@ FIGURES = {
     "refused_by_rule": {"22": 0, "55": 3},
     "encode_lag_seconds": {"median": 0.12, "max": None},
     "av_skew_seconds": None,
+    "av_offset_seconds": None,
     "media_seconds": 6.0,
     "disk_bytes": 5600,
     "disk_bound_bytes": 99999,
@@ -63,6 +64,7 @@ def client(root: Path, table: Table | None = None, token: str = "") -> FlaskClie
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / "run/demo.json").write_text(json.dumps(FIGURES))
     (root / "run/_roster.json").write_text(json.dumps(ROSTER))
+    (root / "run/demo.face").write_text(json.dumps({"sampling_timesteps": 7, "busy_share": 0.5}))
     (root / "live/demo/v0/media.m3u8").write_text("#EXTM3U\n")
     return create_app(Settings(api_token=token), root, table).test_client()
 
@@ -90,6 +92,8 @@ def test_figures_of_a_stream_are_told(tmp_path: Path) -> None:
         "encode_lag_seconds median demo": 0.12,
         "tmpfs_bytes demo": 5600,
         "stream libx264 live demo": 1,
+        "face sampling_timesteps demo": 7,
+        "face busy_share demo": 0.5,
     }.items():
         assert told[name] == value, name
 

@@ -73,7 +73,8 @@ def test_plain_docker_is_told_what_compose_would_be(tmp_path: Path) -> None:
     machine = Machine(tmp_path, PLAIN)
     done = machine.run("all", PUBLISH="0.0.0.0:9000")
     assert done.returncode == 0, done.stderr
-    build, run = machine.told
+    build, remove, run = machine.told
+    assert remove == "docker rm --force lipstream"
     assert build == "docker build --build-arg VARIANT=cpu --tag lipstream ."
     service = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]["cpu"]
     assert run.endswith("--publish 0.0.0.0:9000:8000 lipstream")
@@ -94,7 +95,7 @@ def test_plain_docker_is_told_what_compose_would_be(tmp_path: Path) -> None:
 def test_the_gpu_image(tmp_path: Path, commands: dict[str, str]) -> None:
     machine = Machine(tmp_path, commands)
     assert machine.run("all", "gpu").returncode == 0
-    build, run = machine.told
+    build, *_, run = machine.told
     if commands is PLAIN:
         assert "VARIANT=cuda --tag lipstream:cuda" in build
         assert "--gpus all" in run
@@ -114,9 +115,11 @@ def test_folders_and_a_token_that_stays(tmp_path: Path) -> None:
     done = machine.run("run")
     assert done.returncode == 0
     secret = tmp_path / ".env"
-    name, _, token = secret.read_text().strip().partition("=")
-    assert name == "LIPSTREAM_API_TOKEN"
+    kept = secret.read_text()
+    told = dict(line.split("=") for line in kept.split())
+    token = told["LIPSTREAM_API_TOKEN"]
     assert len(token) == 64
+    assert (int(told["RUN_UID"]) or 10001) == (os.geteuid() or 10001)
     assert token not in done.stdout + done.stderr
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     for folder in ("recordings", "films", "models"):
@@ -124,7 +127,7 @@ def test_folders_and_a_token_that_stays(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         assert (tmp_path / "data" / "recordings").stat().st_uid == 10001
     machine.run("run")
-    assert secret.read_text().strip() == f"{name}={token}"
+    assert secret.read_text() == kept
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -52,3 +53,9 @@ def test_every_package_is_packaged() -> None:
     }
     assert set(told["packages"]) == found
     assert set(told["py-modules"]) == {path.stem for path in ROOT.glob("*.py")}
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    named = set(re.findall(r"(\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE))
+    found = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert found - named == set(), "name them under nav in mkdocs.yml"

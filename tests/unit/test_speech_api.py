@@ -29,6 +29,10 @@ LIMIT_SECONDS, MAX_SECONDS, MAX_BYTES = 30, 40, 2_000_000
 KINDS = [
     ("WAV", "PCM_16", 44_100, 2, "audio/wav"),
     ("WAV", "FLOAT", 8_000, 1, "audio/x-wav"),
+    ("WAV", "PCM_U8", 11_025, 1, "audio/wav"),
+    ("WAV", "PCM_32", 48_000, 2, "audio/wav"),
+    ("WAV", "DOUBLE", 32_000, 1, "audio/wav"),
+    ("WAV", "ULAW", 8_000, 1, "audio/wav"),
     ("FLAC", "PCM_24", 96_000, 1, "audio/flac"),
     ("OGG", "VORBIS", 22_050, 2, "application/ogg"),
     ("OGG", "OPUS", 48_000, 1, "audio/ogg"),

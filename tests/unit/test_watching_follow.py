@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -215,6 +218,37 @@ def test_encrypted_media_are_told() -> None:
 @pytest.mark.parametrize("body", ["", "<html>", "#EXTM3U\n", HEAD.replace(":1", ":0")])
 def test_what_is_no_playlist_counts_as_a_failure(body: str) -> None:
     follower, blocks = followed(Script([body, segments(1, "")]))
+    assert names(blocks) == ["a-1.m4s"]
+    assert follower.counts.failures == 1
+
+
+def test_packed_playlists_are_read_and_counted_as_they_came() -> None:
+    script = Script([segments(1, "", "")])
+    whole, _blocks = followed(script)
+
+    class Packed(Script):
+        def __call__(self, url: str, **asked: Any) -> Answer:
+            answer = super().__call__(url, **asked)
+            if ".m3u8" not in url:
+                return answer
+            assert asked["headers"] == {"Accept-Encoding": "gzip"}
+            body, packed = gzip.compress(answer.body), (("content-encoding", "gzip"),)
+            return replace(answer, body=body, headers=packed)
+
+    follower, blocks = followed(Packed([segments(1, "", "")]))
+    assert names(blocks) == ["a-1.m4s", "a-2.m4s"]
+    assert follower.counts.bytes < whole.counts.bytes
+
+
+def test_what_does_not_unpack_is_a_failure() -> None:
+    class Broken(Script):
+        def __call__(self, url: str, **asked: Any) -> Answer:
+            answer = super().__call__(url, **asked)
+            is_first = len(self.asked) == 1
+            packed = (("content-encoding", "gzip"),)
+            return replace(answer, headers=packed) if is_first else answer
+
+    follower, blocks = followed(Broken([segments(1, ""), segments(1, "")]))
     assert names(blocks) == ["a-1.m4s"]
     assert follower.counts.failures == 1
 

@@ -103,8 +103,9 @@ def test_a_cameras_microphone_is_its_own() -> None:
         ({"source": {"type": "file"}}, "name an upload"),
         ({"source": {"type": "testcard", "name": "x"}}, "nothing called 'name'"),
         ({"source": {"type": "file", "microphone": "alsa:x"}}, "nothing called 'microphone'"),
-        ({"engine": "ditto"}, "choose one of auto, presenter"),
-        ({"engine": ["auto"]}, "choose one of auto, presenter"),
+        ({"engine": "dito"}, "choose one of auto, presenter, ditto"),
+        ({"engine": ["auto"]}, "it must be text"),
+        ({"preset": "best"}, "choose one of , quality, balanced, latency"),
     ],
 )
 def test_what_is_refused_and_why(body: object, words: str) -> None:

@@ -195,6 +195,7 @@ def test_no_memory_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(NetworkUnusable, match=r"out of memory; close other sessions"):
         bench.load("sum")
     assert bench.device.blocks == {}
+    assert bench.engine._engines == {}  # nor are its weights kept
 
 
 def test_a_run_that_fails(bench: Bench) -> None:

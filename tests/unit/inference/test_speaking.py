@@ -86,8 +86,9 @@ class Show:
         self.source.go_back(units)
 
     def moments(self) -> dict[Moment, int]:
-        """At which unit which moment was."""
-        return {read_mark(mark)[1]: n for n, mark in enumerate(self.marks) if mark}
+        """At which unit which moment of what was posted was."""
+        told = ((read_mark(mark), n) for n, mark in enumerate(self.marks) if mark)
+        return {moment: n for (number, moment), n in told if number}
 
     def heard(self) -> list[bool]:
         return [bool(each.any()) for each in self.samples]
@@ -113,6 +114,30 @@ def test_a_silent_face_waits_to_be_spoken_to(folder: Path) -> None:
     assert not list(folder.glob("*speaking")), "what was said is removed"
 
 
+def test_silence_alone_is_said_with_closed_lips(folder: Path) -> None:
+    source, utterances = face(folder, SEEN)
+    show = Show(source, keep_pictures=True)
+    rest = mouth_region(source)
+    post(utterances, folder, tone(20, 0.0))
+    show.go_on(40)
+    moments = show.moments()
+    assert moments[Moment.FINISHED] - moments[Moment.STARTED] == 20
+    assert not any(show.heard())
+    opening = [mouth_opening(picture, rest) for picture in show.pictures]
+    assert max(opening) - min(opening) < 30, "lips move for nothing"
+
+
+def test_a_dead_channel_is_no_silence(folder: Path) -> None:
+    source, utterances = face(folder, SEEN)
+    show = Show(source, keep_pictures=True)
+    voice = vowels()
+    post(utterances, folder, np.stack((voice, np.zeros_like(voice)), axis=1))
+    show.go_on(60)
+    assert sum(show.heard()) > 30
+    opening = [mouth_opening(picture, mouth_region(source)) for picture in show.pictures]
+    assert max(opening) - min(opening) > 150, "the mouth did not open"
+
+
 def test_the_sample_gives_way_for_good(folder: Path) -> None:
     """Its only use is to show that the service works."""
     source, utterances = face(folder, audio="", pause_seconds=0.2)
@@ -124,6 +149,25 @@ def test_the_sample_gives_way_for_good(folder: Path) -> None:
     assert show.moments()[Moment.STARTED] <= 30 + 2 * 3 + 1
     show.go_on(40)
     assert not any(show.heard()[-40:])
+
+
+def test_what_is_repeated_is_told_too(folder: Path, tmp_path: Path) -> None:
+    """A page says "talking" of every face that talks; the number of such an utterance is 0."""
+    own = tmp_path / "own.wav"
+    soundfile.write(own, tone(10, 0.2), 48_000)
+    source, utterances = face(folder, audio=str(own), pause_seconds=0.4)
+    show = Show(source)
+    show.go_on(25)
+    utterances.hush()
+    show.go_on(10)
+    marks = [(read_mark(mark), n) for n, mark in enumerate(show.marks) if mark]
+    assert marks[:3] == [
+        ((0, Moment.STARTED), 0),
+        ((0, Moment.FINISHED), 10),
+        ((0, Moment.STARTED), 20),
+    ]
+    assert [mark for mark, _ in marks[3:]] == [(0, Moment.INTERRUPTED)]
+    assert not told(folder), "only the encoder tells of it"
 
 
 def test_utterances_come_in_the_pauses_of_what_is_repeated(folder: Path, tmp_path: Path) -> None:

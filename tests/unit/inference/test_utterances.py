@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from encoder.captions import read_lines
 from inference.errors import AudioRejected
 from inference.utterances import QueueFull, TooLong, Utterances, name_of
 from journal import Journal
-from rawmedia import MediaFormat
+from rawmedia import CUES_SUFFIX, MediaFormat
 
 MEDIA = MediaFormat(64, 64, 25)
 LIMIT_SECONDS, MAX_SECONDS = 10, 20
@@ -196,3 +197,65 @@ def test_a_full_disk_is_no_reason_to_fall_silent(
     assert line
     assert line.number == number
     queue.never_began(number)
+
+
+# --- captions -------------------------------------------------------------------------------------
+
+CUES = {"cues": [{"at_seconds": 0.0, "text": "Hello."}, {"at_seconds": 0.4, "text": "Bye."}]}
+
+
+def add_text(queue: Utterances, folder: Path) -> int:
+    return queue.add(recording(folder, 0.5), MAX_SECONDS, CUES, interrupt=False).utterance
+
+
+def captioned(folder: Path) -> set[int]:
+    return {int(path.stem) for path in folder.glob(f"*{CUES_SUFFIX}")}
+
+
+def test_captions_stand_beside_their_sound(queue: Utterances, folder: Path) -> None:
+    number = add_text(queue, folder)
+    assert [(line.at, line.text) for line in read_lines(folder / f"{number}{CUES_SUFFIX}")] == [
+        (0.0, "Hello."),
+        (0.4, "Bye."),
+    ]
+    add(queue, folder, 0.5)
+    assert captioned(folder) == {number}, "a sound has none"
+
+
+def test_captions_stay_until_two_more_have_begun(queue: Utterances, folder: Path) -> None:
+    numbers = [add_text(queue, folder) for _ in range(4)]
+    left = []
+    for number in numbers:
+        queue.take()
+        left.append(sorted(captioned(folder)))
+        queue.done(number)
+    assert left == [numbers, numbers, numbers[1:], numbers[2:]]
+
+
+def test_captions_of_what_is_not_said_go(queue: Utterances, folder: Path) -> None:
+    for _ in range(3):
+        add_text(queue, folder)
+    queue.hush()
+    assert captioned(folder) == set()
+
+
+def test_a_new_worker_has_the_captions_of_what_waits(queue: Utterances, folder: Path) -> None:
+    numbers = [add_text(queue, folder) for _ in range(2)]
+    after = made(folder)
+    after.resume(MAX_SECONDS)
+    assert captioned(folder) == set(numbers)
+
+
+def test_a_full_disk_costs_the_captions_only(
+    queue: Utterances, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "write_text", full)
+        number = queue.add(recording(folder, 0.5), MAX_SECONDS, CUES, interrupt=False).utterance
+    assert captioned(folder) == set()
+    line = queue.take()
+    assert line is not None
+    assert line.number == number

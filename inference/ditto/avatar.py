@@ -1,0 +1,169 @@
+"""A registered face: all that is known of it, as plain data that can be kept."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from inference.ditto.conditions import Character
+from inference.ditto.layout import Face, Floats
+from logs import event
+
+LAYOUT = 1  # of a stored record; another number is another lipstream's
+MOST_STORED = 32  # records, the newest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One picture of a face."""
+
+    face: Face
+    features: Floats  # (1,32,16,64,64)
+    matrix: Floats  # 3x3 from the 512 crop to the picture
+    eye_open: Floats  # (2,)
+    eye_ball: Floats  # (6,)
+    points: Floats  # 203x2 pixels of the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """A face in all its pictures: one of a photo, several of a video."""
+
+    views: tuple[View, ...]
+    size: tuple[int, int]  # (width, height) of the pictures
+    rest: Floats  # (63,): points at rest of the first picture, as they were before smoothing
+    notes: tuple[str, ...] = ()  # what the user should know
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it moves by itself."""
+        return len(self.views) > 1
+
+    def character(self) -> Character:
+        """Its own, for checkpoints without a reference character."""
+        first = self.views[0].face
+        return Character(
+            np.stack([view.eye_open for view in self.views]),
+            np.stack([view.eye_ball for view in self.views]),
+            self.rest,
+            first.vector(),
+        )
+
+
+def smoothed(views: tuple[View, ...], width: int) -> tuple[View, ...]:
+    """The views of a video with every number of their faces averaged over its neighbours."""
+    reach = width // 2
+    if reach < 1 or len(views) < 2:
+        return views
+
+    def mean(name: str, index: int) -> Floats:
+        around = views[max(0, index - reach) : index + reach + 1]
+        values: Floats = np.mean([getattr(v.face, name) for v in around], axis=0, dtype=np.float32)
+        return values
+
+    names = [item.name for item in fields(Face)]
+    calm = [Face(**{name: mean(name, i) for name in names}) for i in range(len(views))]
+    return tuple(replace(view, face=face) for view, face in zip(views, calm, strict=True))
+
+
+class AvatarStore:
+    """Registered faces on disk, by what they were made from. It never fails: it only forgets.
+
+    Args:
+        folder: None: nothing is kept.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def get(self, key: str) -> Avatar | None:
+        """The face of a key."""
+        if self._folder is None:
+            return None
+        try:
+            # without pickle: what somebody else puts there can be wrong, never run
+            with np.load(self._folder / f"{key}.npz", allow_pickle=False) as stored:
+                return _restored(dict(stored))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            event(log, "avatar_unreadable", level=logging.WARNING, key=key, reason=error)
+            return None
+
+    def put(self, key: str, avatar: Avatar) -> None:
+        """Keep a face."""
+        if self._folder is None:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._write(self._folder / f"{key}.npz", avatar)
+            self._forget_old()
+        except OSError as error:
+            event(log, "avatar_unkept", level=logging.WARNING, key=key, reason=error)
+
+    def _write(self, path: Path, avatar: Avatar) -> None:
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **_stored(avatar))  # type: ignore[arg-type] # numpy annotates its flag
+            Path(name).replace(path)  # whole, or not at all
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def _forget_old(self) -> None:
+        assert self._folder is not None
+        kept = sorted(self._folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
+        for path in kept[:-MOST_STORED]:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def key_of(*parts: bytes | str) -> str:
+    """A name for what was made from ``parts``."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+_VIEW_ARRAYS = ("features", "matrix", "eye_open", "eye_ball", "points")
+
+
+def _stored(avatar: Avatar) -> dict[str, np.ndarray]:
+    views = avatar.views
+    arrays = {name: np.stack([getattr(v, name) for v in views]) for name in _VIEW_ARRAYS}
+    faces = {
+        f"face_{item.name}": np.stack([getattr(v.face, item.name) for v in views])
+        for item in fields(Face)
+    }
+    about = {
+        "layout": np.array(LAYOUT),
+        "size": np.array(avatar.size),
+        "rest": avatar.rest,
+        "notes": np.array(avatar.notes, dtype=np.str_),
+    }
+    return arrays | faces | about
+
+
+def _restored(stored: dict[str, np.ndarray]) -> Avatar:
+    if int(stored["layout"]) != LAYOUT:
+        raise ValueError(f"its layout is {int(stored['layout'])}")
+    views = []
+    for i in range(len(stored["matrix"])):
+        face = Face(**{item.name: stored[f"face_{item.name}"][i] for item in fields(Face)})
+        views.append(View(face, **{name: stored[name][i] for name in _VIEW_ARRAYS}))
+    width, height = (int(n) for n in stored["size"])
+    notes = tuple(str(note) for note in stored["notes"])
+    return Avatar(tuple(views), (width, height), stored["rest"], notes)

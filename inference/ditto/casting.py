@@ -1,0 +1,238 @@
+"""From settings to a face that can speak: checkpoint, networks, the avatar, its pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from config import Settings
+from inference.checkpoint.folder import Checkpoint, open_checkpoint
+from inference.ditto import insight
+from inference.ditto.avatar import AvatarStore, key_of
+from inference.ditto.conditions import feeling
+from inference.ditto.errors import DittoRefused
+from inference.ditto.hearing import Chunks
+from inference.ditto.layout import FPS, SAMPLE_HZ, SAMPLES_PER_FRAME
+from inference.ditto.mind import Mind
+from inference.ditto.networks import NAMES, Networks
+from inference.ditto.painter import Look
+from inference.ditto.recipe import Recipe
+from inference.ditto.registration import fitted, register
+from inference.ditto.scene import film_scene, photo_scene
+from inference.ditto.windows import Overlap
+from inference.engines.choice import AUTO, choose, open_engine, survey
+from inference.engines.protocol import Engine
+from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
+from inference.images import check_image, is_image, load_image
+from logs import event
+from rawmedia import Frame, MediaFormat
+
+# Of a video, frames that are used, there and back again. Each has features of 8 MB.
+MOST_FILM_FRAMES = 5 * FPS
+# The registration's own version: another one registers anew.
+_REGISTRATION = "1"
+_LOOKERS = ("blaze_face", "face_mesh", "landmark203", "motion_extractor", "appearance_extractor")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A face ready to speak. Close it: the networks hold memory of the device."""
+
+    look: Look
+    mind: Mind
+    close: Callable[[], None]
+
+
+def recipe_for(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Recipe:
+    """The checkpoint's defaults, under what the settings say.
+
+    Raises:
+        InferenceError: a value that cannot be, or an unusable configuration.
+    """
+    recipe = Recipe.of(checkpoint.configuration(online=live).defaults)
+    changes: dict[str, object] = {}
+    if settings.steps:
+        changes["steps"] = settings.steps
+    if settings.overlap:
+        changes["overlap"] = settings.overlap
+    if settings.emotion:
+        changes["emotions"] = feeling(settings.emotion)
+    recipe = replace(recipe, **changes)  # type: ignore[arg-type]
+    recipe.joining(np.zeros(0, np.float32))  # an overlap that cannot be is told now
+    return recipe
+
+
+def check_cast(settings: Settings, media: MediaFormat) -> None:
+    """Refuse early what :func:`cast` would refuse, without loading networks.
+
+    Raises:
+        InferenceError: a rate or a value that the model cannot follow, files that are missing.
+    """
+    if media.fps != FPS:
+        raise DittoRefused(
+            f"fps is {media.fps}: the model moves at {FPS} frames a second and no other rate; set "
+            f"fps to {FPS}, or engine to presenter"
+        )
+    Chunks.parse(settings.chunks)
+    if not settings.image:
+        raise DittoRefused("engine is ditto and there is no image: give a photo with a face")
+    _check_pictures(settings, Path(settings.image))
+    recipe_for(settings, _checkpoint(settings), live=True)
+
+
+def _check_pictures(settings: Settings, path: Path) -> None:
+    if is_image(path):
+        check_image(path, settings.max_image_pixels)
+    else:
+        look_into(find_decoder(settings.ffmpeg), path)
+
+
+def look_ahead_seconds(settings: Settings) -> float:
+    """Of sound, that is needed behind the beginning of a frame to settle its motion.
+
+    Raises:
+        InferenceError: a value that cannot be, or an unusable checkpoint.
+    """
+    overlap = Overlap(recipe_for(settings, _checkpoint(settings), live=True).overlap, live=True)
+    reach = Chunks.parse(settings.chunks).reach
+    return ((overlap.valid + overlap.fuse) * SAMPLES_PER_FRAME + reach) / SAMPLE_HZ
+
+
+def cast(
+    settings: Settings, media: MediaFormat, *, live: bool, engine: Engine | None = None
+) -> Cast:
+    """Load everything.
+
+    Args:
+        settings: ``image`` may be a photo or a video.
+        media: size of the pictures.
+        live: for a stream, or for a whole sound.
+        engine: of this thread, shared with other casts: weights are loaded once. None: one of its
+            own, which closes with it.
+
+    Raises:
+        InferenceError: something cannot be used.
+    """
+    with ExitStack() as closing:
+        checkpoint = _checkpoint(settings)
+        if engine is None:
+            # A live one leaves the other cores to the encoder.
+            engine = runtime_for(settings, checkpoint, threads=1 if live else 0)
+            closing.callback(engine.close)
+        recipe = recipe_for(settings, checkpoint, live=live)
+        networks = Networks(checkpoint.load_all(engine, _names(checkpoint)))
+        closing.callback(networks.release)
+        look = _look(settings, media, networks, recipe, checkpoint)
+        event(
+            log,
+            "face_loaded",
+            runtime=engine.name,
+            device=engine.device,
+            device_memory_bytes=engine.memory_bytes(),
+        )
+        chunks = Chunks.parse(settings.chunks)
+        mind = Mind.of(networks, recipe, look.avatar, chunks, settings.seed)
+        return Cast(look, mind, closing.pop_all().close)
+
+
+def runtime_for(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
+    """What runs the networks here; it belongs to the calling thread.
+
+    Args:
+        settings: ``runtime``, ``gpu`` and ``engine_folder`` count.
+        checkpoint: whose networks it shall run.
+        threads: of a CPU; 0: one for each core.
+
+    Raises:
+        RuntimeUnusable: nothing does.
+    """
+    folder = Path(settings.engine_folder) if settings.engine_folder else None
+    name = settings.runtime
+    if name == AUTO:
+        paths = tuple(checkpoint.path(network) for network in _names(checkpoint))
+        name = choose(survey(paths, folder, gpu=settings.gpu)).name
+    return open_engine(name, folder, gpu=settings.gpu, threads=threads)
+
+
+def _checkpoint(settings: Settings) -> Checkpoint:
+    research = settings.face_detector == "insightface"
+    return open_checkpoint(Path(settings.checkpoint).expanduser(), research_only=research)
+
+
+def _names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    return (*NAMES, *insight.NAMES) if checkpoint.research_only else NAMES
+
+
+def _look(
+    settings: Settings,
+    media: MediaFormat,
+    networks: Networks,
+    recipe: Recipe,
+    checkpoint: Checkpoint,
+) -> Look:
+    path = Path(settings.image)
+    photo = is_image(path)
+    pictures = [load_image(path, settings.max_image_pixels)] if photo else _film(settings, path)
+    pictures = [fitted(picture, recipe.look.max_size) for picture in pictures]
+    key = _key(pictures, recipe, checkpoint)
+    store = AvatarStore(avatar_folder())
+    avatar = store.get(key)
+    if avatar is None:
+        avatar = register(path, pictures, networks, recipe.look)
+        store.put(key, avatar)
+    for note in avatar.notes:
+        event(log, "avatar_note", level=logging.WARNING, image=path.name, note=note)
+    if photo:
+        return Look(avatar, photo_scene(avatar, pictures[0], media.width, media.height))
+    return Look(avatar, film_scene(avatar, pictures, media.width, media.height))
+
+
+def _film(settings: Settings, path: Path) -> list[Frame]:
+    """The first pictures of a video, at the model's rate."""
+    ffmpeg = find_decoder(settings.ffmpeg)
+    look_into(ffmpeg, path)
+    return list(_decoded(ffmpeg, path, settings))
+
+
+def _decoded(ffmpeg: str, path: Path, settings: Settings) -> Iterator[Frame]:
+    media = MediaFormat(settings.width, settings.height, FPS)
+    decoder = Decoder(pictures_argv(ffmpeg, path, media))
+    try:
+        for _ in range(MOST_FILM_FRAMES):
+            picture = np.empty((media.height, media.width, 3), np.uint8)
+            if decoder.read_into(picture.reshape(-1).data) < picture.nbytes:
+                return
+            yield picture
+    finally:
+        decoder.close()
+
+
+def _key(pictures: list[Frame], recipe: Recipe, checkpoint: Checkpoint) -> str:
+    """By the pictures themselves, the way they are looked at, and the networks that look."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(repr(picture.shape).encode() + picture.tobytes())
+    files = [checkpoint.path(name).stat() for name in _LOOKERS]
+    stamps = [f"{found.st_size} {found.st_mtime_ns}" for found in files]
+    seen_by = "insightface" if checkpoint.research_only else "mediapipe"
+    return key_of(digest.hexdigest(), _REGISTRATION, repr(recipe.look), seen_by, *stamps)
+
+
+def avatar_folder() -> Path | None:
+    """Where registered faces are kept: ``$XDG_CACHE_HOME/lipstream/avatars``; None: nowhere."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(base).is_absolute():
+        return Path(base) / "lipstream" / "avatars"
+    try:
+        return Path.home() / ".cache" / "lipstream" / "avatars"
+    except RuntimeError:
+        return None

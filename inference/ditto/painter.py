@@ -1,0 +1,119 @@
+"""One frame of the talking head: from its motion to pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from inference.ditto.avatar import Avatar
+from inference.ditto.conditions import ping_pong
+from inference.ditto.control import ENDLESS_FRAMES, Control, Direction
+from inference.ditto.layout import Face, Floats
+from inference.ditto.networks import Networks
+from inference.ditto.paste import paste, to_face
+from inference.ditto.recipe import Recipe
+from inference.ditto.retarget import Anchor, Frame, Style, driven, keypoints, own_values
+from inference.ditto.scene import Scene
+from inference.presenter import Region
+from rawmedia import Frame as Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A face and its pictures."""
+
+    avatar: Avatar
+    scene: Scene
+
+
+class Painter:
+    """Draws any frame, again if need be; remembers only what a stream measures from.
+
+    Args:
+        look: who is drawn.
+        recipe: of the checkpoint.
+        networks: of this session.
+        seed: of the blinks.
+        direction: what is asked of single frames; None: what the checkpoint asks for.
+        frames: how many there will be; None: nobody knows.
+    """
+
+    def __init__(
+        self,
+        look: Look,
+        recipe: Recipe,
+        networks: Networks,
+        seed: int,
+        direction: Direction | None = None,
+        frames: int | None = None,
+    ) -> None:
+        self._recipe = recipe
+        self._networks = networks
+        self._direction = direction or Direction(recipe.control)
+        self._blinks = recipe.blinks.plan(frames or ENDLESS_FRAMES, seed)
+        self._anchor = Anchor()
+        self._wear(look)
+
+    @property
+    def mouth_region(self) -> Region:
+        """(x, y, w, h) of the pixels in which the mouth moves."""
+        return self._look.scene.mouth
+
+    def measure_from(self, zero: Floats) -> None:
+        """The motion (265,) that means no change."""
+        self._anchor = replace(self._anchor, zero=zero)
+
+    def wear(self, look: Look) -> None:
+        """From the next frame on it is another face; motion and blinks go on."""
+        if look.scene.size != self._look.scene.size:
+            raise ValueError(f"pictures of {look.scene.size}, not {self._look.scene.size}")
+        self._anchor = replace(self._anchor, first=None)
+        self._wear(look)
+
+    def warm_up(self, picture: Picture, motion: Floats) -> None:
+        """Draw once for nothing."""
+        before = self._anchor
+        self.draw(picture, 0, motion)
+        self._anchor = before
+
+    def draw(self, picture: Picture, index: int, motion: Floats, lips: float = 1.0) -> None:
+        """Fill a picture.
+
+        Args:
+            picture: BGR of the scene's size.
+            index: of the frame; decides blink, control, and the place in a video.
+            motion: (265,).
+            lips: 1: as driven, 0: at rest.
+        """
+        avatar, scene = self._look.avatar, self._look.scene
+        number = ping_pong(index, len(avatar.views))
+        view, own = avatar.views[number], self._own[number]
+        points = self._driven(view.face, index, motion, lips)
+        if self._style.stitches:
+            points = self._networks.stitch(own, points)
+        drawn = self._networks.draw(view.features, own, points)
+        np.copyto(picture, scene.pictures[number])
+        paste(picture, to_face(drawn), scene.places[number])
+
+    def _driven(self, face: Face, index: int, motion: Floats, lips: float) -> Floats:
+        control = self._direction.at(index)
+        if lips < 1:
+            control = Control(vad_alpha=lips).over(control)
+        first = self._look.avatar.views[0].face
+        frame = Frame(face, first, motion, control, self._blink(index))
+        points, self._anchor = driven(self._style, frame, self._anchor, self._size)
+        return points
+
+    def _blink(self, index: int) -> Floats | None:
+        shapes = self._recipe.blinks.shapes
+        return None if shapes is None else shapes[self._blinks[index % len(self._blinks)]]
+
+    def _wear(self, look: Look) -> None:
+        self._look = look
+        faces = [view.face for view in look.avatar.views]
+        self._own = [keypoints(own_values(face), face.kp) for face in faces]
+        self._style: Style = self._recipe.style(video=look.avatar.is_video)
+        character = self._recipe.character
+        scale = character.scale if character else None
+        self._size = scale / float(faces[0].scale[0]) if scale else 1.0

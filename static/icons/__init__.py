@@ -1,0 +1,1 @@
+"""The page's icons, drawn by tools/icons.py."""

@@ -1,0 +1,32 @@
+// Which rendition this device plays: one, or whichever fits its network.
+
+import { element, make } from "./dom.js";
+
+/** The choice of rendition on this device: it belongs to the player, not to the stream. */
+export class RungChoice {
+  #shown = "";
+
+  /** @param {Session} session */
+  constructor(session) {
+    this.session = session;
+  }
+
+  start() {
+    element("rung").addEventListener("change", ({ target }) => {
+      this.session.fixRung(target.value === "auto" ? null : Number(target.value));
+    });
+  }
+
+  show() {
+    const { rungs } = this.session;
+    const key = rungs.map(({ height, kbit }) => `${height}:${kbit}`).join();
+    if (key === this.#shown) return;
+    const select = element("rung");
+    const chosen = select.value || "auto";
+    const options = rungs.map(({ height, kbit }) => make("option", { value: height }, `${height} lines, ${kbit} kbit/s`));
+    select.replaceChildren(make("option", { value: "auto" }, "Automatic"), ...options);
+    select.value = [...select.options].some(({ value }) => value === chosen) ? chosen : "auto";
+    element("rung-field").hidden = rungs.length < 2;
+    this.#shown = key;
+  }
+}

@@ -1,0 +1,81 @@
+"""Who may steer sees the studio; who only watches sees the player, and how to be let in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from werkzeug.serving import make_server
+
+from config import Settings
+from server.app import create_app
+from tests.browser.accessibility import assert_accessible
+from tests.browser.watching import until
+
+pytestmark = pytest.mark.browser
+
+TOKEN = "a token nobody guesses"
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """An application with a token, and without a stream."""
+    for name in ("live", "run"):
+        (tmp_path / "media" / name).mkdir(parents=True)
+    app = create_app(Settings(api_token=TOKEN), tmp_path / "media")
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def _is_shown(browser: Chrome, name: str) -> bool:
+    return browser.find_element(By.ID, name).is_displayed()
+
+
+def test_a_viewer_sees_the_player_until_the_token_is_given(chromium: Chrome, guarded: str) -> None:
+    chromium.get(f"{guarded}/")
+    until("the way in", lambda: _is_shown(chromium, "sign-in"), 10)
+    assert not _is_shown(chromium, "studio")
+    assert_accessible(chromium, "a viewer's page, connecting")
+    chromium.find_element(By.ID, "sign-in").click()
+    field = chromium.find_element(By.ID, "token")
+    field.send_keys("a wrong one\n")
+    error = chromium.find_element(By.ID, "key-told")
+    until("it is refused", lambda: "does not take this token" in error.text, 5)
+    assert_accessible(chromium, "the dialog")
+    field.clear()
+    field.send_keys(f"{TOKEN}\n")
+    until("the studio", lambda: _is_shown(chromium, "studio"), 5)
+    assert not _is_shown(chromium, "key")
+    assert not _is_shown(chromium, "sign-in")
+    chromium.refresh()
+    until("the studio again, in this tab", lambda: _is_shown(chromium, "studio"), 5)
+    assert chromium.execute_script("return localStorage.length") == 0
+
+
+def test_a_link_can_bring_the_token(chromium: Chrome, guarded: str) -> None:
+    chromium.get(f"{guarded}/?stream=me#control={TOKEN.replace(' ', '%20')}")
+    until("the studio", lambda: _is_shown(chromium, "studio"), 10)
+    assert chromium.current_url == f"{guarded}/?stream=me", "it leaves the address bar"
+    chromium.get(f"{guarded}/#control=no")
+    until("an old one is forgotten", lambda: _is_shown(chromium, "sign-in"), 10)
+    assert chromium.execute_script("return sessionStorage.length") == 0
+
+
+def test_in_a_service_of_another_name_there_is_nothing_to_press(
+    chromium: Chrome, guarded: str
+) -> None:
+    script = """
+        const done = arguments[arguments.length - 1];
+        import("/static/access.js").then(({ enter }) => enter("")).then(({ mode }) => done(mode));
+    """
+    chromium.get(f"{guarded}/")
+    assert chromium.execute_async_script(script) == "token"
+    closed = 'window.fetch = async () => new Response(\'{"control": "closed"}\');'
+    chromium.execute_script(closed)
+    assert chromium.execute_async_script(script) == "closed"

@@ -1,0 +1,423 @@
+"""The page's own arithmetic and grammar, called in a browser without a service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from selenium.webdriver import Chrome
+
+from tests.browser.accessibility import assert_accessible
+
+pytestmark = pytest.mark.browser
+
+BASE = "https://studio.test/lip/"
+LINK = "AbCdEfGhIjKlMnOpQrStUvWxYz01"
+
+
+def call(page: Chrome, module: str, name: str, *arguments: Any) -> Any:
+    script = """
+        const [module, name, given, done] = arguments;
+        import("/static/" + module).then((m) => done(m[name](...given)));
+    """
+    return page.execute_async_script(script, module, name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("", {"stream": "demo", "token": ""}),
+        ("?stream=me-2", {"stream": "me-2", "token": ""}),
+        (f"?stream=me&token={LINK}", {"stream": "me", "token": LINK}),
+        ("?stream=../x&token=short", {"stream": "demo", "token": ""}),
+        ("?stream=<b>", {"stream": "demo", "token": ""}),
+    ],
+)
+def test_the_address_says_what_is_played(page: Chrome, search: str, found: dict[str, str]) -> None:
+    assert call(page, "address.js", "readAddress", search) == found
+
+
+@pytest.mark.parametrize(("token", "way"), [("", ""), (LINK, f"t/{LINK}/")])
+def test_addresses_of_a_stream_below_a_folder(page: Chrome, token: str, way: str) -> None:
+    playing = {"stream": "me", "token": token}
+    playlist = call(page, "address.js", "playlistUrl", playing, f"{BASE}?stream=demo#x")
+    assert playlist == f"{BASE}live/me/{way}index.m3u8"
+    shared = call(page, "address.js", "pageUrl", playing, f"{BASE}demo?engine=native#x")
+    assert shared == f"{BASE}?stream=me" + (f"&token={token}" if token else "")
+    told = call(page, "address.js", "readPlayback", f"/live/me/{way}index.m3u8")
+    assert told == playing
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("localhost", True), ("127.0.0.1", True), ("[::1]", True), ("studio.local", False)],
+)
+def test_an_address_that_leads_a_phone_to_itself(page: Chrome, host: str, own: bool) -> None:
+    assert call(page, "address.js", "isLoopback", host) is own
+
+
+# Events come in, then the picture of a moment is shown; times in ms.
+SPEECH = """
+    const [events, moments, done] = arguments;
+    import("/static/speech.js").then(({ Speech }) => {
+        const speech = new Speech();
+        for (const [kind, facts] of events) speech.add(kind, facts);
+        const at = (ms) => (ms === null ? null : new Date(ms));
+        done(moments.map((ms) => [speech.talkingAt(at(ms)),
+            speech.list(at(ms)).map(({ utterance, status }) => [utterance, status])]));
+    });
+"""
+
+
+def queued(name: str, seconds: float) -> list[Any]:
+    return ["speech_queued", {"utterance": name, "duration_seconds": seconds}]
+
+
+def at(kind: str, name: str, ms: int, **more: Any) -> list[Any]:
+    return [kind, {"utterance": name, "date_ms": ms, **more}]
+
+
+@pytest.mark.parametrize(
+    ("events", "moments"),
+    [
+        pytest.param(
+            [
+                queued("a", 2),
+                at("speech_started", "a", 5000),
+                at("speech_finished", "a", 7000),
+                queued("b", 1),
+            ],
+            [
+                (4999, False, [["a", "waiting"], ["b", "waiting"]]),
+                (5000, True, [["a", "talking"], ["b", "waiting"]]),
+                (6999, True, [["a", "talking"], ["b", "waiting"]]),
+                (7000, False, [["a", "said"], ["b", "waiting"]]),
+                (None, None, [["a", "waiting"], ["b", "waiting"]]),
+            ],
+            id="of the picture that is shown, not of the news",
+        ),
+        pytest.param(
+            [
+                queued("a", 9),
+                at("speech_started", "a", 5000),
+                at("speech_interrupted", "a", 6000, started=True),
+                queued("b", 1),
+                ["speech_interrupted", {"utterance": "b", "started": False, "at": 6}],
+            ],
+            [
+                (5500, True, [["b", "stopped"], ["a", "talking"]]),
+                (6000, False, [["a", "stopped"], ["b", "stopped"]]),
+            ],
+            id="interrupted, and never begun",
+        ),
+        pytest.param(
+            [
+                queued("a", 2),
+                at("speech_started", "a", 5000),
+                ["speech_lost", {"utterance": "a", "at": 6}],
+            ],
+            [(5500, True, [["a", "talking"]]), (6100, False, [["a", "lost"]])],
+            id="its worker was killed",
+        ),
+        pytest.param(
+            [queued("a", 2), at("speech_started", "a", 5000)],
+            [(8999, True, [["a", "talking"]]), (9000, False, [["a", "said"]])],
+            id="the end was never told",
+        ),
+        pytest.param(
+            [
+                at("speech_started", "u0", 1000),
+                at("speech_finished", "u0", 9000),
+                at("speech_started", "u0", 11_000),
+                ["source", {"source": "waiting", "at": 12}],
+            ],
+            [(8999, False, []), (10_999, False, []), (11_500, True, []), (12_000, False, [])],
+            id="what repeats is known by its newest round, and ends with its source",
+        ),
+        pytest.param(
+            [
+                queued("a", 60),
+                at("speech_started", "a", 1000),
+                queued("b", 1),
+                at("speech_started", "b", 3000),
+            ],
+            [
+                (2999, True, [["a", "talking"], ["b", "waiting"]]),
+                (3000, True, [["a", "said"], ["b", "talking"]]),
+            ],
+            id="one at a time",
+        ),
+        pytest.param(
+            [["speech_queued", {"utterance": "a", "live": True}], at("speech_started", "a", 1000)],
+            [(999_000, True, [["a", "talking"]])],
+            id="somebody speaks live, and nobody knows how long",
+        ),
+    ],
+)
+def test_talking_is_said_of_what_is_shown(
+    page: Chrome, events: list[Any], moments: list[tuple[int | None, bool | None, list[Any]]]
+) -> None:
+    seen = page.execute_async_script(SPEECH, events, [moment for moment, *_ in moments])
+    assert seen == [[talking, rows] for _, talking, rows in moments]
+
+
+def test_the_list_of_what_is_said_stays_short(page: Chrome) -> None:
+    over = [
+        event
+        for n in range(20)
+        for event in (
+            queued(f"u{n}", 1),
+            at("speech_started", f"u{n}", 1000 * n),
+            at("speech_finished", f"u{n}", 1000 * n + 500),
+        )
+    ]
+    ((_, rows),) = page.execute_async_script(SPEECH, [*over, queued("next", 1)], [90_000])
+    assert [name for name, _ in rows] == ["u15", "u16", "u17", "u18", "u19", "next"]
+
+
+def test_events_are_read_however_they_are_cut(page: Chrome) -> None:
+    whole = (
+        'retry: 2000\nid: 7\nevent: now\ndata: {}\n\n:\n\nid: 8\nevent: state\ndata: {"a": "b"}\n\n'
+    )
+    script = """
+        const [whole, done] = arguments;
+        import("/static/events.js").then(({ readEvents }) => {
+            let [rest, told] = ["", []];
+            for (const letter of whole) {
+                const cut = readEvents(rest + letter);
+                rest = cut.rest;
+                told.push(...cut.events);
+            }
+            done([told, rest]);
+        });
+    """
+    told, rest = page.execute_async_script(script, whole)
+    assert told == [
+        {"id": "7", "kind": "now", "facts": {}},
+        {"id": "8", "kind": "state", "facts": {"a": "b"}},
+    ]
+    assert rest == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ({"size": 999, "type": "audio/wav"}, ""),
+        ({"size": 999, "type": ""}, ""),
+        ({"size": 0, "type": "audio/wav"}, "empty"),
+        ({"size": 1_000_001, "type": "audio/wav"}, "1 MB is the limit"),
+        ({"size": 999, "type": "image/png"}, "no sound: image/png"),
+    ],
+)
+def test_what_would_be_refused_is_not_sent(page: Chrome, file: dict[str, Any], words: str) -> None:
+    refused = call(page, "limits.js", "refuseFile", file, {"kind": "audio", "bytes": 1_000_000})
+    assert words in refused
+    assert bool(refused) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("formatBytes", 999, "999 bytes"),
+        ("formatBytes", 1_500_000, "1.5 MB"),
+        ("formatBytes", 32_000_000, "32 MB"),
+        ("formatSeconds", 0.44, "0.4 s"),
+        ("formatSeconds", 24.24, "24 s"),
+        ("formatSeconds", 600, "10 min"),
+    ],
+)
+def test_figures_as_people_write_them(page: Chrome, name: str, value: float, text: str) -> None:
+    assert call(page, "limits.js", name, value) == text
+
+
+def test_only_what_differs_is_wished(page: Chrome) -> None:
+    script = """
+        const done = arguments[arguments.length - 1];
+        import("/static/form.js").then(({ changesOf }) => done(changesOf(new Map([
+            ["fps", { schema: { type: "integer", default: 25 }, raw: "30" }],
+            ["width", { schema: { type: "integer", default: 1280 }, raw: "1280" }],
+            ["height", { schema: { type: "integer", default: 720 }, raw: "" }],
+            ["mpegts", { schema: { type: "boolean", default: false }, raw: true }],
+            ["latency", { schema: { default: "low", enum: ["ultra", "low"] }, raw: "low" }],
+            ["engine", { schema: { enum: ["auto", "presenter"] }, raw: "presenter" }],
+        ]))));
+    """
+    assert page.execute_async_script(script) == {"fps": 30, "mpegts": True, "engine": "presenter"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "seen"),
+    [
+        (
+            {"type": "integer", "minimum": 1, "maximum": 60, "default": 25},
+            ["number", "25", "1", "60"],
+        ),
+        (
+            {"type": "string", "enum": ["", "mp4"], "default": "mp4"},
+            ["select-one", "mp4", None, None],
+        ),
+        ({"type": "boolean", "default": True}, ["checkbox", "on", None, None]),
+        ({"type": "string", "default": "auto"}, ["text", "auto", None, None]),
+    ],
+)
+def test_a_description_becomes_a_field(
+    page: Chrome, schema: dict[str, Any], seen: list[Any]
+) -> None:
+    script = """
+        const [schema, done] = arguments;
+        import("/static/form.js").then(({ makeField }) => {
+            const { node } = makeField("a_b", { ...schema, description: "<i>why</i>" });
+            const input = node.querySelector("input, select");
+            done([[input.type, input.value, input.getAttribute("min"), input.getAttribute("max")],
+                  node.querySelector("label").textContent, node.querySelector("p").textContent,
+                  node.querySelectorAll("i").length]);
+        });
+    """
+    made, label, hint, markup = page.execute_async_script(script, schema)
+    assert (made, label, hint, markup) == (seen, "A b", "<i>why</i>", 0)
+
+
+@pytest.mark.parametrize(
+    ("description", "owner"),
+    [("ditto: steps of a window", "ditto"), ("low: 0.2 s a part", None), ("", None)],
+)
+def test_a_setting_tells_whose_it_is(page: Chrome, description: str, owner: str | None) -> None:
+    schema = {"description": description}
+    assert call(page, "form.js", "ownerOf", schema, ["auto", "presenter", "ditto"]) == owner
+
+
+@pytest.mark.parametrize(
+    ("loads", "kbit"),
+    [
+        ([], None),
+        ([[9000, 500]], None),
+        ([[8000, 999_999], [9000, 125_000], [10_000, 125_000]], 1000),
+        (
+            [[0, 1], [8000, 1], [10_500, 125_000]],
+            1_000_000 / 3000,
+        ),  # what is long past counts no more
+    ],
+)
+def test_bits_a_second(page: Chrome, loads: list[list[float]], kbit: float | None) -> None:
+    rows = [{"atMs": ms, "bytes": size} for ms, size in loads]
+    found = call(
+        page, "network.js", "kbitOf", rows, 10_000 if len(loads) < 3 or loads[0][0] else 11_000
+    )
+    assert found == (None if kbit is None else pytest.approx(kbit))
+
+
+def test_a_plot_has_gaps_where_nothing_is_known(page: Chrome) -> None:
+    lines = call(page, "plot.js", "linesOf", [1, 1, None, 2, 4], 5, 2)
+    assert lines == ["0.0,22.0 60.0,22.0", "180.0,1.0 240.0,1.0"]
+
+
+@pytest.mark.parametrize(
+    ("values", "least", "top"),
+    [([], 1, 1), ([0.3, None], 1, 1), ([1.2], 1, 1.5), ([870], 100, 900), ([1210], 100, 1500)],
+)
+def test_the_top_of_a_plot_is_round(
+    page: Chrome, values: list[float | None], least: float, top: float
+) -> None:
+    assert call(page, "plot.js", "topOf", values, least) == top
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (413, '{"detail": "the file is too large"}', "The file is too large."),
+        (502, "<html>", "The server answers 502."),
+        (0, "", "The server does not answer. Check the connection and try again."),
+    ],
+)
+def test_a_refusal_is_told_in_words(page: Chrome, status: int, body: str, words: str) -> None:
+    script = """
+        const [status, body, done] = arguments;
+        import("/static/api.js").then(({ refusal }) => done(refusal(status, body).message));
+    """
+    assert page.execute_async_script(script, status, body) == words
+
+
+def test_the_code_for_a_phone_is_readable(page: Chrome) -> None:
+    link = f"{BASE}?stream=s0123456789abcdef&token={LINK}"
+    script = """
+        const [text, done] = arguments;
+        import("/static/qr.js").then(({ qrPicture }) => {
+            const picture = qrPicture(text);
+            const path = picture.querySelector("path");
+            done([picture.getAttribute("viewBox"), path.getAttribute("d")]);
+        });
+    """
+    box, path = page.execute_async_script(script, link)
+    side = int(box.split()[-1])
+    modules = np.full((side, side), 255, np.uint8)
+    for square in path.split("M")[1:]:
+        column, row = square.partition("h")[0].split()
+        modules[int(row), int(column)] = 0
+    read, *_ = cv2.QRCodeDetector().detectAndDecode(np.kron(modules, np.ones((6, 6), np.uint8)))
+    assert read == link
+
+
+# A stall (byViewer: false) or a pause ends at 10 s; each look says whether the face is silent.
+LOOKS = """
+    const [byViewer, looks, done] = arguments;
+    import("/static/catchup.js").then(({ CatchUp }) => {
+        const catchUp = new CatchUp();
+        const buffered = { length: 1, start: () => 0, end: () => 99 };
+        catchUp.started(0);
+        done(looks.map(([now, position, target, silent]) => {
+            if (now === 10000) catchUp.resumed(now, byViewer);
+            return catchUp.look(now, position, target, 0.6, buffered, silent);
+        }));
+    });
+"""
+
+
+@pytest.mark.parametrize(
+    ("by_viewer", "looks", "jumps"),
+    [
+        pytest.param(False, [(750, 1, 2, False)], [2], id="nobody has heard how it began"),
+        pytest.param(
+            False,
+            [(10_000, 9, 9.9, False), (12_000, 11, 11.9, False), (15_000, 14, 14.9, True)],
+            [None, None, 14.9],
+            id="after a stall the sentence is heard to its end",
+        ),
+        pytest.param(
+            True, [(10_000, 9, 11, False)], [11], id="who pauses wants to see what is now"
+        ),
+        pytest.param(False, [(20_000, 9, 12.1, False)], [12.1], id="so far behind it is not live"),
+        pytest.param(
+            False, [(20_000, 9, 9.3, True), (21_000, 9, 9.5, True)], [None, 9.5], id="worth it"
+        ),
+        pytest.param(
+            False,
+            [(20_000, 9, 10, True), (25_000, 14, 15, True), (30_001, 19, 20, True)],
+            [10, None, 20],
+            id="not every moment",
+        ),
+        pytest.param(False, [(20_000, 9, 10, None)], [None], id="where nobody knows it stays"),
+    ],
+)
+def test_words_are_not_jumped_over(
+    page: Chrome, by_viewer: bool, looks: list[tuple[Any, ...]], jumps: list[float | None]
+) -> None:
+    assert page.execute_async_script(LOOKS, by_viewer, looks) == jumps
+
+
+@pytest.mark.parametrize(
+    ("markup", "rule"),
+    [
+        ("<main><input></main>", "label"),
+        ("<main><p style='color:#999;background:#fff'>pale</p></main>", "color-contrast"),
+    ],
+)
+def test_what_keeps_people_out_is_found(page: Chrome, markup: str, rule: str) -> None:
+    """The check of the page's states can fail."""
+    page.execute_script("document.body.innerHTML = arguments[0]", markup)
+    try:
+        with pytest.raises(AssertionError, match=rule):
+            assert_accessible(page, "made up")
+    finally:
+        page.execute_script("document.body.replaceChildren()")

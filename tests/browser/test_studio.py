@@ -1,0 +1,369 @@
+"""The studio in a real Chromium, against the real service: what is pressed is seen and heard."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import requests
+import soundfile
+from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
+
+from config import Settings
+from inference.presenter import INTERIOR_LUMA, mouth_region
+from inference.source import make_source
+from inference.speech import BUILT_IN_SAMPLE
+from rawmedia import MediaFormat
+from tests.browser import drivers
+from tests.browser.accessibility import assert_accessible
+from tests.browser.need import require
+from tests.browser.watching import diagnostics, until, until_live
+from tests.service import Service, temporary_media_root
+
+pytestmark = pytest.mark.browser
+
+WIDTH, HEIGHT, FPS = 640, 360, 25
+SIZE = ("--width", str(WIDTH), "--height", str(HEIGHT))
+LADDER = ("--video-kbit", "450", "--ladder", "640x360:450,320x180:120")
+SPEECH_SECONDS = 4.0
+# A loaded machine takes its time with the voice, the encoder and the way here.
+PATIENCE = 15
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Service]:
+    """A service whose face idles until it is spoken to."""
+    flags = (*SIZE, *LADDER, "--audio", "none")
+    with temporary_media_root() as folder, Service(Path(folder) / "media", flags) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser that the tests share, one page after the other."""
+    program, driver = require("chromium"), require("chromedriver")
+    profile = tmp_path_factory.mktemp("studio") / "profile"
+    # A microphone that beeps, and nobody who would have to allow it.
+    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with drivers.chromium(program, driver, profile, *flags) as browser:
+        yield browser
+
+
+@pytest.fixture
+def studio(desk: Chrome, running: Service) -> Chrome:
+    """The page, live, its studio open; the same from test to test, as people leave it open."""
+    if desk.current_url != f"{running.url}/":
+        desk.get(f"{running.url}/")
+        until_live(desk)
+    by_id(desk, "tab-speak").click()
+    until("it can be spoken to", lambda: by_id(desk, "say-it").is_enabled(), PATIENCE)
+    until_shown(desk, "live")
+    return desk
+
+
+def by_id(browser: Chrome, name: str) -> WebElement:
+    return browser.find_element(By.ID, name)
+
+
+def shown(browser: Chrome) -> str:
+    return str(diagnostics(browser)["shown"])
+
+
+def told(browser: Chrome, name: str) -> str:
+    return by_id(browser, name).text
+
+
+def until_shown(browser: Chrome, word: str, seconds: float = PATIENCE) -> None:
+    until(f"the page says {word}", lambda: shown(browser) == word, seconds)
+
+
+def rows(browser: Chrome) -> list[str]:
+    return [row.text for row in browser.find_elements(By.CSS_SELECTOR, "#queue li")]
+
+
+# Ten looks a second at the picture's mouth (how many of its pixels are the inside of one), at the
+# sound that plays, and at the word under the picture.
+WITNESS = """
+    const [[left, top, width, height], luma] = arguments;
+    const video = document.querySelector("video");
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [width, height];
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
+    const ears = new AudioContext();
+    const ear = new AnalyserNode(ears, { fftSize: 2048 });
+    ears.createMediaStreamSource(video.captureStream()).connect(ear);
+    const wave = new Float32Array(ear.fftSize);
+    const seen = window.seen = [];
+    window.witness = setInterval(() => {
+        pen.drawImage(video, left, top, width, height, 0, 0, width, height);
+        const { data } = pen.getImageData(0, 0, width, height);
+        let open = 0;
+        for (let i = 0; i < data.length; i += 4) {
+            open += 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2] < luma;
+        }
+        ear.getFloatTimeDomainData(wave);
+        seen.push({ word: lipstream.shown, open, loud: Math.max(...wave.map(Math.abs)) });
+    }, 100);
+"""
+
+
+def witness(browser: Chrome) -> None:
+    source = make_source(Settings(width=WIDTH, height=HEIGHT), MediaFormat(WIDTH, HEIGHT, FPS))
+    region = [int(each) for each in mouth_region(source)]
+    browser.execute_script(WITNESS, region, INTERIOR_LUMA)
+
+
+def witnessed(browser: Chrome) -> list[dict[str, Any]]:
+    seen: list[dict[str, Any]] = browser.execute_script("clearInterval(witness); return seen")
+    return seen
+
+
+def middle(seen: list[dict[str, Any]], word: str, key: str) -> list[float]:
+    """What was seen while the page said so, without half a second at each change of its word."""
+    words = [each["word"] for each in seen]
+    return [seen[n][key] for n in range(5, len(seen) - 5) if set(words[n - 5 : n + 6]) == {word}]
+
+
+def speech_file(folder: Path) -> Path:
+    samples, rate = soundfile.read(BUILT_IN_SAMPLE)
+    path = folder / "words.wav"
+    soundfile.write(path, samples[: int(SPEECH_SECONDS * rate)], rate)
+    return path
+
+
+def test_a_file_is_said_seen_and_heard_and_the_page_says_so(studio: Chrome, tmp_path: Path) -> None:
+    by_id(studio, "sound").click()
+    witness(studio)
+    time.sleep(1.2)
+    by_id(studio, "sound-file").send_keys(str(speech_file(tmp_path)))
+    until("it has its place", lambda: "It will be said" in told(studio, "speak-told"), PATIENCE)
+    until_shown(studio, "talking")
+    assert told(studio, "state") == "Talking"
+    assert rows(studio) == ["words.wav\nnow, 4.0 s"]
+    until_shown(studio, "live")
+    time.sleep(1.2)
+    seen = witnessed(studio)
+    assert rows(studio) == ["words.wav\nsaid, 4.0 s"]
+    assert max(middle(seen, "talking", "open")) > 30, "the mouth opens"
+    assert np.median(middle(seen, "talking", "loud")) > 0.02, "and is heard"
+    assert max(middle(seen, "live", "open")) <= 3, "closed lips are not called talking"
+    assert max(middle(seen, "live", "loud")) < 0.01
+
+
+def test_a_text_is_said_as_it_stands_and_stopped(studio: Chrome) -> None:
+    words = "<img src=x onerror=document.title='gone'> It goes on and on, for a long while. " * 3
+    by_id(studio, "text").send_keys(words)
+    by_id(studio, "say-it").click()
+    until_shown(studio, "talking")
+    assert rows(studio)[-1].startswith("<img src=x onerror")
+    assert studio.title == "lipstream"
+    by_id(studio, "hush").click()
+    until_shown(studio, "live", 6)
+    assert rows(studio)[-1].split("\n")[1].startswith("stopped")
+    assert told(studio, "speak-told") == "Silence."
+
+
+CAPTIONS = """
+    return [...document.querySelector("video").textTracks]
+        .filter(({ mode }) => mode === "showing")
+        .flatMap(({ activeCues }) => [...activeCues ?? []].map(({ text }) => text));
+"""
+
+
+def test_what_is_said_can_be_read(studio: Chrome) -> None:
+    button = by_id(studio, "captions")
+    until("the stream has captions", button.is_displayed, 5)
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    by_id(studio, "text").send_keys("Read my lips, or read this line.")
+    by_id(studio, "say-it").click()
+    line = lambda: "read this line" in " ".join(studio.execute_script(CAPTIONS))  # noqa: E731
+    until("the words under the picture", line, PATIENCE)
+    assert shown(studio) == "talking"
+    button.click()
+    assert studio.execute_script(CAPTIONS) == []
+    by_id(studio, "hush").click()
+
+
+def test_who_holds_the_button_is_heard(studio: Chrome) -> None:
+    hold = by_id(studio, "hold")
+    mouse = ActionChains(studio)
+    mouse.click_and_hold(hold).perform()
+    until("it listens", lambda: hold.text == "Speak now", PATIENCE)
+    level = by_id(studio, "level")
+    until("a beep on the meter", lambda: float(str(level.get_property("value"))) > 0.05, 5)
+    until_shown(studio, "talking")
+    assert rows(studio)[-1] == "A voice, live\nnow"
+    mouse.release().perform()
+    until_shown(studio, "live")
+    assert hold.text == "Hold to talk"
+    assert told(studio, "speak-told") == "", "that was no error"
+
+
+def test_what_is_too_large_is_not_sent(studio: Chrome, running: Service, tmp_path: Path) -> None:
+    limit = requests.get(f"{running.url}/api/limits", timeout=5).json()["max_speech_bytes"]
+    large = tmp_path / "large.wav"
+    with large.open("wb") as file:
+        file.truncate(limit + 1)
+    assert "up to 32 MB, 10 min" in told(studio, "sound-limit")
+    by_id(studio, "sound-file").send_keys(str(large))
+    until("refused", lambda: "32 MB is the limit" in told(studio, "speak-told"), 5)
+    assert by_id(studio, "speak-told").get_attribute("class") == "told error"
+
+
+def height(browser: Chrome) -> int:
+    """Of the rendition that is played; 0: nothing is."""
+    rung = diagnostics(browser)["stats"].get("rung")
+    return int(rung["height"]) if rung else 0
+
+
+def test_the_rung_follows_the_network(studio: Chrome) -> None:
+    until("the better picture", lambda: height(studio) == HEIGHT, 5)
+    # Less than the better rendition and its sound, more than the other.
+    studio.set_network_conditions(offline=False, latency=20, throughput=45_000)
+    try:
+        until("the smaller picture", lambda: height(studio) == 180, 20)
+    finally:
+        studio.delete_network_conditions()
+    assert diagnostics(studio)["fatalErrors"] == 0
+
+
+def test_the_rung_follows_the_viewer(studio: Chrome) -> None:
+    by_id(studio, "tab-quality").click()
+    choice = Select(by_id(studio, "rung"))
+    choice.select_by_value("180")
+    until("the smaller picture", lambda: height(studio) == 180, 10)
+    choice.select_by_value(str(HEIGHT))
+    until("the better picture", lambda: height(studio) == HEIGHT, 10)
+    assert diagnostics(studio)["stats"]["auto"] is False
+    choice.select_by_value("auto")
+    until("automatic", lambda: diagnostics(studio)["stats"]["auto"], 3)
+
+
+def test_the_figures_stand_in_the_overlay(studio: Chrome) -> None:
+    button = by_id(studio, "figures")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    names = [each.text for each in studio.find_elements(By.CSS_SELECTOR, "#stats dt")]
+    values = [each.text for each in studio.find_elements(By.CSS_SELECTOR, "#stats dd")]
+    found = dict(zip(names, values, strict=True))
+    latency = float(found["Glass to glass"].removesuffix(" s"))
+    assert latency == pytest.approx(diagnostics(studio)["latencySeconds"], abs=0.5)
+    assert found["Protocol"] == "HTTP/1.1, hls.js"
+    assert found["Rendition"].endswith("lines, auto")
+    assert "–" not in values
+    lines = "return document.querySelectorAll('#stats polyline').length"
+    until("both plots have lines", lambda: studio.execute_script(lines) >= 2, 5)
+
+
+def test_a_tab_in_the_background_comes_back_live(studio: Chrome) -> None:
+    page = studio.current_window_handle
+    studio.switch_to.new_window("tab")
+    other = studio.current_window_handle
+    time.sleep(4)
+    studio.switch_to.window(page)
+    try:
+        until("live", lambda: diagnostics(studio)["state"] == "live", 5)
+        until("near", lambda: (diagnostics(studio)["latencySeconds"] or 99) < 4, 10)
+    finally:
+        studio.switch_to.window(other)
+        studio.close()
+        studio.switch_to.window(page)
+
+
+def test_a_picture_without_a_face_is_told_before_anything_starts(
+    studio: Chrome, running: Service, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (400, 400, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    by_id(studio, "tab-face").click()
+    by_id(studio, "who-photo").click()
+    by_id(studio, "start-it").click()
+    assert "Choose a photo first" in told(studio, "start-told")
+    by_id(studio, "photo-file").send_keys(str(tmp_path / "noise.png"))
+    until("a preview", lambda: by_id(studio, "preview").is_displayed(), 5)
+    by_id(studio, "start-it").click()
+    until("the reason", lambda: "No face was found" in told(studio, "start-told"), PATIENCE)
+    by_id(studio, "who-presenter").click()
+    listed = requests.get(f"{running.url}/api/streams", timeout=5).json()["streams"]
+    assert [each["id"] for each in listed if each["state"] == "live"] == ["demo"]
+
+
+def state(running: Service, stream: str) -> tuple[str, str]:
+    told = requests.get(f"{running.url}/api/streams/{stream}", timeout=5).json()
+    return told["state"], told["latency"]
+
+
+def test_streams_are_made_replaced_and_ended(studio: Chrome, running: Service) -> None:
+    def make(name: str, *, replacing: bool) -> None:
+        by_id(studio, "name").send_keys(name)
+        if replacing:
+            by_id(studio, "replace").click()
+        by_id(studio, "start-it").click()
+        until("the address names it", lambda: f"stream={name}" in studio.current_url, PATIENCE)
+        until_live(studio, 20)
+
+    by_id(studio, "tab-quality").click()
+    until("the choices", lambda: studio.find_elements(By.ID, "field-latency"), 5)
+    Select(by_id(studio, "field-latency")).select_by_value("ultra")
+    assert told(studio, "summary") == "The presenter · latency ultra"
+    make("second", replacing=False)
+    assert state(running, "second") == ("live", "ultra")
+    by_id(studio, "tab-face").click()
+    make("third", replacing=True)
+    until("second has ended", lambda: state(running, "second")[0] == "ended", PATIENCE)
+    by_id(studio, "tab-streams").click()
+    ending = (By.CSS_SELECTOR, "[data-focus='end third']")
+    until("it is in the list", lambda: studio.find_elements(*ending), 8)
+    studio.find_element(*ending).click()
+    assert studio.find_element(*ending).text == "Really end?"
+    studio.find_element(*ending).click()
+    until_shown(studio, "ended", PATIENCE)
+    by_id(studio, "tab-speak").click()
+    assert told(studio, "mute") == "There is nobody yet who could speak."
+    studio.back()
+    studio.back()
+    until_shown(studio, "live", PATIENCE)
+
+
+def test_the_page_survives_every_process_in_turn(studio: Chrome, running: Service) -> None:
+    studio.execute_script("window.sameDocument = true")
+    for process in ("-m inference", "rawvideo", "-m encoder", "server.web"):
+        studio.execute_script("window.since = document.querySelector('video').currentTime")
+        os.kill(running.find(process), signal.SIGKILL)
+        until(f"it plays on without {process}", lambda: _plays_on(studio), 20)
+    assert studio.execute_script("return window.sameDocument")
+    by_id(studio, "text").send_keys("Still here.")
+    by_id(studio, "say-it").click()
+    until_shown(studio, "talking")
+
+
+def _plays_on(browser: Chrome) -> bool:
+    moved = "return document.querySelector('video').currentTime > since + 2"
+    return diagnostics(browser)["state"] == "live" and bool(browser.execute_script(moved))
+
+
+def test_everybody_can_use_it(studio: Chrome) -> None:
+    """Each panel, and the statistics over the picture."""
+    if not by_id(studio, "stats").is_displayed():
+        by_id(studio, "figures").click()
+    for panel in ("speak", "face", "quality", "streams"):
+        by_id(studio, f"tab-{panel}").click()
+        if panel == "face":
+            by_id(studio, "who-photo").click()
+        if panel == "quality":
+            until("the choices", lambda: studio.find_elements(By.ID, "field-latency"), 5)
+            studio.execute_script("document.querySelector('details').open = true")
+        if panel == "streams":
+            until("the list", lambda: studio.find_elements(By.CSS_SELECTOR, "#list li"), 8)
+        assert_accessible(studio, panel)

@@ -1,0 +1,254 @@
+"""The talking head through the whole stack: photo and speech in, the decoded live stream out.
+
+It runs on the synthetic checkpoint, whose lips follow loudness, on the CPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import requests
+from numpy.typing import NDArray
+
+import rawmedia
+from config import Settings
+from encoder.intake import Intake
+from inference.ditto.governor import Governor, efforts
+from inference.ditto.live import make_speaker
+from inference.ditto.speaker import Speaker
+from inference.presenter import Region
+from rawmedia import MediaFormat
+from tests.ffmpeg.talking_head import HEIGHT, WIDTH, flags_of, settings_in
+from tests.ffmpeg.test_speech import Ear, Recording, correlation, figures, loudness, say, speech
+from tests.service import Service, temporary_media_root
+
+pytestmark = pytest.mark.ffmpeg
+
+FPS = 25
+Curve = NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return settings_in(tmp_path_factory.mktemp("ditto"))
+
+
+@pytest.fixture(scope="module")
+def running(settings: Settings) -> Iterator[Service]:
+    with (
+        temporary_media_root() as folder,
+        Service(Path(folder) / "media", flags_of(settings)) as service,
+    ):
+        yield service
+
+
+@pytest.fixture
+def speaker(settings: Settings) -> Iterator[Speaker]:
+    made = make_speaker(settings, MediaFormat(WIDTH, HEIGHT, FPS))
+    yield made
+    made.close()
+
+
+def pictures(recording: Recording) -> tuple[float, NDArray[np.uint8]]:
+    """Time of the first picture, and all of them."""
+    with av.open(recording._whole("v0"), "r") as container:
+        frames = list(container.decode(video=0))
+    assert frames[0].time is not None
+    return frames[0].time, np.stack([f.to_ndarray(format="bgr24") for f in frames])
+
+
+def sound(recording: Recording, start: float) -> Curve:
+    """From a time on."""
+    with av.open(recording._whole("a0"), "r") as container:
+        frames = list(container.decode(audio=0))
+    assert frames[0].time is not None
+    whole = np.concatenate([frame.to_ndarray().ravel() for frame in frames]).astype(float)
+    first = round((start - frames[0].time) * 48_000)
+    return np.concatenate([np.zeros(max(0, -first)), whole[max(0, first) :]])
+
+
+def away_from_rest(shown: NDArray[np.uint8], mouth: Region, rest: slice) -> Curve:
+    """How far the mouth is from its place at rest, in each picture."""
+    x, y, w, h = mouth
+    area = shown[:, y : y + h, x : x + w].astype(np.float64)
+    return np.asarray(np.abs(area - area[rest].mean(axis=0)).mean(axis=(1, 2, 3)), float)
+
+
+def test_what_is_posted_moves_the_lips_of_the_photo(running: Service, speaker: Speaker) -> None:
+    ear, recording = Ear(running.url), Recording(running.url)
+    utterance = say(running.url, speech(3.0))
+    started = ear.await_event("speech_started", utterance)
+    finished = ear.await_event("speech_finished", utterance)
+    recording.until(finished["media_seconds"] + 0.6)
+    start, shown = pictures(recording)
+    heard = loudness(sound(recording, start), len(shown))
+    first, end = (round((told["media_seconds"] - start) * FPS) for told in (started, finished))
+    idle = slice(max(0, first - 30), first - 6)
+    moved = away_from_rest(shown[: len(heard)], speaker.face.mouth_region, idle)
+
+    assert heard[first:end].max() > 0.05
+    speaking = slice(first - 8, end + 8)
+    by_lag = {n: correlation(moved[speaking], heard[speaking], n) for n in range(-6, 7)}
+    best = max(by_lag, key=lambda lag: by_lag[lag])
+    assert abs(best) <= 1, by_lag
+    assert by_lag[0] > 0.5, by_lag
+    assert np.median(moved[end + 8 :]) < 0.3 * moved[first:end].max(), "lips rest after it"
+    # the photo itself, but for its mouth: nothing of the face has gone
+    whole = np.abs(shown[-1].astype(float) - shown[first - 6].astype(float))
+    assert whole.mean() < 6
+
+
+def test_an_interruption_is_told_and_lips_close(running: Service, speaker: Speaker) -> None:
+    ear, recording = Ear(running.url), Recording(running.url)
+    utterance = say(running.url, speech(20.0))
+    ear.await_event("speech_started", utterance)
+    time.sleep(0.8)
+    assert requests.delete(f"{running.url}/api/streams/demo/speech", timeout=5).ok
+    cut = ear.await_event("speech_interrupted", utterance)
+    recording.until(cut["media_seconds"] + 0.8)
+    start, shown = pictures(recording)
+    heard = loudness(sound(recording, start), len(shown))
+    at = round((cut["media_seconds"] - start) * FPS)
+    assert heard[at + 2 :].max() < 0.01
+    rest = slice(at + 10, len(shown))
+    moved = away_from_rest(shown, speaker.face.mouth_region, rest)
+    assert moved[rest].max() < 0.5 * moved[at - 15 : at].max()
+    steps = np.abs(np.diff(shown.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+    assert steps[at - 1 : at + 8].max() <= 2 * steps[at - 15 : at - 1].max(), "a jump"
+
+
+class Slow:
+    """A network that takes its time."""
+
+    def __init__(self, network: Any, seconds: list[float]) -> None:
+        self.name, self.inputs, self.outputs = network.name, network.inputs, network.outputs
+        self._network, self._seconds = network, seconds
+
+    def run(self, feeds: Any, hold: Any = ()) -> Any:
+        time.sleep(self._seconds[0])
+        return self._network.run(feeds, hold)
+
+    def release(self) -> None:
+        self._network.release()
+
+
+class Consumer:
+    """What an encoder process does with its input, without an encoder: a unit every 40 ms."""
+
+    def __init__(self, path: Path, media: MediaFormat) -> None:
+        self.taken = self.gaps = 0
+        self._intake = Intake(path, media)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+
+    async def _run(self) -> None:
+        self._intake.start()
+        held, due = None, time.monotonic()
+        while not self._ended.is_set():
+            due = max(due + 1 / FPS, time.monotonic() - 1)
+            await asyncio.sleep(max(0.001, due - time.monotonic()))
+            unit = self._intake.take()
+            if unit is None:
+                self.gaps += self._intake.connected
+                continue
+            self.taken += 1
+            if held is not None:
+                self._intake.release(held)
+            held = unit
+        self._intake.close()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join(5)
+
+
+def test_a_slow_machine_costs_steps_then_pictures_and_never_sound(
+    settings: Settings, tmp_path: Path
+) -> None:
+    media, delay = MediaFormat(WIDTH, HEIGHT, FPS), [0.0]
+    speaker = make_speaker(replace(settings, sampling_timesteps=6), media)
+    speaker.watch.governor = Governor(efforts(6), room_seconds=2)
+    networks: dict[str, Any] = dict(speaker.painter._networks.by_name)
+    networks["decoder"] = Slow(networks["decoder"], delay)
+    speaker.painter._networks = replace(speaker.painter._networks, by_name=networks)
+    told: list[dict[str, Any]] = []
+    speaker.tell = lambda _kind, **facts: told.append(facts)
+    consumer, ended = Consumer(tmp_path / "units.sock", media), threading.Event()
+
+    def feed() -> None:
+        while not (tmp_path / "units.sock").exists():
+            time.sleep(0.02)
+        with rawmedia.connect(tmp_path / "units.sock", media) as producer:
+            while not ended.is_set():
+                producer.wait()
+                speaker.waiting_units = producer.waiting()
+                with producer.unit() as (frame, samples):
+                    speaker.render(frame, samples)
+
+    feeding = threading.Thread(target=feed)
+    feeding.start()
+    try:
+        wait_for(lambda: consumer.taken > 10, 10)
+        delay[0], before, since = 0.1, consumer.taken, time.monotonic()
+        wait_for(lambda: len(told) >= 2, 25)
+        elapsed = time.monotonic() - since
+        assert elapsed > 5.0, "not for a moment's weakness: 3 s for each"
+        # So many pictures there could have been at the most: the sound did not wait for them.
+        assert consumer.taken - before > 1.2 * elapsed / delay[0]
+        assert speaker.watch.repeated > 20
+        delay[0] = 0.0
+        wait_for(lambda: told[-1]["reason"] == "there is room", 20)
+    finally:
+        ended.set()
+        feeding.join(5)
+        consumer.close()
+        speaker.close()
+    efforts_told = [(f["sampling_timesteps"], f["pictures_per_second"]) for f in told[:2]]
+    assert efforts_told == [(5, 25), (5, 12.5)]
+
+
+def wait_for(condition: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_figures_are_told_to_the_api_and_to_prometheus(running: Service) -> None:
+    face = figures(running.url)["face"]
+    assert face["units_per_picture"] >= 1
+    assert face["pictures"] > 0
+    assert face["busy_share"] > 0
+    page = requests.get(f"{running.url}/metrics", timeout=5).text
+    assert 'lipstream_face{of="sampling_timesteps",stream="demo"}' in page
+
+
+def test_what_cannot_be_is_refused_before_anything_starts(
+    running: Service, settings: Settings, tmp_path: Path
+) -> None:
+    url = f"{running.url}/api/streams"
+    for changes, words in (
+        ({"fps": 30}, "the model moves at 25 frames a second"),
+        ({"chunk_config": "1,1,1"}, "chunk_config 1,1,1"),
+        ({"overlap": 10}, "would begin 60 frames late"),
+        ({"emotion": "cheerful"}, "choose of angry"),
+    ):
+        png = io.BytesIO(Path(settings.image).read_bytes())
+        image = requests.post(f"{running.url}/api/uploads", files={"file": png}, timeout=10).json()
+        source = {"type": "avatar", "image": image["path"]}
+        answer = requests.post(url, json={"source": source, **changes}, timeout=5)
+        assert answer.status_code == 400, changes
+        assert words in answer.text
+    answer = requests.post(url, json={}, timeout=5)
+    assert "there is no image" in answer.text

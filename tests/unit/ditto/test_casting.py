@@ -1,0 +1,212 @@
+"""From settings to a face that can speak, and back to nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from config import Settings
+from inference.checkpoint.errors import CheckpointIncomplete
+from inference.checkpoint.folder import Checkpoint
+from inference.ditto import casting
+from inference.ditto.casting import cast, check_cast, recipe_for
+from inference.ditto.errors import DittoRefused
+from inference.ditto.mind import perform
+from inference.ditto.networks import NAMES
+from inference.ditto.render import pictures
+from inference.engines.errors import NetworkUnusable
+from inference.engines.onnx_engine import OnnxEngine
+from inference.errors import FilmRejected, ImageRejected, InferenceError
+from inference.presenter import Presenter
+from inference.source import chosen_engine, look_ahead_seconds, make_source
+from rawmedia import Frame, MediaFormat
+
+MEDIA = MediaFormat(256, 144, 25)
+
+
+@pytest.fixture
+def settings(
+    checkpoint: Checkpoint, photo: Frame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cv2.imwrite(str(tmp_path / "face.png"), photo)
+    return Settings(
+        engine="ditto",
+        checkpoint=str(checkpoint.folder),
+        image=str(tmp_path / "face.png"),
+        width=MEDIA.width,
+        height=MEDIA.height,
+    )
+
+
+def test_a_face_is_registered_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = OnnxEngine(threads=1)
+    first = cast(settings, MEDIA, live=True, engine=engine)
+
+    def never(*_args: object) -> None:
+        raise AssertionError("it is known")
+
+    monkeypatch.setattr(casting, "register", never)
+    again = cast(replace(settings, width=640), MEDIA, live=False, engine=engine)
+    assert np.array_equal(again.look.avatar.views[0].features, first.look.avatar.views[0].features)
+    with pytest.raises(AssertionError, match="it is known"):
+        cast(replace(settings, face_detector="insightface"), MEDIA, live=True, engine=engine)
+
+
+def test_weights_are_loaded_once_and_given_back_with_the_last(settings: Settings) -> None:
+    engine = OnnxEngine(threads=1)
+    first = cast(settings, MEDIA, live=True, engine=engine)
+    held = dict(engine._sessions)
+    second = cast(settings, MEDIA, live=True, engine=engine)
+    assert engine._sessions == held
+    assert len(held) == len(NAMES)
+    first.close()
+    assert engine._sessions == held
+    performance = perform(second.mind, np.zeros(640 * 3, np.float32))
+    assert len(performance.motion) == 3
+    second.close()
+    assert engine._sessions == {}
+
+
+def test_a_failure_gives_everything_back(settings: Settings, tmp_path: Path) -> None:
+    engine = OnnxEngine(threads=1)
+    wrong = replace(settings, image=str(tmp_path / "none.png"))
+    with pytest.raises(ImageRejected, match="No such file"):
+        cast(wrong, MEDIA, live=True, engine=engine)
+    assert engine._sessions == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"chunk_config": "9,9,9"}, "must be from 5 to 20 frames"),
+        ({"overlap": 39}, "it must be from 40 to 79"),
+        ({"emotion": "bored"}, "choose of angry"),
+        ({"image": ""}, "there is no image"),
+    ],
+)
+def test_what_the_model_cannot_follow(
+    changes: dict[str, object], words: str, settings: Settings
+) -> None:
+    with pytest.raises(DittoRefused, match=words):
+        check_cast(replace(settings, **changes), MEDIA)  # type: ignore[arg-type]
+
+
+def test_pictures_are_looked_at_before_anything_is_loaded(
+    settings: Settings, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(Path(settings.image).read_bytes()[:20])
+    with pytest.raises(ImageRejected):
+        check_cast(replace(settings, image=str(cut)), MEDIA)
+    text = tmp_path / "text"
+    text.write_text("no film")
+    with pytest.raises(FilmRejected):
+        check_cast(replace(settings, image=str(text)), MEDIA)
+    large = replace(settings, max_image_pixels=10_000)
+    with pytest.raises(ImageRejected, match="190x190"):
+        check_cast(large, MEDIA)
+
+
+def test_another_frame_rate_is_refused(settings: Settings) -> None:
+    with pytest.raises(DittoRefused, match="fps is 50: the model moves at 25 frames a second"):
+        check_cast(settings, MediaFormat(256, 144, 50))
+
+
+def test_without_a_checkpoint(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointIncomplete, match="12 files missing"):
+        check_cast(replace(settings, checkpoint=str(tmp_path)), MEDIA)
+
+
+def test_a_corrupt_network(settings: Settings, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    for part in ("ditto_onnx", "ditto_cfg"):
+        (tmp_path / part).mkdir()
+        for path in (checkpoint.folder / part).iterdir():
+            (tmp_path / part / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "ditto_onnx" / "decoder.onnx").write_bytes(b"\x08\x08garbage")
+    with pytest.raises(NetworkUnusable, match=r"decoder\.onnx"):
+        cast(
+            replace(settings, checkpoint=str(tmp_path)),
+            MEDIA,
+            live=True,
+            engine=OnnxEngine(threads=1),
+        )
+
+
+def test_settings_count_more_than_the_checkpoint(
+    settings: Settings, checkpoint: Checkpoint
+) -> None:
+    own = recipe_for(settings, checkpoint, live=True)
+    assert (own.live, own.overlap, own.steps) == (True, 70, 10)
+    assert recipe_for(settings, checkpoint, live=False).steps == 50
+    preset = replace(settings, preset="quality")
+    assert recipe_for(preset, checkpoint, live=True).steps == 15
+    alone = replace(preset, sampling_timesteps=7, overlap=75, emotion="sad")
+    recipe = recipe_for(alone, checkpoint, live=True)
+    assert (recipe.steps, recipe.overlap) == (7, 75)
+    assert recipe.emotions.shape == (1, 8)
+
+
+def test_auto_takes_the_presenter_where_the_model_cannot_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("inference.source.gpu_is_there", lambda: True)
+    auto = replace(settings, engine="auto", runtime="tensorrt", audio="none")
+    with caplog.at_level("WARNING"):
+        assert isinstance(make_source(auto, MEDIA), Presenter)
+    assert "engine_refused" in caplog.text
+    with pytest.raises(InferenceError, match="tensorrt"):
+        make_source(replace(auto, engine="ditto"), MEDIA)
+
+
+@pytest.mark.parametrize(("overlap", "seconds"), [(0, 0.885), (70, 0.885), (75, 0.485)])
+def test_a_live_speaker_is_delayed_by_what_the_model_looks_ahead(
+    overlap: int, seconds: float, settings: Settings
+) -> None:
+    given = replace(settings, overlap=overlap)
+    assert look_ahead_seconds(given, MEDIA) == pytest.approx(seconds)
+    assert look_ahead_seconds(replace(given, engine="presenter"), MEDIA) == 0.0
+
+
+def test_a_video_moves_by_itself(settings: Settings, photo: Frame, tmp_path: Path) -> None:
+    film = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 25, (190, 190))
+    for shift in range(6):
+        writer.write(np.asarray(np.roll(photo, 3 * shift, axis=1), np.uint8))
+    writer.release()
+    engine = OnnxEngine(threads=1)
+    moving = replace(settings, image=str(film))
+    actors = cast(moving, MEDIA, live=False, engine=engine)
+    assert len(actors.look.avatar.views) == len(actors.look.scene.pictures) == 6
+    drawn = [p.copy() for p in pictures(actors.look, actors.mind, np.zeros(640 * 14, np.float32))]
+    assert len(drawn) == 14
+    there, back = drawn[5].astype(int), drawn[6].astype(int)
+    assert np.abs(there - back).mean() < 3  # it turns on its last picture
+    assert np.abs(drawn[0].astype(int) - there).mean() > 3
+    empty = tmp_path / "nothing.mp4"
+    empty.write_bytes(b"\0\0\0 ftypisom")
+    with pytest.raises(FilmRejected):
+        cast(replace(settings, image=str(empty)), MEDIA, live=False, engine=engine)
+
+
+def test_which_engine_a_stream_gets(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = replace(settings, engine="auto")
+    monkeypatch.setattr("inference.source.gpu_is_there", lambda: True)
+    assert chosen_engine(auto, MEDIA, live=True).name == "ditto"
+    for changes, reason in (
+        ({"checkpoint": ""}, "no checkpoint"),
+        ({"image": ""}, "no image"),
+    ):
+        given = chosen_engine(replace(auto, **changes), MEDIA, live=True)  # type: ignore[arg-type]
+        assert given.name == "presenter"
+        assert reason in given.reason
+    assert chosen_engine(auto, MediaFormat(256, 144, 30), live=True).name == "presenter"
+    monkeypatch.setattr("inference.source.gpu_is_there", lambda: False)
+    slow = chosen_engine(auto, MEDIA, live=True)
+    assert (slow.name, "without a GPU" in slow.reason) == ("presenter", True)
+    assert chosen_engine(auto, MEDIA, live=False).name == "ditto"  # offline it only takes longer
+    assert chosen_engine(settings, MEDIA, live=True).name == "ditto"
