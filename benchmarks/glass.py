@@ -81,7 +81,16 @@ def _of_profile(
 ) -> list[Case]:
     cases = [Case(profile, PAGE), Case(profile, BARE)]
     width, height = map(str, SIZE)
-    flags = ("--source", "testcard", "--width", width, "--height", height, "--fps", str(FPS))
+    flags: tuple[str, ...] = (
+        "--source",
+        "testcard",
+        "--width",
+        width,
+        "--height",
+        height,
+        "--fps",
+        str(FPS),
+    )
     flags += ("--latency", profile, "--ladder", "single")
     with Service(folder / profile, flags) as service:
         rendition = folder / profile / "live" / "demo" / "v0"

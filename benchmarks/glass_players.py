@@ -128,7 +128,7 @@ def plain_argv(folder: Path) -> list[str]:
     coder = f"-pix_fmt yuv420p -c:v libx264 -preset {preset} -tune zerolatency -b:v 700k "
     coder += f"-maxrate 770k -bufsize 350k -g {2 * FPS} -sc_threshold 0"
     muxer = "-f hls -hls_time 2 -hls_list_size 7 -hls_flags delete_segments"
-    start = [find_ffmpeg("").path, "-v", "error", *raw.split(), *coder.split()]
+    start = [find_ffmpeg("").path, "-v", "fatal", *raw.split(), *coder.split()]
     return [*start, *muxer.split(), str(folder / "media.m3u8")]
 
 

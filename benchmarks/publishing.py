@@ -22,15 +22,17 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import requests
 
 from benchmarks import script
 from benchmarks.codes import drawn_times
 from benchmarks.collecting import Collected, collecting
+from benchmarks.fanout_fronts import family
 from benchmarks.fanout_viewers import Answered, Crowd, Position
 from benchmarks.frames import make_frames
-from benchmarks.processes import cpu_seconds, family, find, python
+from benchmarks.processes import cpu_seconds, find, python
 from benchmarks.results import Aim, Found, Plot, Table, median, number, percentile
 from encoder.playlist_reader import read_position
 from rawmedia import MediaFormat
@@ -100,9 +102,9 @@ def _latency(
 
 def _service(root: Path, media: MediaFormat, kbit: int, streams: int) -> _Streams:
     """Streams s0, s1, ... that wait for a source."""
+    flags: tuple[str, ...] = ("--source", "ingest", "--ladder", "single", "--encoder", "libx264")
     size = ("--width", str(media.width), "--height", str(media.height), "--fps", str(media.fps))
-    flags = ("--source", "ingest", "--ladder", "single", "--encoder", "libx264", *size)
-    flags += ("--video-kbit", str(kbit), "--web-processes", "1", "--stream", "s0")
+    flags += (*size, "--video-kbit", str(kbit), "--web-processes", "1", "--stream", "s0")
     flags += ("--max-streams", str(_MOST_STREAMS))
     return _Streams(root, flags, streams)
 
@@ -122,7 +124,7 @@ class _Streams(Service):
     def create(self, numbers: range) -> None:
         """Further streams."""
         for index in numbers:
-            body = {"id": f"s{index}", "source": {"type": "ingest"}}
+            body: Any = {"id": f"s{index}", "source": {"type": "ingest"}}
             answer = requests.post(f"{self.url}/api/streams", json=body, timeout=20)
             answer.raise_for_status()
 
@@ -264,10 +266,11 @@ def _fill_with_ffmpeg(frames: Path, seconds: float, folder: Path) -> tuple[float
     count = max(1, min(2 * _MOST_STREAMS, int(1 / cost)))
     while count > 0:
         took, _cost = _bare(frames, count, seconds, folder)
-        print(f"{count} ffmpeg: {seconds / took:.3f} of real time", flush=True)
-        if seconds / took >= _HELD:
+        share = seconds / took
+        print(f"{count} ffmpeg: {share:.3f} of real time", flush=True)
+        if share >= _HELD:
             break
-        count = _fewer(count, seconds / took)
+        count = _fewer(count, share)
     return cost, count
 
 
