@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import av
+import numpy as np
 
 from benchmarks.collecting import Collected, Part
 from inference.timecode import read_code
@@ -37,11 +38,12 @@ def _of_segment(init: bytes, parts: list[Part]) -> dict[str, list[int | None]]:
 
 
 def _decode(data: bytes) -> list[int | None]:
-    with av.open(io.BytesIO(data)) as media:
-        codes = [read_code(frame.to_ndarray(format="gray")) for frame in media.decode(video=0)]
+    with av.open(io.BytesIO(data), "r") as media:
+        pictures = [frame.to_ndarray(format="gray") for frame in media.decode(video=0)]
+    codes = [read_code(picture.astype(np.uint8, copy=False)) for picture in pictures]
     return [code.milliseconds if code else None for code in codes]
 
 
 def _pictures(data: bytes) -> int:
-    with av.open(io.BytesIO(data)) as media:
+    with av.open(io.BytesIO(data), "r") as media:
         return sum(1 for packet in media.demux(video=0) if packet.size)

@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -36,10 +37,17 @@ LIMIT_PERCENT = 2.0
 def measure(arguments: argparse.Namespace, found: Found) -> None:
     """Both profiles at once: nothing here depends on the clock."""
     seconds = 6.0 if arguments.quick else arguments.seconds
-    flags = ("--source", "avatar", "--ladder", "single", "--video-kbit", str(VIDEO_KBIT))
+    flags: tuple[str, ...] = (
+        "--source",
+        "avatar",
+        "--ladder",
+        "single",
+        "--video-kbit",
+        str(VIDEO_KBIT),
+    )
     flags += ("--web-processes", "1", "--window-segments", "10")
     with temporary_media_root() as name, Service(Path(name) / "media", flags) as service:
-        body = {"id": "ultra", "source": {"type": "avatar"}, "latency": "ultra"}
+        body: Any = {"id": "ultra", "source": {"type": "avatar"}, "latency": "ultra"}
         requests.post(f"{service.url}/api/streams", json=body, timeout=10).raise_for_status()
         requests.get(f"{service.url}/live/ultra/index.m3u8", timeout=20)
         time.sleep(1 if arguments.quick else _FILL_SECONDS)

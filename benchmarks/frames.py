@@ -11,9 +11,10 @@ from inference.source import make_source
 from rawmedia import Frame, MediaFormat, Samples
 
 
-def make_frames(media: MediaFormat, count: int, path: Path) -> Path:
-    """The built-in presenter, speaking, as raw BGR24 in a file; returns it."""
-    source = make_source(Settings(width=media.width, height=media.height, fps=media.fps), media)
+def make_frames(media: MediaFormat, count: int, path: Path, image: str = "") -> Path:
+    """The built-in presenter, or a photo, speaking: raw BGR24 in a file; returns it."""
+    settings = Settings(image=image, width=media.width, height=media.height, fps=media.fps)
+    source = make_source(settings, media)
     samples: Samples = np.empty((media.samples_per_unit, media.audio_channels), np.int16)
     shape = (count, media.height, media.width, 3)
     frames = np.memmap(path, np.uint8, "w+", shape=shape)

@@ -5,8 +5,8 @@ python -m benchmarks.glass --help
 The test card writes the time into each picture that it draws. A page draws what its <video> shows
 into a canvas and reads that time back, by the same clock. Both latency profiles are watched in our
 own page and in a page with hls.js alone; beside them plain HLS of 2 s segments, by ffmpeg's own
-muxer and a static server. One watch of each is long, for stalls; the others only begin anew, for a
-player keeps for ever the delay that it began with.
+muxer and a static server. One watch of our page is long, for stalls; the others only begin anew,
+for a player keeps for ever the delay that it began with.
 """
 
 from __future__ import annotations
@@ -81,14 +81,24 @@ def _of_profile(
 ) -> list[Case]:
     cases = [Case(profile, PAGE), Case(profile, BARE)]
     width, height = map(str, SIZE)
-    flags = ("--source", "testcard", "--width", width, "--height", height, "--fps", str(FPS))
+    flags: tuple[str, ...] = (
+        "--source",
+        "testcard",
+        "--width",
+        width,
+        "--height",
+        height,
+        "--fps",
+        str(FPS),
+    )
     flags += ("--latency", profile, "--ladder", "single")
     with Service(folder / profile, flags) as service:
         rendition = folder / profile / "live" / "demo" / "v0"
         playlist = f"{service.url}/live/demo/index.m3u8"
         for number_of_run in range(arguments.runs):
-            seconds = arguments.again if number_of_run else arguments.seconds
             for case in order.sample(cases, 2):
+                is_long = case.player == PAGE and not number_of_run
+                seconds = arguments.seconds if is_long else arguments.again
                 page = service.url + "/" if case.player == PAGE else bare_page(site, playlist)
                 profile_folder = folder / f"{profile}-{case.player[:3]}-{number_of_run}"
                 with collecting(rendition) as collected:
@@ -181,8 +191,8 @@ def _plot(cases: list[Case]) -> Plot:
 def main() -> int:
     parser = script.parser_of("glass", __doc__, runs=3)
     add = parser.add_argument
-    add("--seconds", type=float, default=60.0, help="of the first watch [%(default)s]")
-    add("--again", type=float, default=15.0, help="of each further one [%(default)s]")
+    add("--seconds", type=float, default=60.0, help="of our page, the first time [%(default)s]")
+    add("--again", type=float, default=15.0, help="of every other watch [%(default)s]")
     given = parser.parse_args()
     if given.quick:
         parser.set_defaults(seconds=10.0, again=5.0)

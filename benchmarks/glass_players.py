@@ -15,6 +15,7 @@ import numpy as np
 from selenium.webdriver import Chrome
 
 from benchmarks.processes import python
+from encoder.candidates import CANDIDATES
 from encoder.ffmpeg import find_ffmpeg
 from inference.testcard import TestCard
 from rawmedia import MediaFormat
@@ -123,10 +124,11 @@ def plain_argv(folder: Path) -> list[str]:
     """The encoder's settings as lipstream has them; the muxer's as they come, but 2 s segments."""
     width, height = SIZE
     raw = f"-f rawvideo -pixel_format bgr24 -video_size {width}x{height} -framerate {FPS} -i pipe:0"
-    coder = "-pix_fmt yuv420p -c:v libx264 -preset veryfast -tune zerolatency -b:v 700k "
+    preset = next(c for c in CANDIDATES if c.name == "libx264").own["preset"]
+    coder = f"-pix_fmt yuv420p -c:v libx264 -preset {preset} -tune zerolatency -b:v 700k "
     coder += f"-maxrate 770k -bufsize 350k -g {2 * FPS} -sc_threshold 0"
     muxer = "-f hls -hls_time 2 -hls_list_size 7 -hls_flags delete_segments"
-    start = [find_ffmpeg("").path, "-v", "error", *raw.split(), *coder.split()]
+    start = [find_ffmpeg("").path, "-v", "fatal", *raw.split(), *coder.split()]
     return [*start, *muxer.split(), str(folder / "media.m3u8")]
 
 

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -58,7 +59,7 @@ def _run(
 ) -> tuple[dict[str, float], dict[str, list[tuple[float, float]]]]:
     figures = {"Python that has imported nothing": _nothing()}
     with Service(root, ("--web-processes", "1", "--ladder", "single")) as service:
-        small = {"id": "small", "width": 640, "height": 360, "source": {"type": "testcard"}}
+        small: Any = {"id": "small", "width": 640, "height": 360, "source": {"type": "testcard"}}
         requests.post(f"{service.url}/api/streams", json=small, timeout=20).raise_for_status()
         time.sleep(_SETTLE_SECONDS)
         figures |= _by_process(service)
@@ -176,7 +177,7 @@ def main() -> int:
     parser = script.parser_of("memory", __doc__, runs=2)
     add = parser.add_argument
     add("--viewers", type=int, default=1000, help="held at once [%(default)s]")
-    add("--seconds", type=float, default=30.0, help="in which growth is looked for [%(default)s]")
+    add("--seconds", type=float, default=20.0, help="in which growth is looked for [%(default)s]")
     return script.run("memory", TITLE, parser, measure)
 
 

@@ -100,7 +100,7 @@ def _run(kind: str, frames: Path, count: int, folder: Path) -> Run:
 
 
 def _live(frames: Path, seconds: float, media_root: Path) -> Live:
-    flags = ("--source", "ingest", "--ladder", "single", "--encoder", "libx264")
+    flags: tuple[str, ...] = ("--source", "ingest", "--ladder", "single", "--encoder", "libx264")
     flags += ("--web-processes", "1", "--video-kbit", str(KBIT))
     with Service(media_root, flags) as service:
         size = f"{MEDIA.width}x{MEDIA.height}"

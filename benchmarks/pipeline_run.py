@@ -5,7 +5,8 @@ python -m benchmarks.pipeline_run KIND FRAMES COUNT WIDTHxHEIGHT FPS KBIT FOLDER
     (that in real time; null-paced:1 with ffmpeg on CPU 1 alone), i420 or nv12 (thrown away; the
     pictures are converted by OpenCV before)
 
-Prints JSON: seconds, CPU seconds of Python and of ffmpeg, parts made.
+Prints JSON: seconds, CPU seconds of Python and of ffmpeg, parts made; in real time without the
+first two seconds.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import cv2
 import numpy as np
 
 from benchmarks.frames import hum, read_frames
+from benchmarks.processes import cpu_seconds
 from config import Settings
 from encoder.arguments import Pipes, compile_argv
 from encoder.candidates import CANDIDATES
@@ -43,6 +45,9 @@ from rawmedia import Frame, MediaFormat
 
 Convert = Callable[[Frame], np.ndarray[Any, Any]]
 _RUN = "bench"
+PACED = "null-paced"
+# In real time, before anything is counted: ffmpeg's start is over.
+SETTLE_PICTURES = 50
 
 
 def argv_of(settings: Settings, plan: StreamPlan, pipes: Pipes) -> list[str]:
@@ -163,13 +168,34 @@ class Ours:
             self._ended.set()
 
 
+class Meter:
+    """Time, and CPU seconds of this process and of ffmpeg, from its making on."""
+
+    def __init__(self, ffmpeg: int) -> None:
+        self._ffmpeg = ffmpeg
+        self._python, self._child = time.process_time(), cpu_seconds([ffmpeg])
+        self.began = time.monotonic()
+
+    def read(self) -> dict[str, float]:
+        """What was used so far."""
+        return {
+            "seconds": time.monotonic() - self.began,
+            "python": time.process_time() - self._python,
+            "ffmpeg": cpu_seconds([self._ffmpeg]) - self._child,
+        }
+
+
 # --- the alternative -----------------------------------------------------------------------------
 
 
 def run_null(
     settings: Settings, frames: Iterator[Frame], pixels: str, *, paced: bool, cpu: str = ""
-) -> None:
-    """Two threads that do nothing but write into ffmpeg's two pipes."""
+) -> dict[str, float]:
+    """Two threads that do nothing but write into ffmpeg's two pipes.
+
+    Returns:
+        What was used; in real time without the first pictures and the end, as of a live stream.
+    """
     plan = plan_stream(settings)
     (video_in, to_video), (audio_in, to_audio) = os.pipe(), os.pipe()
     widen(to_video, plan.media.frame_bytes)
@@ -178,6 +204,7 @@ def run_null(
     child = subprocess.Popen(argv, pass_fds=(video_in, audio_in), stderr=subprocess.DEVNULL)
     if cpu:
         os.sched_setaffinity(child.pid, {int(cpu)})
+    meter = Meter(child.pid)
     os.close(video_in)
     os.close(audio_in)
     # As much sound as there is picture: room for half a second of it, so neither waits for ever.
@@ -185,18 +212,23 @@ def run_null(
     sound = threading.Thread(target=_write_sound, args=(to_audio, hum(plan.media), ahead))
     sound.start()
     due = time.monotonic()
-    for frame in frames:
+    for number, frame in enumerate(frames):
+        if paced and number == SETTLE_PICTURES:
+            meter = Meter(child.pid)
+            due = meter.began
         if paced:
             time.sleep(max(0.0, due - time.monotonic()))
             due += 1 / plan.media.fps
         _write_all(to_video, memoryview(_converted(frame, pixels)).cast("B"))
         ahead.release()
+    figures = meter.read()
     os.close(to_video)
     _END.set()
     ahead.release()
     sound.join()
     if child.wait():
         raise SystemExit(f"ffmpeg ended with {child.returncode}: {argv}")
+    return figures
 
 
 _END = threading.Event()
@@ -242,25 +274,24 @@ def main() -> None:
         encoder="libx264",
     )
     media = MediaFormat(**settings.media_fields)
-    frames = islice(cycle(read_frames(Path(path), media)), int(count))
+    paced, _, cpu = kind.partition(":")
+    pictures = int(count) + (SETTLE_PICTURES if paced == PACED else 0)
+    frames = islice(cycle(read_frames(Path(path), media)), pictures)
     cv2.setNumThreads(1)
     before, began = time.process_time(), time.monotonic()
-    parts = 0
+    parts, live = 0, {}
     if kind == "ours":
         parts = asyncio.run(_ours(settings, frames, Path(folder)))
     else:
         pixels = {"i420": "yuv420p", "nv12": "nv12"}.get(kind, "bgr24")
-        paced, _, cpu = kind.partition(":")
-        run_null(settings, frames, pixels, paced=paced == "null-paced", cpu=cpu)
-    seconds = time.monotonic() - began
+        live = run_null(settings, frames, pixels, paced=paced == PACED, cpu=cpu)
     child = resource.getrusage(resource.RUSAGE_CHILDREN)
     figures = {
-        "seconds": seconds,
+        "seconds": time.monotonic() - began,
         "python": time.process_time() - before,
         "ffmpeg": child.ru_utime + child.ru_stime,
-        "parts": parts,
     }
-    print(json.dumps(figures))
+    print(json.dumps((live if paced == PACED else figures) | {"parts": parts}))
 
 
 async def _ours(settings: Settings, frames: Iterator[Frame], folder: Path) -> int:

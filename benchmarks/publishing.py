@@ -12,23 +12,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import re
+import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import requests
 
 from benchmarks import script
 from benchmarks.codes import drawn_times
 from benchmarks.collecting import Collected, collecting
+from benchmarks.fanout_fronts import family
 from benchmarks.fanout_viewers import Answered, Crowd, Position
 from benchmarks.frames import make_frames
-from benchmarks.processes import cpu_seconds, family, find, python
+from benchmarks.processes import cpu_seconds, find, python
 from benchmarks.results import Aim, Found, Plot, Table, median, number, percentile
 from encoder.playlist_reader import read_position
 from rawmedia import MediaFormat
@@ -44,6 +48,9 @@ _SETTLE_SECONDS = 4.0
 # A stream that is so much slower than real time is not held.
 _HELD = 0.985
 _MOST_STREAMS = 16
+# From these it is computed how many to try.
+_FIRST_STREAMS = 3
+_LIVE_SECONDS = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +100,11 @@ def _latency(
     return Latency(values, last)
 
 
-def _service(root: Path, media: MediaFormat, kbit: int, streams: int) -> Service:
+def _service(root: Path, media: MediaFormat, kbit: int, streams: int) -> _Streams:
     """Streams s0, s1, ... that wait for a source."""
+    flags: tuple[str, ...] = ("--source", "ingest", "--ladder", "single", "--encoder", "libx264")
     size = ("--width", str(media.width), "--height", str(media.height), "--fps", str(media.fps))
-    flags = ("--source", "ingest", "--ladder", "single", "--encoder", "libx264", *size)
-    flags += ("--video-kbit", str(kbit), "--web-processes", "1", "--stream", "s0")
+    flags += (*size, "--video-kbit", str(kbit), "--web-processes", "1", "--stream", "s0")
     flags += ("--max-streams", str(_MOST_STREAMS))
     return _Streams(root, flags, streams)
 
@@ -111,10 +118,15 @@ class _Streams(Service):
 
     def __enter__(self) -> _Streams:
         super().__enter__()
-        for number_of_stream in range(1, self._streams):
-            body = {"id": f"s{number_of_stream}", "source": {"type": "ingest"}}
-            requests.post(f"{self.url}/api/streams", json=body, timeout=10).raise_for_status()
+        self.create(range(1, self._streams))
         return self
+
+    def create(self, numbers: range) -> None:
+        """Further streams."""
+        for index in numbers:
+            body: Any = {"id": f"s{index}", "source": {"type": "ingest"}}
+            answer = requests.post(f"{self.url}/api/streams", json=body, timeout=20)
+            answer.raise_for_status()
 
 
 def _fed(root: Path, media: MediaFormat, frames: Path, names: list[str]) -> ExitStack:
@@ -187,20 +199,27 @@ def _core() -> int:
 
 def _fill_with_streams(root: Path, frames: Path, seconds: float) -> tuple[float, int]:
     """CPU seconds of a stream-second, and the streams that one core holds."""
-    with _service(root, SMALL, SMALL_KBIT, _MOST_STREAMS) as service:
-        names = [f"s{number_of}" for number_of in range(_MOST_STREAMS)]
-        with _fed(root, SMALL, frames, names):
-            _await_live(service.url, names, 60)
-            encoders = find(service.processes()[0], "-m encoder")
-            pids = [pid for encoder in encoders for pid in family(encoder)]
-            before = cpu_seconds(pids)
-            time.sleep(seconds)
-            cost = (cpu_seconds(pids) - before) / seconds / len(names)
-            wanted = min(_MOST_STREAMS, int(1 / cost) + 1)
-            for name in names[wanted:]:
-                requests.delete(f"{service.url}/api/streams/{name}", timeout=20)
-            _pin(find(service.processes()[0], "-m encoder"))
-            return cost, _most_held(service.url, names[:wanted], seconds)
+    names = [f"s{index}" for index in range(_MOST_STREAMS)]
+    with ExitStack() as stack:
+        service = stack.enter_context(_service(root, SMALL, SMALL_KBIT, _FIRST_STREAMS))
+        # Its threads wait for the sockets of the streams that are still to come.
+        stack.enter_context(_fed(root, SMALL, frames, names))
+        _await_live(service.url, names[:_FIRST_STREAMS], _LIVE_SECONDS)
+        time.sleep(_SETTLE_SECONDS)
+        top = service.processes()[0]
+        cost = _cost(find(top, "-m encoder"), seconds)
+        wanted = max(1, min(_MOST_STREAMS, int(1 / cost)))
+        service.create(range(_FIRST_STREAMS, wanted))
+        _await_live(service.url, names[:wanted], _LIVE_SECONDS)
+        _pin(find(top, "-m encoder"))
+        return cost, _most_held(service.url, names[:wanted], seconds)
+
+
+def _cost(encoders: list[int], seconds: float) -> float:
+    pids = [pid for encoder in encoders for pid in family(encoder)]
+    before = cpu_seconds(pids)
+    time.sleep(seconds)
+    return (cpu_seconds(pids) - before) / seconds / len(encoders)
 
 
 def _pin(encoders: list[int]) -> None:
@@ -211,7 +230,7 @@ def _pin(encoders: list[int]) -> None:
 
 
 def _most_held(url: str, names: list[str], seconds: float) -> int:
-    """Streams end one by one until those that are left keep up."""
+    """Streams end until those that are left keep up."""
     while names:
         time.sleep(_SETTLE_SECONDS)
         before = [_media_seconds(url, name) for name in names]
@@ -219,36 +238,44 @@ def _most_held(url: str, names: list[str], seconds: float) -> int:
         time.sleep(seconds)
         after = [_media_seconds(url, name) for name in names]
         took = time.monotonic() - began
-        if all((b - a) / took >= _HELD for a, b in zip(before, after, strict=True)):
-            return len(names)
-        requests.delete(f"{url}/api/streams/{names.pop()}", timeout=20)
-    return 0
+        slowest = min((b - a) / took for a, b in zip(before, after, strict=True))
+        print(f"{len(names)} streams: {slowest:.3f} of real time", flush=True)
+        if slowest >= _HELD:
+            break
+        fewer = _fewer(len(names), slowest)
+        for name in names[fewer:]:
+            requests.delete(f"{url}/api/streams/{name}", timeout=20)
+        names = names[:fewer]
+    return len(names)
+
+
+def _fewer(count: int, share: float) -> int:
+    """What the core may hold, when of so many each got that share of real time."""
+    return max(0, min(count - 1, int(count * share)))
 
 
 def _media_seconds(url: str, name: str) -> float:
-    """What was encoded of what the source gave: units that were given up do not count."""
+    """What was encoded: units that were given up do not count."""
     figures = requests.get(f"{url}/api/streams/{name}", timeout=10).json()
-    fps = figures["fps"]
-    return float(figures["media_seconds"]) - figures["units_skipped"] / fps
+    return float(figures["media_seconds"])
 
 
 def _fill_with_ffmpeg(frames: Path, seconds: float, folder: Path) -> tuple[float, int]:
     """The same for bare ffmpeg processes."""
-    took, cost = _bare(frames, 2, seconds, folder)
-    count = min(2 * _MOST_STREAMS, int(1 / cost) + 1)
+    _took, cost = _bare(frames, _FIRST_STREAMS, seconds, folder)
+    count = max(1, min(2 * _MOST_STREAMS, int(1 / cost)))
     while count > 0:
         took, _cost = _bare(frames, count, seconds, folder)
-        if seconds / took >= _HELD:
+        share = seconds / took
+        print(f"{count} ffmpeg: {share:.3f} of real time", flush=True)
+        if share >= _HELD:
             break
-        count -= 1
+        count = _fewer(count, share)
     return cost, count
 
 
 def _bare(frames: Path, count: int, seconds: float, folder: Path) -> tuple[float, float]:
     """The longest that one took, and the median CPU seconds of a stream-second of its ffmpeg."""
-    import json
-    import subprocess
-
     size, pictures = f"{SMALL.width}x{SMALL.height}", str(round(seconds * SMALL.fps))
     words = (str(frames), pictures, size, str(SMALL.fps), str(SMALL_KBIT), str(folder / "none"))
     kind = f"null-paced:{_core()}"
@@ -319,7 +346,7 @@ def _row(name: str, runs: list[Latency]) -> list[str]:
 
 
 def main() -> int:
-    parser = script.parser_of("publishing", __doc__, runs=3)
+    parser = script.parser_of("publishing", __doc__, runs=2)
     add = parser.add_argument
     add("--seconds", type=float, default=8.0, help="of each measurement [%(default)s]")
     return script.run("publishing", TITLE, parser, measure)

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -100,7 +101,7 @@ def _service(folder: Path, site: str) -> dict[str, float]:
 
 def _stream(service: Service) -> float:
     """A second stream, in a service that runs: until its playlist lists a whole segment."""
-    body = {"id": "second", "source": {"type": "testcard"}}
+    body: Any = {"id": "second", "source": {"type": "testcard"}}
     began = time.monotonic()
     requests.post(f"{service.url}/api/streams", json=body, timeout=20).raise_for_status()
     url = f"{service.url}/live/second/v0/media.m3u8"
@@ -167,7 +168,7 @@ def _list(values: list[float]) -> str:
 
 
 def main() -> int:
-    parser = script.parser_of("startup", __doc__, runs=5)
+    parser = script.parser_of("startup", __doc__, runs=3)
     return script.run("startup", TITLE, parser, measure)
 
 

@@ -152,7 +152,8 @@ class _Client:
 
 
 def _tell(found: Found, loads: dict[tuple[str, str], list[Load]]) -> None:
-    rows, series = [], {OURS: [], NGINX: []}
+    rows: list[list[str]] = []
+    series: dict[str, list[tuple[float, float]]] = {OURS: [], NGINX: []}
     for place, what in enumerate(WHAT):
         ours, theirs = loads[OURS, what], loads[NGINX, what]
         rates = [[load.for_each_core for load in each] for each in (ours, theirs)]

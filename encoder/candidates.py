@@ -127,8 +127,9 @@ _X264 = Candidate(
     pixels="format=yuv420p",
     own=flags(
         **{
-            # 0.15 of a core at 1280x720, 25 fps; "faster" takes 0.22, "superfast" 0.11.
-            "preset": "veryfast",
+            # For talking heads no worse than "veryfast" (VMAF, SSIM) at 0.8 of its CPU time; "fast"
+            # is a little better at more than twice of it: docs/performance.md, encode quality.
+            "preset": "superfast",
             "tune": "zerolatency",  # no look-ahead, sliced threads instead of frame threads
             "profile:v": "high",  # 8x8 transform: fewer bits; every phone since 2012 decodes it
             "sc_threshold": "0",  # an extra IDR would shift every later GOP off the part grid

@@ -55,16 +55,18 @@ function look(_now, { processingDuration }) {
 
 const before = video.getVideoPlaybackQuality().droppedVideoFrames;
 video.addEventListener("waiting", () => { seen.waiting += running && !video.seeking; });
-performance.clearResourceTimings();
-performance.setResourceTimingBufferSize(20000);
+// Not the page's own buffer of entries: a page may empty that.
+const wall = (at) => performance.timeOrigin + at;
+const fetches = new PerformanceObserver((list) => {
+  for (const { name, startTime, responseStart, responseEnd } of list.getEntries()) {
+    seen.fetched.push([name, wall(startTime), wall(responseStart), wall(responseEnd)]);
+  }
+});
+fetches.observe({ type: "resource" });
 video.requestVideoFrameCallback(look);
 setTimeout(() => {
   running = false;
   seen.dropped = video.getVideoPlaybackQuality().droppedVideoFrames - before;
-  const wall = (at) => performance.timeOrigin + at;
-  for (const { name, startTime, responseStart, responseEnd } of performance.getEntriesByType("resource")) {
-    seen.fetched.push([name, wall(startTime), wall(responseStart), wall(responseEnd)]);
-  }
   // Our own page keeps an account of its own; hls.js alone has none.
   const { stalls = null, jumps = null } = window.lipstream ?? {};
   done({ ...seen, stalls, jumps });

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import Job, run
 from benchmarks.page import page
 from benchmarks.pipeline_run import to_null
 from benchmarks.quality import Point, supported_preset
@@ -109,6 +110,18 @@ def test_a_script_that_failed_is_named() -> None:
     made = page([FOUND, failed])
     assert "**`memory` failed: not done within 3 minutes**" in made
     assert "1 of 2 aims are met." in made
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes", "why"),
+    [("no_such_script", 1, "exit status 1"), ("fanout_stamps", 0, "not done within 0 minutes")],
+)
+def test_a_script_that_fails_or_hangs_leaves_a_file_that_says_so(
+    tmp_path: Path, name: str, minutes: float, why: str
+) -> None:
+    run(Job(name, minutes, "A title"), tmp_path, quick=False)
+    found = Found.read(tmp_path / f"{name}.json")
+    assert (found.failed, found.title) == (why, "A title")
 
 
 def test_the_command_is_told_without_its_file() -> None:
