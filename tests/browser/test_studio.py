@@ -228,17 +228,6 @@ def height(browser: Chrome) -> int:
     return int(rung["height"]) if rung else 0
 
 
-def test_the_rung_follows_the_network(studio: Chrome) -> None:
-    until("the better picture", lambda: height(studio) == HEIGHT, 5)
-    # Less than the better rendition and its sound, more than the other.
-    studio.set_network_conditions(offline=False, latency=20, throughput=34_000)
-    try:
-        until("the smaller picture", lambda: height(studio) == 180, 20)
-    finally:
-        studio.delete_network_conditions()
-    until_shown(studio, "live")
-
-
 def test_the_rung_follows_the_viewer(studio: Chrome) -> None:
     by_id(studio, "tab-quality").click()
     choice = Select(by_id(studio, "rung"))
