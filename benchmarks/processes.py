@@ -54,6 +54,6 @@ def find(top: int, word: str) -> list[int]:
 def python(*words: str, **more: object) -> subprocess.Popen[bytes]:
     """Start a Python module of this tree with defaults only: no LIPSTREAM_ variables of ours."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("LIPSTREAM_")}
-    environ |= more.pop("env", {})  # type: ignore[arg-type,call-overload]
+    environ |= more.pop("env", {})  # type: ignore[call-overload]
     argv = [sys.executable, "-m", *words]
     return subprocess.Popen(argv, cwd=ROOT, env=environ, **more)  # type: ignore[call-overload,no-any-return]
