@@ -324,6 +324,8 @@ def _tell(
     found.notes = [
         "A part's length is taken off, for its first picture waits for its last. Below zero is "
         "possible: the last picture of a part of 0.2 s is handed over 0.16 s after the first.",
+        "What waits between source and encoder counts too: a source that was faster than the start "
+        "of its stream has filled that queue (two pictures with `low`); at equal rates it stays.",
         f"A stream is held if it makes at least {_HELD:.1%} of real time. {_MOST_STREAMS} streams "
         "were the most that were tried of ours.",
         "The web process, the supervisor and the sources are not on that core.",

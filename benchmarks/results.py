@@ -31,7 +31,7 @@ class Aim:
         if self.value != self.value:
             return "missed: no figure"
         if self.limit == 0:
-            return "met" if self.is_met else f"missed by {number(self.value)}"
+            return "met" if self.is_met else f"missed by {number(abs(self.value))}"
         margin = abs(self.value - self.limit) / abs(self.limit)
         return f"{'met' if self.is_met else 'missed'}, by {margin:.0%}"
 

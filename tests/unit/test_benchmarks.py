@@ -74,6 +74,7 @@ def test_a_ratio_is_of_runs_that_followed_each_other() -> None:
         (Aim("a", 0.9, 1.0, is_floor=True), "missed, by 10%"),
         (Aim("a", 0, 0), "met"),
         (Aim("a", 3, 0), "missed by 3"),
+        (Aim("a", -1.5, 0, is_floor=True), "missed by 1.5"),
         (Aim("a", float("nan"), 1.0), "missed: no figure"),
         (Aim("a", float("nan"), 1.0, is_floor=True), "missed: no figure"),
     ],
