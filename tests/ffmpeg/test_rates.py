@@ -82,11 +82,13 @@ def key_frames(encoder: Running, rendition: str) -> tuple[float, float]:
 
 
 def measured(encoder: Running) -> dict[str, tuple[float, float]]:
-    sound = weighed(encoder, "a0")
+    besides = [
+        sum(pair) for pair in zip(weighed(encoder, "a0"), weighed(encoder, "s0"), strict=True)
+    ]
     found = {}
     for name in ("v0", "v1"):
         peak, average = weighed(encoder, name)
-        found[f"{name}/media"] = (peak + sound[0], average + sound[1])
+        found[f"{name}/media"] = (peak + besides[0], average + besides[1])
         found[f"{name}/iframes"] = key_frames(encoder, name)
     return found
 
@@ -132,9 +134,10 @@ def has_ended(encoder: Running) -> bool:
 def check_end(encoder: Running) -> None:
     """Nothing more will come: the playlist says what was weighed, and so do the figures."""
     told, figures = announced(encoder), encoder.figures()
-    sound = rates(encoder, "a0")
+    # What plays together: picture, sound, and captions that somebody may have switched on.
+    besides = rates(encoder, "a0") + rates(encoder, "s0")
     for name in ("v0", "v1"):
-        whole = rates(encoder, name) + sound
+        whole = rates(encoder, name) + besides
         assert told[f"{name}/media"] == near(whole)
     for row in (*figures["renditions"], figures["sound"]):
         found = rates(encoder, row["name"])
