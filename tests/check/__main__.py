@@ -40,7 +40,7 @@ def main() -> int:
     if report is None:
         return 1
     generated.write(PAGE, CAUGHT, mutation_table(found))
-    generated.write(PAGE, REPORT, f"```\n{report}```\n")
+    generated.write(PAGE, REPORT, f"```text\n{report}```\n")
     return 0
 
 
