@@ -12,7 +12,9 @@ from tests.browser.need import skips_forbidden
 from tests.service import Service, temporary_media_root
 
 
-@pytest.fixture(scope="session")
+# Of a module, not of the session: it takes most of a core, which tests that come after do not have
+# to spare.
+@pytest.fixture(scope="module")
 def service() -> Iterator[str]:
     """Base URL of a running service; SERVICE_URL names one that runs already."""
     if given := os.environ.get("SERVICE_URL"):
