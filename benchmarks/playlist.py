@@ -20,12 +20,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from encoder.playlist import (
+    Forms,
     MediaPlaylist,
     PartEntry,
     RenditionReport,
     SegmentEntry,
     ServerControl,
-    pack_media_playlist,
     render_media_playlist,
 )
 from encoder.window import Window
@@ -84,8 +84,10 @@ def _kept(window: Window, current: SegmentEntry, folder: Path) -> tuple[int, int
     playlist = MediaPlaylist(
         CONTROL, window.newest, current, 0, "r-9.9.m4s", REPORTS, older=window.older
     )
-    _put(folder, *pack_media_playlist(playlist, delta=True))
-    return _put(folder, *pack_media_playlist(playlist))
+    forms = Forms(playlist)
+    whole = forms.both()
+    _put(folder, *(forms.both(delta=True) if forms.has_delta else whole))
+    return _put(folder, *whole)
 
 
 def _naive(window: Window, current: SegmentEntry, folder: Path) -> tuple[int, int]:
