@@ -37,6 +37,8 @@ PAGE, BARE, PLAIN = "our page", "hls.js alone", "ffmpeg's HLS, 2 s segments"
 LIMITS = {("low", PAGE): 0.9, ("ultra", PAGE): 0.6, ("low", BARE): 1.3, ("ultra", BARE): 1.1}
 # The origin's share: half a part, and this.
 SHARE_MS = 60.0
+# Five pictures: no stop that a viewer notices.
+STOP_MS = 200.0
 PROFILES = ("low", "ultra")
 
 
@@ -136,6 +138,8 @@ def _tell(found: Found, cases: list[Case]) -> None:
     for case in own:
         if case.player == PAGE:
             found.aims.append(Aim(f"{case.name}, stalls", case.stalls, 0))
+            longest = max(one.frozen_ms for one in case.watched)
+            found.aims.append(Aim(f"{case.name}, longest stop", longest, STOP_MS, "ms"))
     for case in own:
         if case.player == PAGE:
             share = glass_budget.origin_share_ms(case.stages)

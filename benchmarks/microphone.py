@@ -1,6 +1,6 @@
 """From a sample of a microphone to the mouth that moves, and the sound, in what a viewer decodes.
 
-    python -m benchmarks.microphone
+python -m benchmarks.microphone --help
 
 A stream of its own; somebody speaks through it over the WebSocket, in real time, mostly silence,
 with a vowel now and then at moments that a seed decides. A viewer takes part after part and decodes
@@ -17,7 +17,6 @@ import argparse
 import io
 import json
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -36,12 +34,15 @@ import numpy as np
 import soundfile
 import websocket
 
+from benchmarks import script
+from benchmarks.results import Aim, Found, Table, median
 from config import Settings
 from encoder.playlist_reader import read_position, read_segments
 from inference.presenter import mouth_opening, mouth_region
 from inference.source import make_source
 from rawmedia import MediaFormat
 
+TITLE = "Live speech"
 WIDTH, HEIGHT, FPS = 640, 360, 25
 STREAM = "microphone"
 PIECE_SECONDS = 0.02
@@ -82,52 +83,53 @@ class Result:
     missed: int
 
 
-def main() -> int:
-    given = _parser().parse_args()
-    chance = random.Random(given.seed)
-    flags = ["--live-jitter-ms", str(given.jitter_ms)]
+def measure(arguments: argparse.Namespace, found: Found) -> None:
+    """Both ways in each run, with the same moments."""
+    chance = random.Random(arguments.seed)
+    count = 3 if arguments.quick else arguments.vowels
+    flags = ["--live-jitter-ms", str(arguments.jitter_ms)]
     mouths: dict[str, list[float]] = {"live": [], "posted": []}
     sounds: dict[str, list[float]] = {"live": [], "posted": []}
     missed = dict.fromkeys(mouths, 0)
-    for number in range(given.runs):
-        moments = list(_moments(given.vowels, chance))
+    for _ in range(arguments.runs):
+        moments = list(_moments(count, chance))
         with _service(flags) as url, _viewer(url) as (pictures, sound):
             for way, speak in (("live", _speak_live), ("posted", _post)):
-                began = speak(url, given.rate, moments)
+                began = speak(url, arguments.rate, moments)
                 time.sleep(LATEST_SECONDS)
                 limit = OPEN_SHARE * max(pictures.value)
-                found = [pictures.first_above(limit, at) for at in began]
-                mouths[way] += [one for one in found if one is not None]
+                seen = [pictures.first_above(limit, at) for at in began]
+                mouths[way] += [one for one in seen if one is not None]
                 heard = [sound.first_above(AUDIBLE, at) for at in began]
                 sounds[way] += [one for one in heard if one is not None]
-                missed[way] += found.count(None) + heard.count(None)
-        print(f"run {number + 1} of {given.runs}", file=sys.stderr)
-    results = [_result(way, mouths[way], sounds[way], missed[way]) for way in mouths]
-    for each in results:
-        print(
-            f"{each.way:7} mouth {each.mouth_ms:5.0f} ms  sound {each.sound_ms:5.0f} ms  "
-            f"slowest mouth {each.worst_mouth_ms:5.0f} ms  {each.vowels} vowels, "
-            f"{each.missed} not found"
-        )
-    if given.json:
-        Path(given.json).write_text(json.dumps([asdict(each) for each in results], indent=2))
-    print(f"live / posted: {results[0].mouth_ms / results[1].mouth_ms:.2f}")
-    return 1 if any(each.missed for each in results) else 0
+                missed[way] += seen.count(None) + heard.count(None)
+    _tell(found, [_result(way, mouths[way], sounds[way], missed[way]) for way in mouths])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3, help="each with a service of its own [3]")
-    parser.add_argument("--vowels", type=int, default=12, help="of each run and way [12]")
-    parser.add_argument("--rate", type=int, default=48_000, help="of the microphone, hertz [48000]")
-    parser.add_argument("--jitter-ms", type=int, default=120, help="of the jitter buffer [120]")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments [1]")
-    parser.add_argument("--json", metavar="FILE", default="", help="write the figures there too")
-    return parser
+def _tell(found: Found, results: Sequence[Result]) -> None:
+    rows = [
+        [r.way, *map(str, (r.mouth_ms, r.sound_ms, r.worst_mouth_ms, r.vowels, r.missed))]
+        for r in results
+    ]
+    headings = ["ms", "mouth", "sound", "slowest mouth", "vowels", "not found"]
+    found.tables.append(Table("First sample spoken → decoded by a viewer", headings, rows))
+    missed = sum(each.missed for each in results)
+    found.aims.append(Aim("speech: vowels that were not seen or heard", missed, 0))
+    found.ratio = ("mouth, live / posted", results[0].mouth_ms / results[1].mouth_ms)
+    found.data = {each.way: asdict(each) for each in results}
+
+
+def main() -> int:
+    parser = script.parser_of("microphone", __doc__, runs=2)
+    add = parser.add_argument
+    add("--vowels", type=int, default=12, help="of each run and way [%(default)s]")
+    add("--rate", type=int, default=48_000, help="of the microphone, hertz [%(default)s]")
+    add("--jitter-ms", type=int, default=120, help="of the jitter buffer [%(default)s]")
+    return script.run("microphone", TITLE, parser, measure)
 
 
 def _result(way: str, mouths: Sequence[float], sounds: Sequence[float], missed: int) -> Result:
-    mouth, sound = (statistics.median(each) * 1000 for each in (mouths, sounds))
+    mouth, sound = (median(each) * 1000 for each in (mouths, sounds))
     return Result(way, round(mouth), round(sound), round(max(mouths) * 1000), len(mouths), missed)
 
 

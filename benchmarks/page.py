@@ -1,4 +1,4 @@
-"""docs/performance.md, made of what the scripts found: no figure of it is written by hand."""
+"""docs/performance.md, made of what the scripts found; the log at its end is written by hand."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from benchmarks.results import Aim, Found, Table, number
 
 _HEAD = """# Performance, measured
 
-Written by `make bench` from what the scripts in `benchmarks/` found; none of its figures is typed
-by hand. Each script measures the alternative in the same run and takes medians; `--help` tells the
-rest. Ratios hold on other machines too; milliseconds belong to the one below.
+Written by `make bench` from what the scripts in `benchmarks/` found; only the log at the end, *What
+was tried*, is written by hand. Each script measures the alternative in the same run and takes
+medians; `--help` tells the rest. Ratios hold on other machines too; milliseconds belong to the one
+below.
 """
 _IMAGES = "images"
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import psutil
+
 from benchmarks.fanout_fronts import ROOT, family
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -24,6 +26,11 @@ def _cpu_ticks(pid: int) -> int:
     except OSError:
         return 0
     return int(fields[11]) + int(fields[12])
+
+
+def busy_share(seconds: float) -> float:
+    """Of the time of all cores, over the next seconds."""
+    return psutil.cpu_percent(interval=seconds) / 100
 
 
 def memory_bytes(pid: int) -> int:

@@ -3,7 +3,8 @@
 python -m benchmarks.producer FRAMES WIDTHxHEIGHT FPS SOCKET...
 
 Each socket gets units of its own thread, each with the time code of its hand-over, until the
-process is ended.
+process is ended. For as long as a stream takes no unit the clock stands still, as of a program that
+waits: what it missed is not made up for, or the queue before the encoder would never be empty.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ _POLL_SECONDS = 0.1
 
 
 def _produce(socket: Path, media: MediaFormat, frames: list[Frame], late: float) -> None:
-    """Until the stream ends."""
-    while not socket.exists():
+    """To each stream that has that socket, one after the other."""
+    while True:
         time.sleep(_POLL_SECONDS)
-    with suppress(rawmedia.Disconnected):
-        _send(socket, media, frames, late)
+        if socket.exists():
+            with suppress(rawmedia.Disconnected):
+                _send(socket, media, frames, late)
 
 
 def _send(socket: Path, media: MediaFormat, frames: list[Frame], late: float) -> None:
@@ -38,7 +40,9 @@ def _send(socket: Path, media: MediaFormat, frames: list[Frame], late: float) ->
         due, number = time.monotonic() + late, 0
         while True:
             time.sleep(max(0.0, due - time.monotonic()))
-            due += 1 / media.fps
+            asked = time.monotonic()
+            producer.wait()
+            due += 1 / media.fps + time.monotonic() - asked
             with producer.unit() as (frame, samples):
                 np.copyto(frame, frames[number % len(frames)])
                 np.copyto(samples, sound)

@@ -43,7 +43,7 @@ CLIPS = ("presenter", "camera")
 # Public domain; what the camera sees.
 PORTRAIT = str(Path(skimage.data.__file__).parent / "astronaut.png")
 # Beside the ladder's full size: its rung for phones.
-PHONE = (640, 360, 350)
+PHONE, PHONE_KBIT = (640, 360), (200, 350, 500)
 MJPEG_KBIT = (3000, 4000, 5000)
 H264_KBIT = (500, 700, 1000)
 RATES_OF_PICTURES = (10, 25)
@@ -90,8 +90,8 @@ def measure(arguments: argparse.Namespace, found: Found) -> None:
         folder = Path(name)
         clips = _clips(folder, arguments.seed, 50 if arguments.quick else PICTURES)
         curves = _curves(clips, presets, rates, folder)
-        others = _others(clips, folder)
-        phone = _phone(clips, presets, folder)
+        others = _others(clips, rates, folder)
+        phone = _phone(clips, presets, PHONE_KBIT[1:2] if arguments.quick else PHONE_KBIT, folder)
         chosen = CLIPS[-1:] if arguments.quick else CLIPS
         motion = [
             point
@@ -171,20 +171,26 @@ def _curves(
     ]
 
 
-def _others(clips: dict[str, Clip], folder: Path) -> list[Point]:
+def _others(clips: dict[str, Clip], rates: Sequence[int], folder: Path) -> list[Point]:
     known = {candidate.name: candidate for candidate in CANDIDATES}
     return [
-        _point(name, clip, known[coder], coder, 700, folder)
+        _point(name, clip, known[coder], coder, kbit, folder)
         for name, clip in clips.items()
         for coder in OTHERS
         if coder in known and _works(known[coder])
+        for kbit in rates
     ]
 
 
-def _phone(clips: dict[str, Clip], presets: Sequence[str], folder: Path) -> list[Point]:
-    width, height, kbit = PHONE
-    small = _changed(clips["camera"], folder / "small.y4m", size=(width, height))
-    return [_point("360p", small, _x264(preset), preset, kbit, folder) for preset in presets]
+def _phone(
+    clips: dict[str, Clip], presets: Sequence[str], rates: Sequence[int], folder: Path
+) -> list[Point]:
+    small = _changed(clips["camera"], folder / "small.y4m", size=PHONE)
+    return [
+        _point("360p", small, _x264(preset), preset, kbit, folder)
+        for preset in presets
+        for kbit in rates
+    ]
 
 
 def _x264(preset: str) -> Candidate:

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +37,8 @@ def parser_of(name: str, doc: str | None, *, runs: int) -> argparse.ArgumentPars
 def run(name: str, title: str, parser: argparse.ArgumentParser, measure: Measure) -> int:
     """Measure, tell, write; the value is the exit status."""
     arguments = parser.parse_args()
+    # Leaves every `with`: what runs in sessions of its own is ended by nobody else.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     if arguments.quick:
         arguments.runs = 1
     found = Found(name, title, seed=arguments.seed, runs=arguments.runs)

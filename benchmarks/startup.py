@@ -12,7 +12,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import requests
 from benchmarks import script
 from benchmarks.fanout_fronts import ROOT
 from benchmarks.glass_players import bare_page, bare_site
-from benchmarks.results import Found, Plot, Table, median, ratio_of
+from benchmarks.results import Aim, Found, Plot, Table, median, ratio_of
 from server.cli import COMMANDS
 from tests.browser import drivers
 from tests.browser.need import require
@@ -38,6 +37,8 @@ MODULES = {
 }
 _NOTHING = "Python alone"
 _START_SECONDS = 20.0
+_POSTED = "POST /api/streams → first playlist"
+_POSTED_LIMIT_SECONDS = 1.0
 _OWN_FIRST = "return window.lipstream && window.lipstream.firstFrameMs"
 _BARE_FIRST = "return window.seen && window.seen.firstPictureMs"
 
@@ -83,12 +84,17 @@ def _cpu_seconds(words: list[str]) -> float:
 
 
 def _service(folder: Path, site: str) -> dict[str, float]:
+    """Cold: nothing is known of this machine's encoders; what that finds out is kept for warm."""
     folder.mkdir()
     found = {}
+    kept = {"XDG_CACHE_HOME": str(folder / "cache")}
     began = time.monotonic()
-    with Service(folder / "media") as service:
+    with Service(folder / "cold", environment=kept):
         found["`lipstream serve`, cold → first playlist"] = time.monotonic() - began
-        found["POST /api/streams → first playlist"] = _stream(service)
+    began = time.monotonic()
+    with Service(folder / "media", environment=kept) as service:
+        found["`lipstream serve`, warm → first playlist"] = time.monotonic() - began
+        found[_POSTED] = _stream(service)
         playlist = f"{service.url}/live/demo/index.m3u8"
         pages = {
             "our page opened → first picture": (service.url + "/", _OWN_FIRST),
@@ -104,24 +110,14 @@ def _stream(service: Service) -> float:
     body: Any = {"id": "second", "source": {"type": "testcard"}}
     began = time.monotonic()
     requests.post(f"{service.url}/api/streams", json=body, timeout=20).raise_for_status()
-    url = f"{service.url}/live/second/v0/media.m3u8"
-
-    def is_playable() -> bool:
-        answer = requests.get(url, timeout=20)
-        return answer.ok and "#EXTINF" in answer.text
-
-    _wait(is_playable)
+    # Held until there is all that a player needs.
+    requests.get(f"{service.url}/live/second/index.m3u8", timeout=20).raise_for_status()
+    media = requests.get(f"{service.url}/live/second/v0/media.m3u8", timeout=20)
     seconds = time.monotonic() - began
+    if "#EXTINF" not in media.text:
+        raise SystemExit(f"a playlist that cannot be played: {media.text}")
     requests.delete(f"{service.url}/api/streams/second", timeout=20)
     return seconds
-
-
-def _wait(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while not done():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"not within {_START_SECONDS} s")
-        time.sleep(0.005)
 
 
 def _first_picture(page: str, look: str, profile: Path) -> float:
@@ -154,10 +150,11 @@ def _tell(found: Found, imports: dict[str, list[float]], starts: dict[str, list[
     found.notes = [
         "A stream's first segment lies in the past when it starts: its pictures are encoded as "
         "fast as the encoder takes them, so that a playlist is there at once.",
-        "The service starts with the built-in presenter, two renditions, and two web processes; "
-        "the trial of the encoder is not kept from one run to the next unless the machine keeps "
-        "the user's cache.",
+        "The service starts with the built-in presenter, two renditions, and two web processes. "
+        "Cold, it first finds out which encoder works here, in an empty cache; warm, it knows.",
     ]
+    posted = median(starts[_POSTED])
+    found.aims.append(Aim(f"{_POSTED}, warm", posted, _POSTED_LIMIT_SECONDS, "s"))
     own, bare = (starts[name] for name in starts if "opened" in name)
     found.ratio = ("first picture, our page / hls.js alone", ratio_of(own, bare))
     found.data = {"imports": imports, "starts": starts}

@@ -125,21 +125,21 @@ def _box_size(data: bytearray | memoryview, offset: int) -> int:
 
 def _kind_and_header(raw: memoryview, offset: int) -> tuple[str, int]:
     name = bytes(raw[4:8])
-    if not all(32 <= byte < 127 for byte in name):
+    if not (name.isascii() and (kind := name.decode("ascii")).isprintable()):
         raise BadBox("?", offset, f"type {name!r} is not four printable characters")
-    return name.decode("ascii"), 16 if bytes(raw[:4]) == b"\0\0\0\1" else HEADER_BYTES
+    return kind, 16 if bytes(raw[:4]) == b"\0\0\0\1" else HEADER_BYTES
 
 
 # --- fragments ----------------------------------------------------------------------------------
 
 SYNC_FLAGS = 0x02000000  # sample_depends_on = 2: nothing
 DEPENDENT_FLAGS = 0x01010000  # depends on others, is no sync sample
-_NON_SYNC = 0x00010000
+NON_SYNC = 0x00010000
 
-_TFHD_BASE_OFFSET, _TFHD_DESCRIPTION = 0x1, 0x2
-_TFHD_DURATION, _TFHD_SIZE, _TFHD_FLAGS, _TFHD_BASE_IS_MOOF = 0x8, 0x10, 0x20, 0x20000
-_TRUN_OFFSET, _TRUN_FIRST_FLAGS = 0x1, 0x4
-_TRUN_DURATION, _TRUN_SIZE, _TRUN_FLAGS, _TRUN_CTS = 0x100, 0x200, 0x400, 0x800
+TFHD_BASE_OFFSET, TFHD_DESCRIPTION = 0x1, 0x2
+TFHD_DURATION, TFHD_SIZE, TFHD_FLAGS, TFHD_BASE_IS_MOOF = 0x8, 0x10, 0x20, 0x20000
+TRUN_OFFSET, TRUN_FIRST_FLAGS = 0x1, 0x4
+TRUN_DURATION, TRUN_SIZE, TRUN_FLAGS, TRUN_CTS = 0x100, 0x200, 0x400, 0x800
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +188,10 @@ def read_fragment(moof: Box, mdat: Box, defaults: SampleDefaults) -> list[Sample
 
 def _read_tfhd(tfhd: Box, defaults: SampleDefaults) -> SampleDefaults:
     flags, _track = unpack("2I", tfhd)
-    at = 8 + 8 * bool(flags & _TFHD_BASE_OFFSET) + 4 * bool(flags & _TFHD_DESCRIPTION)
+    at = 8 + 8 * bool(flags & TFHD_BASE_OFFSET) + 4 * bool(flags & TFHD_DESCRIPTION)
     values = []
     for bit, inherited in zip(
-        (_TFHD_DURATION, _TFHD_SIZE, _TFHD_FLAGS),
+        (TFHD_DURATION, TFHD_SIZE, TFHD_FLAGS),
         (defaults.duration, defaults.size, defaults.flags),
         strict=True,
     ):
@@ -204,22 +204,22 @@ def _read_trun(
     trun: Box, dts: int, defaults: SampleDefaults, mdat_start: int, media: memoryview
 ) -> Iterator[Sample]:
     flags, count = unpack("2I", trun)
-    if flags & _TRUN_CTS:
+    if flags & TRUN_CTS:
         raise BadBox("trun", trun.offset, "has composition offsets; encode without B-frames")
     fields = iter(_words(trun, 8))
     try:
-        at = (next(fields) - mdat_start) if flags & _TRUN_OFFSET else 0
-        first_flags = next(fields) if flags & _TRUN_FIRST_FLAGS else None
+        at = (next(fields) - mdat_start) if flags & TRUN_OFFSET else 0
+        first_flags = next(fields) if flags & TRUN_FIRST_FLAGS else None
         for index in range(count):
-            duration = next(fields) if flags & _TRUN_DURATION else defaults.duration
-            size = next(fields) if flags & _TRUN_SIZE else defaults.size
-            own = next(fields) if flags & _TRUN_FLAGS else defaults.flags
+            duration = next(fields) if flags & TRUN_DURATION else defaults.duration
+            size = next(fields) if flags & TRUN_SIZE else defaults.size
+            own = next(fields) if flags & TRUN_FLAGS else defaults.flags
             own = first_flags if index == 0 and first_flags is not None else own
             if not size:  # no media is empty; a damaged count would give millions of those
                 raise BadBox("trun", trun.offset, "has a sample of no bytes")
             if at < 0 or at + size > len(media):
                 raise BadBox("trun", trun.offset, f"{size} bytes at {at} leave the mdat")
-            yield Sample(dts, not own & _NON_SYNC, bytes(media[at : at + size]))
+            yield Sample(dts, not own & NON_SYNC, bytes(media[at : at + size]))
             dts, at = dts + duration, at + size
     except StopIteration as error:
         raise BadBox("trun", trun.offset, f"its table ends before {count} samples") from error
@@ -237,12 +237,12 @@ def write_fragment(sequence: int, samples: Iterable[Sample], frame_ticks: int) -
     per_sample_flags = not only_first_differs and not all(sync)
     default_flags = SYNC_FLAGS if all(sync) else DEPENDENT_FLAGS
 
-    trun_flags = _TRUN_OFFSET | _TRUN_SIZE
+    trun_flags = TRUN_OFFSET | TRUN_SIZE
     first = b""
     if per_sample_flags:
-        trun_flags |= _TRUN_FLAGS
+        trun_flags |= TRUN_FLAGS
     elif sync[0] != all(sync):
-        trun_flags |= _TRUN_FIRST_FLAGS
+        trun_flags |= TRUN_FIRST_FLAGS
         first = struct.pack(">I", SYNC_FLAGS)
     table = b"".join(_trun_row(sample, per_sample_flags) for sample in run)
 
@@ -255,7 +255,7 @@ def write_fragment(sequence: int, samples: Iterable[Sample], frame_ticks: int) -
                 full_box(
                     "tfhd",
                     0,
-                    _TFHD_BASE_IS_MOOF | _TFHD_DURATION | _TFHD_FLAGS,
+                    TFHD_BASE_IS_MOOF | TFHD_DURATION | TFHD_FLAGS,
                     struct.pack(">3I", 1, frame_ticks, default_flags),
                 ),
                 full_box("tfdt", 1, 0, struct.pack(">Q", run[0].dts_ticks)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from encoder.boxes import (
     Box,
@@ -17,12 +17,15 @@ from encoder.boxes import (
 )
 from encoder.codecs import Track, read_moov
 from encoder.errors import BadBox
+from encoder.fragment_shape import FragmentShape, shape_of
 
 # Both outputs are shifted by this much (-output_ts_offset), so that the AAC priming, which lies
 # before the first sample, has a time above zero: below, ffmpeg wraps it to 2^64 - 1024.
 TIMESTAMP_OFFSET_SECONDS = 10
 # styp: segment type; prft: wall clock stamps; sidx and free carry nothing we need.
 _SKIPPED = frozenset({"styp", "prft", "sidx", "free", "mfra"})
+# Those of a track differ as key frames do from others; of more than these none is remembered.
+_SHAPES_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class FragmentReader:
         self._defaults: SampleDefaults | None = None
         self._shift = 0
         self._moof: Box | None = None
+        self._shapes: dict[int, FragmentShape] = {}  # by size of the moof
 
     def feed(self, data: bytes) -> Iterator[Init | Sample]:
         """Take some bytes.
@@ -72,6 +76,7 @@ class FragmentReader:
                 raise BadBox("edts", child.offset, "is an edit list; players disagree on those")
         track = read_moov(moov)
         self._defaults = read_sample_defaults(moov)
+        self._shapes.clear()  # they hold the old defaults
         self._shift = self._base_ticks - TIMESTAMP_OFFSET_SECONDS * track.timescale_hz
         return Init(self._ftyp + bytes(moov.raw), track)
 
@@ -79,5 +84,18 @@ class FragmentReader:
         if self._moof is None or self._defaults is None:
             raise BadBox("mdat", mdat.offset, "comes before its moof or before any moov")
         moof, self._moof = self._moof, None
-        for sample in read_fragment(moof, mdat, self._defaults):
-            yield replace(sample, dts_ticks=sample.dts_ticks + self._shift)
+        shape = self._shapes.get(len(moof.raw))
+        sample = shape.read(moof, mdat) if shape else None
+        if sample is not None:
+            yield self._shifted(sample)
+            return
+        yield from map(self._shifted, read_fragment(moof, mdat, self._defaults))
+        if shape or len(self._shapes) < _SHAPES_KEPT:
+            self._remember(shape_of(moof, self._defaults))
+
+    def _shifted(self, sample: Sample) -> Sample:
+        return Sample(sample.dts_ticks + self._shift, sample.is_sync, sample.data)
+
+    def _remember(self, shape: FragmentShape | None) -> None:
+        if shape is not None:
+            self._shapes[shape.size] = shape

@@ -17,9 +17,14 @@ _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\x03"
 _LAST_BLOCK = b"\x03\0"
 
 
-def deflated(data: bytes) -> bytes:
-    """Compressed blocks that refer to nothing before them and end on a byte."""
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW_DEFLATE)
+def deflated(data: bytes, after: bytes = b"") -> bytes:
+    """Compressed blocks that end on a byte.
+
+    Args:
+        data: what to compress.
+        after: what has to stand before it, to be referred to; empty: it may stand anywhere.
+    """
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW_DEFLATE, zdict=after)
     return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 from encoder.archive import WAITING_WINDOWS, Archive
 from encoder.boxes import Sample
@@ -22,12 +23,12 @@ from encoder.gzipped import deflated, gzipped
 from encoder.iframes import IDR_HEAD_BYTES, IFRAMES_NAME, LONGEST, IFrames
 from encoder.playlist import (
     VERSION,
+    Forms,
     MediaPlaylist,
     PartEntry,
     RenditionReport,
     SegmentEntry,
     ServerControl,
-    pack_media_playlist,
 )
 from encoder.publish import both_forms
 from encoder.rates import RateMeter, Weight
@@ -149,14 +150,14 @@ class Calendar:
         return msn in self._broken
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """What is the same for both renditions of a stream."""
 
     timing: Timing
     window_segments: int
 
-    @property
+    @cached_property
     def control(self) -> ServerControl:
         """The constant tags."""
         timing = self.timing
@@ -296,6 +297,8 @@ class Rendition:
             else:
                 self._take_segment(item)
                 changed = True
+        if not published:  # nearly every frame
+            return
         for accompany in self.companions:
             accompany(published)
         if changed:
@@ -425,13 +428,15 @@ class Rendition:
             return
         snapshot = self._snapshot()
         files: dict[str, bytes] = {}
-        if self._layout.control.can_skip_until is not None:
-            delta = pack_media_playlist(snapshot, delta=True)
+        forms = Forms(snapshot)
+        whole = forms.both()
+        if snapshot.control.can_skip_until is not None:
+            delta = forms.both(delta=True) if forms.has_delta else whole
             files |= both_forms(f"{self.name}/{DELTA_NAME}", *delta)
         if self.iframes is not None and (self._current is None or self._ended):
             text = self.iframes.render(snapshot).encode()
             files |= both_forms(f"{self.name}/{IFRAMES_NAME}", text, gzipped(text, deflated(text)))
-        files |= both_forms(f"{self.name}/{PLAYLIST_NAME}", *pack_media_playlist(snapshot))
+        files |= both_forms(f"{self.name}/{PLAYLIST_NAME}", *whole)
         self._store.publish_together(files)
 
     def _snapshot(self) -> MediaPlaylist:

@@ -70,10 +70,10 @@ class PipeWriter:
             except OSError:  # ffmpeg is gone; whoever waits for the child acts on it
                 self._pending.clear()
                 return True
-            if written < len(view):
+            if written < len(view):  # it is full: to be told so takes an error each time
                 self._pending[0] = view[written:]
-            else:
-                self._pending.popleft()
+                return False
+            self._pending.popleft()
         return True
 
 

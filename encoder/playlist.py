@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from encoder.gzipped import deflated, gzipped
 
@@ -19,6 +19,8 @@ VERSION, VERSION_WITH_SKIP = 6, 9
 # MPEG-TS and WebVTT need no more than EXTINF with decimals.
 TS_VERSION = VTT_VERSION = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Texts that are packed once for the parts of a segment: two for each rendition, of any ladder.
+_KEPT_PACKED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,27 @@ class SegmentEntry:
     discontinuity: bool = False
     parts: tuple[PartEntry, ...] = ()
     gap: bool = False  # its media is missing (19)
+    # Its lines by what decides how they read: the next part's playlist repeats nearly all of them.
+    _texts: dict[tuple[str, bool], str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def text(self, map_uri: str, *, with_parts: bool) -> str:
+        """Its lines, rendered once.
+
+        Args:
+            map_uri: what EXT-X-MAP says before it; empty: nothing yet.
+            with_parts: whether its parts are listed.
+        """
+        key = (map_uri, with_parts)
+        if key not in self._texts:
+            lines = segment_lines([self], map_uri, self.msn if with_parts else None)
+            self._texts[key] = _joined(lines)
+        return self._texts[key]
+
+    def forget_texts(self) -> None:
+        """It is farther from the end than what is rendered for each part."""
+        self._texts.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +76,7 @@ class RenditionReport:
     last_part: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServerControl:
     """What stays the same for the life of a stream (rule 24)."""
 
@@ -62,6 +85,23 @@ class ServerControl:
     part_target: Fraction | None  # None: plain HLS
     part_hold_back: Fraction | None
     can_skip_until: int | None = None  # seconds; None: no delta updates
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """Its tags."""
+        offers = ["CAN-BLOCK-RELOAD=YES"]  # plain HLS too: a client may ask for the next segment
+        if self.part_hold_back is not None:
+            offers.append(f"PART-HOLD-BACK={_seconds(self.part_hold_back)}")
+        offers.append(f"HOLD-BACK={self.hold_back}.0")
+        if self.can_skip_until is not None:
+            offers.append(f"CAN-SKIP-UNTIL={self.can_skip_until}.0")
+        lines = [
+            f"#EXT-X-TARGETDURATION:{self.target_duration}",
+            f"#EXT-X-SERVER-CONTROL:{','.join(offers)}",
+        ]
+        if self.part_target is not None:
+            lines.append(f"#EXT-X-PART-INF:PART-TARGET={_seconds(self.part_target)}")
+        return tuple(lines)
 
 
 class Block:
@@ -227,44 +267,95 @@ def render_media_playlist(playlist: MediaPlaylist, *, delta: bool = False) -> st
         delta: leave out the segments beyond the skip boundary (42); without any, the whole
             playlist is the answer to a request for a delta too.
     """
-    head, older, tail = _render(playlist, delta=delta)
-    return b"".join((head, *(block.text for block in older), tail)).decode()
+    return Forms(playlist).plain(delta=delta).decode()
 
 
-def pack_media_playlist(playlist: MediaPlaylist, *, delta: bool = False) -> tuple[bytes, bytes]:
-    """The same as UTF-8 and as gzip; what has been packed before is not packed again."""
-    head, older, tail = _render(playlist, delta=delta)
-    whole = b"".join((head, *(block.text for block in older), tail))
-    if not older:
-        return whole, gzipped(whole, deflated(whole))
-    packed = (deflated(head), *(block.packed for block in older), deflated(tail))
-    return whole, gzipped(whole, *packed)
+class Forms:
+    """A media playlist whole and as a delta, plain and packed, with the work that these share.
+
+    What stands before the segment in progress is the same for all of its parts: it is packed once.
+    """
+
+    def __init__(self, playlist: MediaPlaylist) -> None:
+        self._playlist = playlist
+        behind = _open_seconds(playlist)
+        self._skipped = _beyond_skip_boundary(playlist, behind)
+        in_older = playlist.older.count if playlist.older else 0
+        named, skipped = playlist.segments, max(0, self._skipped - in_older)
+        with_parts = _segments_with_parts(playlist, behind)
+        # What only the whole playlist lists of them, what both do, and what changes with each part.
+        self._early = _settled(named[:skipped], self._map_uri(0), with_parts)
+        self._late = _settled(named[skipped:], self._map_uri(skipped), with_parts)
+        self._open = self._open_text(with_parts)
+
+    @property
+    def has_delta(self) -> bool:
+        """Whether a delta leaves anything out: else it is the whole playlist, byte for byte."""
+        return bool(self._skipped)
+
+    def plain(self, *, delta: bool = False) -> bytes:
+        """UTF-8."""
+        return self._joined(*self._before_open(delta=delta))
+
+    def both(self, *, delta: bool = False) -> tuple[bytes, bytes]:
+        """UTF-8 and gzip."""
+        head, older, late = self._before_open(delta=delta)
+        whole = self._joined(head, older, late)
+        pieces = [_packed_once(head), *(block.packed for block in older)]
+        pieces += [_packed_once(late)] if late else []
+        return whole, gzipped(whole, *pieces, self._packed_open)
+
+    def _joined(self, head: bytes, older: tuple[Block, ...], late: bytes) -> bytes:
+        return b"".join((head, *(block.text for block in older), late, self._open))
+
+    @cached_property
+    def _packed_open(self) -> bytes:
+        # What both list stands before it in both, and can be referred to.
+        return deflated(self._open, after=self._late)
+
+    def _before_open(self, *, delta: bool) -> tuple[bytes, tuple[Block, ...], bytes]:
+        """The head, older segments, and newer ones; without older ones these belong to the head."""
+        skipped = self._skipped if delta else 0
+        head = self._head(skipped)
+        late = self._late if skipped else self._early + self._late
+        older = self._playlist.older
+        if older is None or skipped:
+            return head + late, (), b""
+        return head, older.blocks, late
+
+    def _head(self, skipped: int) -> bytes:
+        version = VERSION_WITH_SKIP if skipped else self._playlist.version
+        lines = ["#EXTM3U", f"#EXT-X-VERSION:{version}", *_header(self._playlist)]
+        if skipped:
+            lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
+        return _text(lines)
+
+    def _open_text(self, with_parts: int | None) -> bytes:
+        current = self._playlist.current
+        map_uri = self._map_uri(len(self._playlist.segments))
+        lines = segment_lines([current], map_uri, with_parts) if current else []
+        return _text([*lines, *_ending(self._playlist)])
+
+    def _map_uri(self, place: int) -> str:
+        """What EXT-X-MAP says before the named segment at that place; empty: nothing yet."""
+        if place:
+            return self._playlist.segments[place - 1].map_uri
+        older = self._playlist.older
+        return older.blocks[-1].entries[-1].map_uri if older else ""
 
 
-def _render(playlist: MediaPlaylist, *, delta: bool) -> tuple[bytes, tuple[Block, ...], bytes]:
-    """What stands before the older segments, those, and what stands behind them."""
-    skipped = _beyond_skip_boundary(playlist) if delta else 0
-    older = playlist.older.blocks if playlist.older and not skipped else ()
-    version = VERSION_WITH_SKIP if skipped else playlist.version
-    head = ["#EXTM3U", f"#EXT-X-VERSION:{version}", *_header(playlist)]
-    if skipped:
-        head.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
-    named = playlist.segments + ((playlist.current,) if playlist.current else ())
-    before = playlist.older.count if playlist.older else 0
-    tail = named[max(0, skipped - before) :]
-    map_uri = _map_uri_before(playlist, tail, named) if skipped or older else ""
-    with_parts = _segments_with_parts(playlist)
-    lines = segment_lines(tail, map_uri, with_parts if playlist.control.part_target else None)
-    return _text(head), older, _text([*lines, *_ending(playlist)])
+def _settled(segments: tuple[SegmentEntry, ...], map_uri: str, with_parts: int | None) -> bytes:
+    texts = []
+    for segment in segments:
+        listed = with_parts is not None and segment.msn >= with_parts
+        texts.append(segment.text(map_uri, with_parts=listed))
+        map_uri = segment.map_uri
+    return "".join(texts).encode()
 
 
-def _map_uri_before(
-    playlist: MediaPlaylist, tail: tuple[SegmentEntry, ...], named: tuple[SegmentEntry, ...]
-) -> str:
-    left_out = len(named) - len(tail)
-    if left_out:
-        return named[left_out - 1].map_uri
-    return playlist.older.blocks[-1].entries[-1].map_uri if playlist.older else ""
+@lru_cache(maxsize=_KEPT_PACKED)
+def _packed_once(data: bytes) -> bytes:
+    return deflated(data)
 
 
 def segment_lines(
@@ -319,25 +410,16 @@ def render_iframes_playlist(playlist: MediaPlaylist, lengths: Mapping[int, int])
     return _text(lines).decode()
 
 
-def _text(lines: list[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
+def _text(lines: Iterable[str]) -> bytes:
+    return _joined(lines).encode()
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _header(playlist: MediaPlaylist) -> list[str]:
-    control = playlist.control
-    offers = ["CAN-BLOCK-RELOAD=YES"]  # plain HLS too: a client may ask for the next segment
-    if control.part_hold_back is not None:
-        offers.append(f"PART-HOLD-BACK={_seconds(control.part_hold_back)}")
-    offers.append(f"HOLD-BACK={control.hold_back}.0")
-    if control.can_skip_until is not None:
-        offers.append(f"CAN-SKIP-UNTIL={control.can_skip_until}.0")
-    lines = [
-        f"#EXT-X-TARGETDURATION:{control.target_duration}",
-        f"#EXT-X-SERVER-CONTROL:{','.join(offers)}",
-    ]
-    if control.part_target is not None:
-        lines.append(f"#EXT-X-PART-INF:PART-TARGET={_seconds(control.part_target)}")
-    lines.append(f"#EXT-X-MEDIA-SEQUENCE:{playlist.first_msn}")
+    lines = [*playlist.control.lines, f"#EXT-X-MEDIA-SEQUENCE:{playlist.first_msn}"]
     if playlist.discontinuity_sequence or _has_discontinuity(playlist):  # rule 17
         lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{playlist.discontinuity_sequence}")
     return lines
@@ -349,13 +431,17 @@ def _has_discontinuity(playlist: MediaPlaylist) -> bool:
     return in_older or any(segment.discontinuity for segment in named)
 
 
-def _beyond_skip_boundary(playlist: MediaPlaylist) -> int:
+def _open_seconds(playlist: MediaPlaylist) -> Fraction:
+    """Length of the segment in progress, as far as it is listed."""
+    parts = playlist.current.parts if playlist.current else ()
+    return sum((part.duration for part in parts), Fraction())
+
+
+def _beyond_skip_boundary(playlist: MediaPlaylist, behind: Fraction) -> int:
     """How many of the oldest segments end farther from the playlist's end than may be skipped."""
     boundary = playlist.control.can_skip_until
     if boundary is None or playlist.ended:
         return 0
-    open_parts = playlist.current.parts if playlist.current else ()
-    behind = sum((part.duration for part in open_parts), Fraction())
     older = playlist.older.count if playlist.older else 0
     for place in range(len(playlist.segments) - 1, -1, -1):
         if behind > boundary:
@@ -364,11 +450,10 @@ def _beyond_skip_boundary(playlist: MediaPlaylist) -> int:
     return older
 
 
-def _segments_with_parts(playlist: MediaPlaylist) -> int:
-    """MSN of the oldest segment whose parts are still listed (rule 29)."""
-    behind = (
-        sum((p.duration for p in playlist.current.parts), Fraction()) if playlist.current else 0
-    )
+def _segments_with_parts(playlist: MediaPlaylist, behind: Fraction) -> int | None:
+    """MSN of the oldest segment whose parts are still listed (rule 29); None: no parts at all."""
+    if playlist.control.part_target is None:
+        return None
     msn = playlist.current.msn if playlist.current else math.inf
     for segment in reversed(playlist.segments):
         if behind >= 3 * playlist.control.target_duration:

@@ -47,6 +47,7 @@ class Segmenter:
         self._sequence = 0
         self._next_frame = 0
         self._index = 0  # of the segment in progress, from 0
+        self._end_frame = timing.segment_start(1)  # of that segment, not included
         self._samples: list[Sample] = []
         self._taken: list[Sample] = []  # of the whole segment
         self._parts: list[Part] = []
@@ -81,7 +82,7 @@ class Segmenter:
         self._require_continuity(sample)
         self._samples.append(sample)
         self._next_frame += 1
-        ends_segment = self._next_frame == self._timing.segment_start(self._index + 1)
+        ends_segment = self._next_frame == self._end_frame
         if ends_segment or len(self._samples) == self._timing.part_frames:
             yield self._cut_part()
         if ends_segment:
@@ -139,4 +140,5 @@ class Segmenter:
             samples=samples,
         )
         self._index += 1
+        self._end_frame = self._timing.segment_start(self._index + 1)
         return segment

@@ -30,13 +30,16 @@ class StreamStore:
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
+        # All paths are strings: every part has some, and pathlib takes longer than the system call.
+        self._prefix = f"{folder}{os.sep}"
         self._sizes: dict[str, int] = {}
+        self._sizes_bytes = 0  # their sum
         self._leftovers: dict[str, int] = {}
 
     @property
     def used_bytes(self) -> int:
         """Bytes of all published files, those of a crashed process included."""
-        return sum(self._sizes.values()) + sum(self._leftovers.values())
+        return self._sizes_bytes + sum(self._leftovers.values())
 
     def open(self, renditions: Sequence[str]) -> None:
         """Make the folders. What a crashed process published stays fetchable for now.
@@ -76,31 +79,34 @@ class StreamStore:
         """
         for name in files:
             self._leftovers.pop(name, None)
-        self._require_within_bound(files)
-        partials = {self._partial(name): self.folder / name for name in files}
+        growth = self._require_within_bound(files)
+        partials = [self._partial(name) for name in files]
         try:
             for partial, data in zip(partials, files.values(), strict=True):
-                partial.write_bytes(data)
-            for partial, path in partials.items():
-                partial.rename(path)
+                _write(partial, data)
+            for partial, name in zip(partials, files, strict=True):
+                os.rename(partial, self._prefix + name)  # noqa: PTH104
         except OSError as error:
             for partial in partials:
                 with suppress(OSError):  # a read-only file system refuses this too
-                    partial.unlink()
+                    os.unlink(partial)  # noqa: PTH108
             raise StoreUnwritable.of(self.folder / next(iter(files)), error) from error
-        self._sizes |= {name: len(data) for name, data in files.items()}
+        self._sizes.update((name, len(data)) for name, data in files.items())
+        self._sizes_bytes += growth
 
-    def _partial(self, name: str) -> Path:
-        path = self.folder / name
-        return path.with_name(PARTIAL_PREFIX + path.name)
+    def _partial(self, name: str) -> str:
+        folder, slash, last = name.rpartition("/")
+        return f"{self._prefix}{folder}{slash}{PARTIAL_PREFIX}{last}"
 
-    def _require_within_bound(self, files: Mapping[str, bytes]) -> None:
+    def _require_within_bound(self, files: Mapping[str, bytes]) -> int:
+        """Returns by how many bytes they are more than what they replace."""
         growth = sum(len(data) - self._sizes.get(name, 0) for name, data in files.items())
         if self.used_bytes + growth > self.limit_bytes and self._leftovers:
             self.remove_leftovers()
         used = self.used_bytes + growth
         if used > self.limit_bytes:
             raise StoreFull(self.folder, f"{used} bytes, the bound is {self.limit_bytes}")
+        return growth
 
     def require_room(self, free_bytes: int) -> None:
         """Write and remove a file, and look for some room beyond it.
@@ -141,15 +147,17 @@ class StreamStore:
             StoreUnwritable: the file system refuses.
         """
         try:
-            (self.folder / name).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self._prefix + name)  # noqa: PTH108
         except OSError as error:
             raise StoreUnwritable.of(self.folder / name, error) from error
-        self._sizes.pop(name, None)
+        self._sizes_bytes -= self._sizes.pop(name, 0)
 
     def adopt(self, name: str) -> None:
         """A file of a crashed process is in use again: it counts as published by us."""
         if name in self._leftovers:
-            self._sizes[name] = self._leftovers.pop(name)
+            self._sizes[name] = size = self._leftovers.pop(name)
+            self._sizes_bytes += size
 
     def remove_leftovers(self) -> None:
         """Delete what a crashed process published and nobody replaced."""
@@ -161,4 +169,15 @@ class StreamStore:
         """Delete the folder too."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self._sizes.clear()
+        self._sizes_bytes = 0
         self._leftovers.clear()
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        view = memoryview(data)
+        while view:  # a file system that fills up takes a part first
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)

@@ -166,7 +166,7 @@ class LiveStream:
         Raises:
             EncoderError: the stream cannot go on.
         """
-        self._parts.intake.on_unit = self._pump
+        self._parts.intake.on_unit = self._pump_if_due
         self._parts.intake.place = self.place
         try:
             for muxed in self._transport:
@@ -265,7 +265,7 @@ class LiveStream:
         child = await EncoderChild.start(
             lambda pipes: self._argv(pipes, unit, [frame - unit for frame in frames]),
             frame_bytes=self._media.frame_bytes,
-            on_idle=self._pump,
+            on_idle=self._pump_if_due,
             on_video=[
                 # A rung that was ahead is given nothing that it has already.
                 self._taker(
@@ -351,6 +351,11 @@ class LiveStream:
             self._wake.cancel()
         wait_ns = self._feeder.next_wake_ns(now) - now
         self._wake = asyncio.get_running_loop().call_later(wait_ns / NANOSECONDS, self._tick)
+
+    def _pump_if_due(self) -> None:
+        """A unit came, or a pipe has room; the timer for the next unit is set already."""
+        if self._wake is None or self._feeder.clock.owed(time.monotonic_ns()):
+            self._pump()
 
     def _tick(self) -> None:
         self._pump()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 from encoder.sound import AAC, SoundCodec
 
@@ -18,7 +19,7 @@ SHORTEST_PART = Fraction(85, 100)
 VIDEO_TIMESCALE_HZ = 90_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrackTiming:
     """Where the parts and segments of one rendition end, counted in its own frames.
 
@@ -30,12 +31,12 @@ class TrackTiming:
     part_frames: int
     segment: Fraction  # wished length in frames; need not be whole for sound
 
-    @property
+    @cached_property
     def frame_seconds(self) -> Fraction:
         """Exact duration of one frame."""
         return Fraction(self.frame_ticks, self.timescale_hz)
 
-    @property
+    @cached_property
     def part_seconds(self) -> Fraction:
         """Exact duration of a full part."""
         return self.part_frames * self.frame_seconds
@@ -48,7 +49,7 @@ class TrackTiming:
         return math.floor(self.segment * index + Fraction(1, 2))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Timing:
     """The arithmetic of a stream. Build it with :func:`plan`."""
 
@@ -57,38 +58,38 @@ class Timing:
     audio: TrackTiming
     low_latency: bool
 
-    @property
+    @cached_property
     def segment_frames(self) -> int:
         """Pictures in a segment, which is one closed GOP."""
         return int(self.video.segment)
 
-    @property
+    @cached_property
     def segment_seconds(self) -> Fraction:
         """Exact duration of a video segment."""
         return Fraction(self.segment_frames, self.fps)
 
-    @property
+    @cached_property
     def target_duration(self) -> int:
         """EXT-X-TARGETDURATION: no EXTINF rounds to more (rule 4), at least 1."""
         longest = self.segment_seconds + self.audio.frame_seconds
         return max(1, math.floor(longest + Fraction(1, 2)))
 
-    @property
+    @cached_property
     def part_target(self) -> Fraction:
         """PART-TARGET, common to all renditions (rules 22, 24, 46), in whole milliseconds."""
         return _part_target(max(self.video.part_seconds, self.audio.part_seconds))
 
-    @property
+    @cached_property
     def part_hold_back(self) -> Fraction:
         """PART-HOLD-BACK: three part targets (rule 25)."""
         return 3 * self.part_target
 
-    @property
+    @cached_property
     def can_skip_until(self) -> int:
         """CAN-SKIP-UNTIL: six target durations (rule 25)."""
         return 6 * self.target_duration
 
-    @property
+    @cached_property
     def hold_back(self) -> int:
         """HOLD-BACK: three target durations (rule 25)."""
         return 3 * self.target_duration

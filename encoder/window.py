@@ -108,6 +108,8 @@ class Window:
 
     def _freeze(self) -> None:
         entries = tuple(self._newest.popleft() for _ in range(BLOCK_SEGMENTS))
+        for entry in entries:
+            entry.forget_texts()
         map_uri = self._blocks[-1].entries[-1].map_uri if self._blocks else ""
         self._blocks.append(Block(entries, map_uri))
         self._older_discontinuities += sum(entry.discontinuity for entry in entries)

@@ -66,6 +66,7 @@ fetches.observe({ type: "resource" });
 video.requestVideoFrameCallback(look);
 setTimeout(() => {
   running = false;
+  seen.frozenMs = Math.max(seen.frozenMs, performance.now() - previous); // it may stand still now
   seen.dropped = video.getVideoPlaybackQuality().droppedVideoFrames - before;
   // Our own page keeps an account of its own; hls.js alone has none.
   const { stalls = null, jumps = null } = window.lipstream ?? {};

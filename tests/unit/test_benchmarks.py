@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
-from benchmarks.__main__ import Job, run
+from benchmarks import __main__ as bench
+from benchmarks.__main__ import JOBS, Job, end, run, run_all
 from benchmarks.page import page
 from benchmarks.pipeline_run import to_null
+from benchmarks.publishing import most_held
 from benchmarks.quality import Point, supported_preset
 from benchmarks.results import (
     Aim,
@@ -123,6 +129,79 @@ def test_a_script_that_fails_or_hangs_leaves_a_file_that_says_so(
     run(Job(name, minutes, "A title"), tmp_path, quick=False)
     found = Found.read(tmp_path / f"{name}.json")
     assert (found.failed, found.title) == (why, "A title")
+
+
+def test_scripts_that_the_budget_does_not_reach_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "BUDGET_MINUTES", 0.0)
+    run_all([Job("testcard", 1, "A title")], tmp_path, quick=True)
+    assert Found.read(tmp_path / "testcard.json").failed == "not done within 0 minutes"
+
+
+def started(program: str, *words: str) -> tuple[subprocess.Popen[bytes], list[psutil.Process]]:
+    """A Python program in a session of its own, and what is below it, once it says something."""
+    argv = [sys.executable, "-c", program, *words]
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True)
+    assert child.stdout is not None
+    assert child.stdout.readline()
+    return child, psutil.Process(child.pid).children(recursive=True)
+
+
+def test_what_a_script_started_in_a_session_of_its_own_ends_with_it() -> None:
+    """A service and a browser's driver are such: no signal to the script's group reaches them."""
+    child, below = started(
+        "import subprocess, time\n"
+        "subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    assert len(below) == 1
+    end(child)
+    _gone, alive = psutil.wait_procs(below, timeout=5)
+    assert not alive
+
+
+def test_a_script_that_is_told_to_end_leaves_its_blocks(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    child, _below = started(
+        "import sys, time\n"
+        "from contextlib import ExitStack\n"
+        "from pathlib import Path\n"
+        "from benchmarks import script\n"
+        "def measure(_arguments, _found):\n"
+        "    with ExitStack() as stack:\n"
+        "        stack.callback(Path(sys.argv.pop()).touch)\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "path, parser = sys.argv.pop(), script.parser_of('none', '', runs=1)\n"
+        "measured = lambda a, f: (sys.argv.append(path), measure(a, f))\n"
+        "script.run('none', 'None', parser, measured)",
+        str(left),
+    )
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(10) == 128 + signal.SIGTERM
+    assert left.exists()
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+def test_each_script_of_make_bench_says_how_it_is_called(job: Job) -> None:
+    argv = [sys.executable, "-m", f"benchmarks.{job.name}", "--help"]
+    said = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert all(flag in said for flag in ("--runs", "--seed", "--quick", "--json"))
+
+
+@pytest.mark.parametrize("holds", [0, 1, 4, 5, 6, 9, 16, 20])
+def test_a_core_is_filled_until_one_more_is_too_many(holds: int) -> None:
+    tried = []
+
+    def share_of(count: int) -> float:
+        tried.append(count)
+        return 1.0 if count <= holds else holds / count
+
+    assert most_held(share_of, guess=5, most=16) == min(holds, 16)
+    assert len(set(tried)) == len(tried), "none is tried twice"
+    assert max(tried) <= 16
 
 
 def test_the_command_is_told_without_its_file() -> None:

@@ -6,17 +6,19 @@ import gzip
 from dataclasses import replace
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from encoder import playlist
 from encoder.gzipped import deflated, gzipped
 from encoder.playlist import (
+    Forms,
     MediaPlaylist,
     PartEntry,
     RenditionReport,
     SegmentEntry,
     ServerControl,
-    pack_media_playlist,
     render_media_playlist,
 )
 from encoder.window import BLOCK_SEGMENTS, Window
@@ -73,9 +75,11 @@ def test_it_says_what_all_lines_rendered_anew_say(
     plain = replace(kept, segments=tuple(every[slid:]), older=None)
     expected = render_media_playlist(plain, delta=delta)
     assert render_media_playlist(kept, delta=delta) == expected
-    text, packed = pack_media_playlist(kept, delta=delta)
+    forms = Forms(kept)
+    text, packed = forms.both(delta=delta)
     assert text.decode() == expected
     assert gzip.decompress(packed).decode() == expected
+    assert forms.has_delta == (forms.both(delta=True) != forms.both())
     assert (len(window), window.seconds) == (length, Fraction(2 * length))
     assert window.first == (every[slid] if length else None)
     assert window.last == (every[-1] if length else None)
@@ -95,6 +99,30 @@ def test_work_per_part_and_per_segment_does_not_grow_with_the_window() -> None:
         assert after is not None
         again = [b for b in after.blocks if "text" not in vars(b) or "packed" not in vars(b)]
         assert len(again) <= 2, "the first one lost a segment; one may have become full"
+
+
+def test_a_part_costs_the_packing_of_the_segment_in_progress(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whole and delta together: what stands before it is packed for its first part alone."""
+    window = Window(LOW, (entry(n) for n in range(1, 9)))
+    packed: list[int] = []
+
+    def counted(data: bytes, after: bytes = b"") -> bytes:
+        packed.append(len(data))
+        return deflated(data, after)
+
+    monkeypatch.setattr(playlist, "deflated", counted)
+    playlist._packed_once.cache_clear()
+    for parts in (1, 2, 3):
+        packed.clear()
+        forms = Forms(shown(window, LOW, in_progress(9, parts)))
+        sizes = [len(text) for text, _gzip in (forms.both(), forms.both(delta=True))]
+        assert forms.has_delta
+        assert sizes[0] > sizes[1] > 1500
+        if parts > 1:
+            assert len(packed) == 1
+            assert packed[0] < 500
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=60))

@@ -1,0 +1,52 @@
+"""What the benchmarks measure is what a stream does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from encoder.playlist_reader import read_segments
+from rawmedia import MediaFormat
+
+pytestmark = pytest.mark.ffmpeg
+
+MEDIA = MediaFormat(320, 180, 25)
+PICTURES = 60
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    path = tmp_path / "frames.raw"
+    shape = (10, MEDIA.height, MEDIA.width, 3)
+    np.random.default_rng(1).integers(0, 255, shape, np.uint8).tofile(path)
+    return path
+
+
+def figures(kind: str, frames: Path, folder: Path) -> dict[str, float]:
+    size = f"{MEDIA.width}x{MEDIA.height}"
+    argv = [sys.executable, "-m", "benchmarks.pipeline_run", kind, str(frames), str(PICTURES)]
+    argv += [size, str(MEDIA.fps), "200", str(folder)]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_pictures_as_fast_as_it_goes_become_a_whole_stream(frames: Path, tmp_path: Path) -> None:
+    found = figures("ours", frames, tmp_path / "live")
+    assert found["parts"] == PICTURES / 5
+    assert 0 < found["python"] < found["seconds"] + found["ffmpeg"]
+    text = (tmp_path / "live/v0/media.m3u8").read_text()
+    assert text.endswith("#EXT-X-ENDLIST\n")
+    assert sum(segment.duration for segment in read_segments(text)[1]) == PICTURES / MEDIA.fps
+
+
+def test_the_alternative_makes_nothing(frames: Path, tmp_path: Path) -> None:
+    found = figures("null", frames, tmp_path / "none")
+    assert found["parts"] == 0
+    assert found["ffmpeg"] > 0
+    assert not (tmp_path / "none").exists()
