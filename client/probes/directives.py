@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from client.fetch import Answer
 from client.observation import Reload
 from client.observe import next_position
 from client.playlists import MediaPlaylist, Segment
@@ -14,7 +15,7 @@ from client.probes.site import Directives, Site, is_late, query
 from client.reader import read_media_playlist
 from client.rules.delivery import early_answer
 from client.rules.playlists import needed_version
-from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should
+from client.verdicts import Check, Late, Verdict, judge, must, not_applicable, not_seen, should
 
 _NO_BLOCKING = "CAN-BLOCK-RELOAD is not offered"
 _ENDED = "the stream has ended"
@@ -88,7 +89,7 @@ def _passed(site: Site) -> Verdict:
                     yield f"{wanted} (first msn {playlist.media_sequence}): {answer.told}"
                 elif read_media_playlist(answer.body).position < playlist.position:
                     yield f"{wanted}: the answer is older than the current playlist"
-                yield from (f"{wanted}: {text}" for text in is_late(answer))
+                yield from _held_up(site, directives, answer)
 
     return judge(faults(), f"msn {', '.join(map(str, tried))} answered at once")
 
@@ -136,7 +137,12 @@ def _not_400(site: Site, wrong: Sequence[Directives]) -> Iterator[str]:
         wanted = query(directives)
         if answer.status != 400:
             yield f"{wanted} answers {answer.told} after {answer.seconds:.2f} s"
-        yield from (f"{wanted}: {text}" for text in is_late(answer))
+        yield from _held_up(site, directives, answer)
+
+
+def _held_up(site: Site, directives: Directives, answer: Answer) -> Iterator[str]:
+    again = is_late(answer, lambda: site.ask(directives))
+    yield from (f"{query(directives)}: {text}" for text in again)
 
 
 def _after_the_end(site: Site) -> Verdict:
@@ -155,7 +161,7 @@ def _after_the_end(site: Site) -> Verdict:
             wanted = query(directives)
             if answer.status != 200:
                 yield f"{wanted} answers {answer.told}"
-            yield from (f"{wanted}: {text}" for text in is_late(answer))
+            yield from _held_up(site, directives, answer)
 
     return judge(faults(), "directives are ignored")
 
@@ -178,7 +184,7 @@ def _hinted_part(site: Site) -> Verdict:
             return
         spread = answer.done_at - answer.first_byte_at
         if spread > max(_SPREAD_SECONDS, float(target) / 2):
-            yield f"{hint.uri} trickled in over {spread:.2f} s"
+            yield Late(f"{hint.uri} trickled in over {spread:.2f} s")
         if answer.body[4:8] not in (b"moof", b"styp", b"prft", b"emsg"):
             yield f"{hint.uri} begins with {answer.body[4:8]!r}"
         listed = read_media_playlist(site.ask(_after(playlist)).body)
@@ -214,7 +220,7 @@ def _unknown(site: Site) -> Verdict:
     def faults() -> Iterator[str]:
         if answer.status != 404:
             yield f"a file that never was answers {answer.told}"
-        yield from is_late(answer)
+        yield from is_late(answer, lambda: site.fetch(site.unknown_url(), seconds=5))
 
     return judge(faults(), f"404 after {answer.seconds * 1000:.0f} ms")
 
