@@ -37,6 +37,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc] # untyped
     """gunicorn's own, for the asgi worker."""
 
     _is_refused = False
+    _closed: bool
 
     def _send_error_response(
         self, status: int, message: str, extra_headers: tuple[tuple[str, str], ...] = ()

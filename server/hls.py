@@ -168,8 +168,10 @@ class _Origin:
     def media(self, stream: str, rendition: str, name: str) -> Response:
         """An init segment, a segment or a part; the hinted part is held until it exists (33)."""
         folder = self._folder(stream, rendition)
-        if folder is None or not _MEDIA.fullmatch(name):
+        if folder is None:
             return _unknown()
+        if not _MEDIA.fullmatch(name):
+            return _unknown(_target_duration(folder))
         if request.method == "OPTIONS":
             return _preflight()
         drop_odd_range(request.environ)

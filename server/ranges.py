@@ -16,7 +16,9 @@ _ONE = re.compile(
 def is_one_range(header: str) -> bool:
     """Whether it is one well-formed range of bytes, wherever that lies."""
     found = _ONE.fullmatch(header)
-    return bool(found) and not (found[2] and int(found[1]) > int(found[2]))
+    if found is None:
+        return False
+    return not found[2] or int(found[1]) <= int(found[2])
 
 
 def drop_odd_range(environ: Environ) -> None:

@@ -62,9 +62,11 @@ def _roll_over(site: Site, playlist: MediaPlaylist, faults: list[str]) -> None:
     """Past the last part of a segment means part 0 of the next, and no more than that."""
     parts = len(playlist.segments[-1].parts)
     msn = playlist.last_msn + 1
-    # Near the end of the segment first: farther than the advance limit is refused (39).
-    if parts > 2 and _held(site, msn, parts - 2, faults) is None:
-        return
+    # Near the end of the segment first, in steps: farther than the advance limit is refused (39).
+    step = _advance_limit(playlist.part_target)
+    for part in (*range(step - 1, parts - 2, step), parts - 2):
+        if part > 0 and _held(site, msn, part, faults) is None:
+            return
     after = _held(site, msn, parts, faults)
     if after is not None and after.last_msn > msn:
         faults.append(f"_HLS_msn={msn}&_HLS_part={parts} waited for all of msn {after.last_msn}")
@@ -122,13 +124,17 @@ def _too_far(site: Site) -> Verdict:
         return not_seen("the playlist did not come")
     wrong: list[Directives] = [{"msn": playlist.last_msn + _FAR_SEGMENTS}]
     if playlist.part_target:
-        target = playlist.part_target
-        limit = math.ceil(3 / target) if target < 1 else 3
+        target, limit = playlist.part_target, _advance_limit(playlist.part_target)
         msn, part = playlist.last_msn + 1, len(playlist.open.parts) if playlist.open else 0
         # One segment may pass meanwhile; it has no more parts than fit into TD.
         spare = math.ceil((playlist.target_duration or 1) / target)
         wrong.append({"msn": msn, "part": part + limit + spare + 1})
     return judge(_not_400(site, wrong), f"{len(wrong)} requests too far ahead were 400 at once")
+
+
+def _advance_limit(part_target: Fraction | None) -> int:
+    """Parts ahead of the newest that a client may ask for (39)."""
+    return math.ceil(3 / part_target) if part_target and part_target < 1 else 3
 
 
 def _not_400(site: Site, wrong: Sequence[Directives]) -> Iterator[str]:

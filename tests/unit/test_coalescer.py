@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import Settings
@@ -237,6 +237,7 @@ def test_flask_sees_no_header_of_a_viewer_whose_answer_is_shared() -> None:
     run(test())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_query_becomes_a_canonical_one(query: bytes) -> None:
     once = directives(query)
@@ -410,6 +411,7 @@ def test_what_does_not_say_so_is_not_kept(cache: str) -> None:
 _STEPS = st.tuples(st.integers(0, 9), st.integers(0, 6000), st.integers(0, 9), st.integers(0, 4))
 
 
+@settings(deadline=None)  # how long it takes is the machine's
 @given(st.lists(_STEPS, max_size=60))
 def test_kept_bytes_never_pass_the_bound(steps: list[tuple[int, int, int, int]]) -> None:
     clock = Clock()
