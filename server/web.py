@@ -199,7 +199,6 @@ def _asgi_options() -> dict[str, Any]:
 
 
 def _gthread_options(settings: Settings) -> dict[str, Any]:
-    gunicorn.util.write_error = write_error
     return {
         "worker_class": "gthread",  # a held request waits in a thread
         "threads": settings.web_threads,
@@ -222,6 +221,7 @@ def main() -> int:
     _allow_many_connections()
     logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
     logging.getLogger("gunicorn.error").addFilter(hide_tokens)
+    gunicorn.util.write_error = write_error  # 69: what the threaded worker refuses by itself
     root = Path(spec.media_root)
     flask = create_app(settings, root, COUNTS)
     load = partial(_application, flask.wsgi_app, settings, root)
