@@ -68,7 +68,10 @@ class Settings:
         2, "gunicorn worker processes; 0: none, `lipstream web` serves apart", low=0, high=64
     )
     web_threads: int = _setting(
-        64, "different requests one web process can hold open at once", low=4, high=1024
+        64,
+        "asgi: answers that one web process makes at once; gthread: requests it can hold open",
+        low=4,
+        high=1024,
     )
     web_worker: str = _setting(
         "asgi",

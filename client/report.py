@@ -27,8 +27,10 @@ def gather(findings: Iterable[Finding]) -> list[Finding]:
     gathered = []
     for (rule, level), members in groups.items():
         worst = min((m.outcome for m in members), key=_ORDER.index)
-        texts = dict.fromkeys(m.evidence for m in members if m.outcome is worst and m.evidence)
-        gathered.append(Finding(rule, level, worst, "; ".join(texts)))
+        those = [member for member in members if member.outcome is worst]
+        texts = dict.fromkeys(member.evidence for member in those if member.evidence)
+        only_late = all(member.only_late for member in those)
+        gathered.append(Finding(rule, level, worst, "; ".join(texts), only_late))
     return sorted(gathered, key=lambda finding: (finding.rule, finding.level))
 
 
@@ -91,6 +93,7 @@ def as_json(observation: Observation, findings: Sequence[Finding]) -> dict[str, 
                 "outcome": finding.outcome.value,
                 "title": TITLES[finding.rule],
                 "evidence": finding.evidence,
+                "only_late": finding.only_late,
             }
             for finding in findings
         ],

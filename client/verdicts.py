@@ -31,12 +31,19 @@ class Outcome(StrEnum):
     HIDDEN = "hidden"  # nobody can see it from outside
 
 
+class Late(str):
+    """A fault that is nothing but lateness: on a busy machine a sound stream has it too."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A conclusion and what it rests on."""
 
     outcome: Outcome
     evidence: str
+    only_late: bool = False  # failed, and every fault is lateness
 
 
 Subject = TypeVar("Subject")
@@ -59,6 +66,7 @@ class Finding:
     level: Level
     outcome: Outcome
     evidence: str
+    only_late: bool = False
 
     @property
     def breaks_a_must(self) -> bool:
@@ -83,7 +91,13 @@ def judge(faults: Iterable[str], kept: str) -> Verdict:
         return Verdict(Outcome.PASSED, printable(kept))
     shown = "; ".join(printable(fault) for fault in found[:_SHOWN_FAULTS])
     more = len(found) - _SHOWN_FAULTS
-    return Verdict(Outcome.FAILED, shown + (f"; and {more} more" if more > 0 else ""))
+    only_late = all(isinstance(fault, Late) for fault in found)
+    return Verdict(Outcome.FAILED, shown + (f"; and {more} more" if more > 0 else ""), only_late)
+
+
+def late(text: str, seconds: float, most_seconds: float) -> str:
+    """A fault that is lateness; who is later than ``most_seconds`` has stopped."""
+    return Late(text) if seconds <= most_seconds else text
 
 
 def not_applicable(reason: str) -> Verdict:
@@ -100,8 +114,10 @@ def run_all(checks: Iterable[Check[Subject]], subject: Subject) -> list[Finding]
     """Run checks over one subject."""
     findings = []
     for check in checks:
-        verdict = check.run(subject)
-        findings.append(Finding(check.rule, check.level, verdict.outcome, verdict.evidence))
+        made = check.run(subject)
+        findings.append(
+            Finding(check.rule, check.level, made.outcome, made.evidence, made.only_late)
+        )
     return findings
 
 

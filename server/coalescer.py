@@ -3,6 +3,8 @@
 What is below ``/live/`` is the same for every viewer, so a request there is reduced to what can
 change its answer, a :class:`server.kept.Target`, and Flask is called with that and nothing else:
 no header of one viewer can reach another. Everything else is passed on, request by request.
+
+A call that has to wait for media takes no thread meanwhile (:mod:`server.holding`).
 """
 
 from __future__ import annotations
@@ -40,21 +42,25 @@ from server.asgi import (
 from server.bridge import Bridge
 from server.counts import CALLED, JOINED, KEPT, Row, SendCounter, Table, kind_of
 from server.events_asgi import EventStreams
-from server.kept import CONDITIONS, KeptAnswers, Target, fitted
+from server.holding import HOLD, Hold, Wait
+from server.kept import CONDITIONS, PLAYLIST, KeptAnswers, Target, fitted
 from server.live import PATH as LIVE_PATH
 from server.live_asgi import LiveSockets
 from server.tokens import Guarded, Refused, admitted, forbidden
+from server.watcher import Ticket
 
 # Answers that are kept, in bytes of memory of one web process.
 KEPT_BYTES = 64 * 1024 * 1024
 SHARED = "/live/"
 # Bodies that are read as they come; each has a thread meanwhile.
 STREAMED_AT_ONCE = 8
+# Calls that may wait for a thread: when a part comes, all that were held for it come together.
+QUEUED = 4096
 # What a playlist's answer depends on. Any other parameter is dropped, else everybody could have a
-# thread of his own held by asking for the next part with one more parameter.
+# call of his own held by asking for the next part with one more parameter.
 _MSN, _PART, _SKIP = "_HLS_msn", "_HLS_part", "_HLS_skip"
+# 42: v2 may leave out date ranges too. There are none, so it is the same answer.
 _SKIPS = ("YES", "v2")
-_PLAYLIST = ".m3u8"
 _PATH = re.compile(r"/live(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 _EVENTS = re.compile(r"/api/streams/[^/]+/events")
 _NOTED = frozenset((b"authorization", b"accept-encoding"))
@@ -75,17 +81,27 @@ class _Route(NamedTuple):
 
 
 class _Call:
-    """One call of Flask under way, and who waits for it, in order."""
+    """One call of Flask under way, or put aside, and who waits for it, in order."""
 
-    __slots__ = ("waiters",)
+    __slots__ = ("hold", "lane", "loop", "ticket", "timer", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, lane: Lane) -> None:
+        self.lane, self.loop = lane, asyncio.get_running_loop()
         self.waiters: dict[asyncio.Future[Answer], None] = {}
+        self.hold = Hold()
+        self.ticket: Ticket | None = None
+        self.timer: asyncio.TimerHandle | None = None
 
     def answer_all(self, answer: Answer) -> None:
         for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_result(answer)
+
+    def take_back(self) -> bool:
+        """Whether it was put aside, and now no longer is."""
+        if self.timer is not None:
+            self.timer.cancel()
+        return self.ticket is not None and self.ticket.cancel()
 
 
 class Coalescer:
@@ -93,7 +109,7 @@ class Coalescer:
 
     Args:
         wsgi: answers everything.
-        threads: distinct requests held at once; more of them are answered 503 at once.
+        threads: of each kind of call, at once.
         body_bytes: longest request body that ``wsgi`` accepts.
         is_streamed: whether POST to a path brings a body that is read as it comes.
         media_root: whose streams' events are followed; None: ``wsgi`` does that too.
@@ -129,12 +145,10 @@ class Coalescer:
         self._live = LiveSockets(passed_on, media_root, self._row) if media_root else None
         self._in_flight: dict[Target, _Call] = {}
         self._closing = False
-        # One kind of request cannot take the threads of another. A reload may be held, and there
-        # are only so many different ones ahead of the live edge (39). Of media, only the hinted
-        # part of each rendition is held. Who insists on an answer of his own, with Authorization,
-        # can exhaust his own lane only.
-        self._reloads = Lane("reload", threads)
-        self._media = Lane("media", threads, queued=1024)
+        # One kind of request cannot take the threads of another. Who insists on an answer of his
+        # own, with Authorization, waits in a thread, and can exhaust his own lane only.
+        self._reloads = Lane("reload", threads, queued=QUEUED)
+        self._media = Lane("media", threads, queued=QUEUED)
         self._own = Lane("own", max(4, threads // 4))
         self._other = Lane("other", max(8, threads // 4), queued=4096)
         self._streaming = Lane("body", STREAMED_AT_ONCE)
@@ -155,6 +169,7 @@ class Coalescer:
         """Wake whoever waits, with 503; from now on nobody waits. Call it in the loop's thread."""
         self._closing = True
         for under_way in self._in_flight.values():
+            under_way.take_back()
             under_way.answer_all(GOODBYE)
         if self._events:
             self._events.close()
@@ -224,8 +239,8 @@ class Coalescer:
     async def _join(self, target: Target) -> Answer:
         """Wait for the call that answers this, which is begun if there is none.
 
-        A client that goes away cancels its own wait; the call goes on for the others, and to its
-        end if there are none.
+        A client that goes away cancels its own wait; the call goes on for the others. If there are
+        none, it goes to its end, or is forgotten where it was put aside.
         """
         if self._closing:
             return GOODBYE
@@ -243,29 +258,66 @@ class Coalescer:
             return await waiter
         except asyncio.CancelledError:
             under_way.waiters.pop(waiter, None)
+            if not under_way.waiters and under_way.take_back():
+                del self._in_flight[target]
             raise
         finally:
             self._row.held(-1)
 
     def _begin(self, target: Target) -> _Call:
-        loop = asyncio.get_running_loop()
-        lane = self._reloads if _MSN in target.query else self._media
-
-        def work() -> None:
-            answer = self._ask(target)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(self._finish, target, answer)
-
-        lane.submit(work)
+        under_way = _Call(self._reloads if _MSN in target.query else self._media)
+        self._submit(target, under_way)
         self.calls += 1
-        under_way = self._in_flight[target] = _Call()
+        self._in_flight[target] = under_way
         return under_way
 
-    def _ask(self, target: Target) -> Answer:
+    def _submit(self, target: Target, under_way: _Call) -> None:
+        """Have it called in a thread; may be called in any.
+
+        Raises:
+            Busy: too many wait for one.
+        """
+        loop = under_way.loop
+
+        def work() -> None:
+            answer = self._ask(target, under_way.hold)
+            wait, under_way.hold.wait = under_way.hold.wait, None
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                if wait is None:
+                    loop.call_soon_threadsafe(self._finish, target, under_way, answer)
+                else:
+                    loop.call_soon_threadsafe(self._put_aside, target, under_way, wait)
+
+        under_way.lane.submit(work)
+
+    def _put_aside(self, target: Target, under_way: _Call, wait: Wait) -> None:
+        """Until what it waits for is there, or its time is over."""
+        if self._closing or not under_way.waiters:
+            del self._in_flight[target]
+            return
+
+        def again() -> None:
+            try:
+                self._submit(target, under_way)
+            except Busy:
+                under_way.loop.call_soon_threadsafe(self._finish, target, under_way, BUSY)
+
+        def give_up() -> None:
+            if under_way.take_back():
+                under_way.hold.is_over = True
+                again()
+
+        left = under_way.hold.began + wait.seconds - time.monotonic()
+        under_way.timer = under_way.loop.call_later(max(0.0, left), give_up)
+        under_way.ticket = wait.begin(again)
+
+    def _ask(self, target: Target, hold: Hold) -> Answer:
         """In a thread: have Flask make the answer."""
-        headers: Environ = {"HTTP_ACCEPT_ENCODING": "gzip"} if target.gzip else {}
+        extra: Environ = {HOLD: hold}
+        if target.gzip:
+            extra["HTTP_ACCEPT_ENCODING"] = "gzip"
         try:
-            answer = call(self._wsgi, get_environ(target.path, target.query, headers))
+            answer = call(self._wsgi, get_environ(target.path, target.query, extra))
         except Exception:
             log.exception("the application failed at %s", target.path)
             return FAILED
@@ -274,9 +326,12 @@ class Coalescer:
         date = (b"date", formatdate(usegmt=True).encode())  # it says when, also if sent later
         return Answer(answer.status, (*answer.headers, date), answer.body)
 
-    def _finish(self, target: Target, answer: Answer) -> None:
+    def _finish(self, target: Target, under_way: _Call, answer: Answer) -> None:
+        if under_way.timer is not None:
+            under_way.timer.cancel()
         self.kept.keep(target, answer)
-        self._in_flight.pop(target).answer_all(answer)
+        del self._in_flight[target]
+        under_way.answer_all(answer)
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -302,7 +357,7 @@ def _read_request(scope: Scope, path: str) -> tuple[Target | None, bool, int]:
 def _route(path: str, query: bytes) -> _Route | None:
     if not _PATH.fullmatch(path):
         return None
-    if not path.endswith(_PLAYLIST):
+    if not path.endswith(PLAYLIST):
         return _Route(path, "", False, kind_of(path))
     wanted = directives(query)
     return _Route(path, wanted, True, kind_of(path, has_msn=_MSN in wanted))
@@ -315,7 +370,7 @@ def directives(query: bytes) -> str:
         given.setdefault(name, value)  # the first counts, as in Flask
     kept = {name: _number(given[name]) for name in (_MSN, _PART) if name in given}
     if given.get(_SKIP) in _SKIPS:  # a full playlist answers any other
-        kept[_SKIP] = given[_SKIP]
+        kept[_SKIP] = _SKIPS[0]
     return urlencode(kept)
 
 

@@ -9,9 +9,10 @@ import contextlib
 import re
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
-from flask import Blueprint, Response, request, send_file
+from flask import Blueprint, Response, g, request, send_file
 
 from encoder.iframes import IFRAMES_NAME
 from encoder.multivariant import MULTIVARIANT_NAME
@@ -20,7 +21,9 @@ from encoder.playlist_reader import Position, read_position
 from encoder.publish import GZIP_SUFFIX
 from encoder.transport import TS_MULTIVARIANT_NAME
 from server.directives import BadDirective, Directives
+from server.holding import PutAside, began, hold_until
 from server.problems import problem
+from server.ranges import drop_odd_range
 from server.snapshot import Snapshots
 from server.watcher import FolderWatcher
 
@@ -29,14 +32,19 @@ MEDIA_TYPES = {"v": "video/mp4", "a": "audio/mp4", "t": "video/mp2t", "s": "text
 # A stream that starts shows its first playlist well within this.
 START_SECONDS = 6.0
 # Rule 63, in target durations: what was found, and what was not.
-FOUND_BLOCKING_TD, FOUND_TD, FOUND_MEDIA_TD = 6, 0.5, 6
+FOUND_BLOCKING_TD, FOUND_TD = 6, 0.5
 MISSING_BLOCKING_TD, MISSING_TD = 4, 1
 # Used where no playlist says it.
 USUAL_TARGET_DURATION = 2
+# 63: six of the longest target duration that a stream can have. A name never gets other bytes, so
+# no playlist has to be read for each file to know its own.
+FOUND_MEDIA_SECONDS = 6 * 10
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _RENDITION = re.compile(r"[avts]\d{1,2}")
 _MEDIA = re.compile(r"[0-9a-f]{1,24}-(init\.mp4|\d{1,18}(\.\d{1,4})?\.(m4s|vtt)|\d{1,18}\.ts)")
+# All who wait for a playlist look at the same text when it has changed.
+_read_position = lru_cache(maxsize=16)(read_position)
 _EXPOSED = "Age, Date, Content-Length, Content-Range"
 
 
@@ -60,6 +68,8 @@ def blueprint(live: Path, ffmpeg: str, older: Path | None = None) -> Blueprint:
         ("/<stream>/<rendition>/<name>", origin.media),
     ):
         routes.add_url_rule(rule, view_func=view, methods=methods, provide_automatic_options=False)
+    routes.before_request(_note_time)
+    routes.register_error_handler(PutAside, lambda _: Response(status=503))
     return routes
 
 
@@ -99,7 +109,7 @@ class _Origin:
             return _preflight()
         wait = START_SECONDS if request.method == "GET" else 0
         path = folder / name
-        text = self._watcher.wait_for(folder, lambda: _read(path), wait)
+        text = hold_until(self._watcher, folder, lambda: _read(path), wait)
         if text is None:
             return _later("the stream is starting; ask again in a second")
         return _playlist(path, text, USUAL_TARGET_DURATION * FOUND_TD)
@@ -131,47 +141,48 @@ class _Origin:
             return _unknown()
         if request.method == "OPTIONS":
             return _preflight()
+        position = _read_position(text)
         try:
-            return self._reload(folder / name, text, Directives.parse(request.args))
+            # 41: after the end they are not even looked at.
+            wanted = Directives() if position.ended else Directives.parse(request.args)
+            wanted.check_advance(position)
         except BadDirective as error:
-            response = problem(400, str(error))
-            target_duration = read_position(text).target_duration
-            return _cached(response, MISSING_BLOCKING_TD * target_duration)
+            return _cached(problem(400, str(error)), MISSING_BLOCKING_TD * position.target_duration)
+        return self._reload(folder / name, text, wanted, position)
 
-    def _reload(self, path: Path, text: str, wanted: Directives) -> Response:
-        position = read_position(text)
+    def _reload(self, path: Path, text: str, wanted: Directives, position: Position) -> Response:
         target_duration = position.target_duration
-        wanted.check_advance(position)
-        began = time.monotonic()
         folder, age = path.parent, FOUND_TD * target_duration
         if wanted.msn is not None and request.method != "HEAD":  # 70: HEAD never blocks
             check = _when(path, wanted.satisfied)
-            ready = self._watcher.wait_for(folder, check, 3 * target_duration)
+            ready = hold_until(self._watcher, folder, check, 3 * target_duration)
             if ready is None:  # 40
                 return _cached(_later("no new media"), MISSING_BLOCKING_TD * target_duration)
             text, age = ready, FOUND_BLOCKING_TD * target_duration
-        has_delta = wanted.skip and path.name == PLAYLIST_NAME and not position.ended
+        has_delta = wanted.skip and path.name == PLAYLIST_NAME
         delta = _read(folder / DELTA_NAME) if has_delta else None
         if delta is not None:  # 42; it is at least as new as the playlist that was read
-            return _timed(_playlist(folder / DELTA_NAME, delta, age), began, path)
-        return _timed(_playlist(path, text, age), began, path)
+            return _timed(_playlist(folder / DELTA_NAME, delta, age), path)
+        return _timed(_playlist(path, text, age), path)
 
     def media(self, stream: str, rendition: str, name: str) -> Response:
         """An init segment, a segment or a part; the hinted part is held until it exists (33)."""
         folder = self._folder(stream, rendition)
-        if folder is None or not _MEDIA.fullmatch(name):
+        if folder is None:
             return _unknown()
+        if not _MEDIA.fullmatch(name):
+            return _unknown(_target_duration(folder))
         if request.method == "OPTIONS":
             return _preflight()
-        began = time.monotonic()
+        drop_odd_range(request.environ)
         found = self._find(stream, rendition, name)
         if found is None:
             self._await_hinted(folder, name)
             found = self._find(stream, rendition, name)
         if found is None:
-            return _unknown()
+            return _unknown(_target_duration(folder))
         path, response = found
-        return _cached(_timed(response, began, path), FOUND_MEDIA_TD * USUAL_TARGET_DURATION)
+        return _cached(_timed(response, path), FOUND_MEDIA_SECONDS)
 
     def _find(self, stream: str, rendition: str, name: str) -> tuple[Path, Response] | None:
         """A media file, first where it begins: it stands in the next place before it goes there."""
@@ -188,15 +199,18 @@ class _Origin:
     def _await_hinted(self, folder: Path, name: str) -> None:
         if request.method != "GET":
             return
-        text = _read(folder / PLAYLIST_NAME)
-        position = read_position(text) if text else None
+        position = _position(folder)
         if position is None or position.hint_uri != name:  # 35
             return
-        self._watcher.wait_for(
-            folder,
-            lambda: (folder / name).is_file() or None,
-            3 * position.target_duration,
-        )
+
+        def is_decided() -> bool | None:
+            """It is there; or it will never be, as the stream ended or went on with others."""
+            if (folder / name).is_file():
+                return True
+            now = _position(folder)
+            return True if now is None or now.ended or now.hint_uri != name else None
+
+        hold_until(self._watcher, folder, is_decided, 3 * position.target_duration)
 
     def _folder(self, stream: str, rendition: str = "") -> Path | None:
         if not _ID.fullmatch(stream) or (rendition and not _RENDITION.fullmatch(rendition)):
@@ -208,9 +222,20 @@ class _Origin:
 def _when(path: Path, satisfied: Callable[[Position], bool]) -> Callable[[], str | None]:
     def check() -> str | None:
         text = _read(path)
-        return text if text is not None and satisfied(read_position(text)) else None
+        return text if text is not None and satisfied(_read_position(text)) else None
 
     return check
+
+
+def _position(folder: Path) -> Position | None:
+    """How far a rendition is; None: it is gone."""
+    text = _read(folder / PLAYLIST_NAME)
+    return None if text is None else _read_position(text)
+
+
+def _target_duration(folder: Path) -> int:
+    position = _position(folder)
+    return position.target_duration if position else USUAL_TARGET_DURATION
 
 
 def _read(path: Path) -> str | None:
@@ -241,9 +266,16 @@ def _read_packed(path: Path) -> bytes | None:
         return None
 
 
-def _timed(response: Response, began: float, path: Path) -> Response:
-    """Server-Timing: how long the request was held, and how old the newest media then was."""
-    hold_ms = (time.monotonic() - began) * 1000
+def _note_time() -> None:
+    g.began = began()
+
+
+def _timed(response: Response, path: Path) -> Response:
+    """Server-Timing: how long the request was held, and how old the newest media then was.
+
+    Of several that were held together it is the longest hold: that of the first.
+    """
+    hold_ms = (time.monotonic() - g.began) * 1000
     try:
         age_ms = max(0.0, (time.time() - path.stat().st_mtime) * 1000)
     except FileNotFoundError:
@@ -257,9 +289,9 @@ def _cached(response: Response, max_age_seconds: float) -> Response:
     return response
 
 
-def _unknown() -> Response:
+def _unknown(target_duration: int = USUAL_TARGET_DURATION) -> Response:
     response = problem(404, "there is no such stream or file; it may have left the window")
-    return _cached(response, MISSING_TD * USUAL_TARGET_DURATION)
+    return _cached(response, MISSING_TD * target_duration)
 
 
 def _later(detail: str) -> Response:

@@ -11,9 +11,18 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.wrappers import Response
 
 from server.asgi import Answer, Environ, Headers, refusal
+from server.ranges import drop_odd_range
 
+# How the path of a playlist ends.
+PLAYLIST = ".m3u8"
 # Besides its body and headers an answer costs about this.
 _ENTRY_BYTES = 1024
+# Others may keep a playlist for longer (63). Here it goes as soon as the crowd has had it: a viewer
+# who is late gets the current one (37), and a stream that is started anew under its id, and counts
+# from 1 again, does not meet answers of its past.
+PLAYLIST_SECONDS = 1
+# What a live edge still asks for; later it is read from tmpfs again.
+MEDIA_SECONDS = 12
 CONDITIONS = frozenset(
     {
         b"range",
@@ -47,6 +56,7 @@ def fitted(answer: Answer, request_headers: list[tuple[bytes, bytes]]) -> Answer
     for name, value in request_headers:
         if name in CONDITIONS:
             asked["HTTP_" + name.decode().upper().replace("-", "_")] = value.decode("latin-1")
+    drop_odd_range(asked)
     rows = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in answer.headers]
     response = Response([answer.body], 200, HeaderTable(rows), direct_passthrough=False)
     try:
@@ -91,7 +101,9 @@ class _Entry:
 
 
 class KeptAnswers:
-    """Answers for as long as their Cache-Control says, bounded in bytes; the least used go first.
+    """Answers for as long as their Cache-Control says, or less, and bounded in bytes.
+
+    The least used go first.
 
     Args:
         limit_bytes: the bound.
@@ -122,7 +134,8 @@ class KeptAnswers:
 
     def keep(self, target: Target, answer: Answer) -> None:
         """Keep it, if its headers allow that and it has room."""
-        seconds = lifetime(answer)
+        is_playlist = target.path.endswith(PLAYLIST)
+        seconds = min(lifetime(answer), PLAYLIST_SECONDS if is_playlist else MEDIA_SECONDS)
         size = _ENTRY_BYTES + len(answer.body) + _header_bytes(answer.headers) + len(target.path)
         if not seconds or size > self._limit:
             return

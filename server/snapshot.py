@@ -1,13 +1,17 @@
 """The newest picture of a stream as a JPEG, decoded when somebody asks: it costs nothing else.
 
 The parts of the segment in progress begin with an IDR; ffmpeg decodes them and keeps the last
-picture. The answer may be cached for a second, so a crowd of askers costs one decoding a second.
+picture. It is kept for a second, so a crowd of askers costs one decoding a second, whatever
+method and headers they ask with.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
+import threading
+import time
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from encoder.ladder import BEST_RUNG
 from encoder.packager import PLAYLIST_NAME
 
 DECODE_SECONDS = 5.0
+KEPT_SECONDS = 1.0
 JPEG_QUALITY = "4"  # of 2 to 31, less is better: no blocks to be seen, a third of the bytes of 2
 _MAP = re.compile(r'^#EXT-X-MAP:URI="([^"]+)"$', re.MULTILINE)
 _PART = re.compile(r'^#EXT-X-PART:DURATION=[\d.]+,URI="([^"]+)"', re.MULTILINE)
@@ -29,10 +34,14 @@ class Snapshots:
 
     Args:
         configured: the setting ``ffmpeg``.
+        clock: seconds, rising.
     """
 
-    def __init__(self, configured: str) -> None:
+    def __init__(self, configured: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._configured = configured
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: dict[Path, _Kept] = {}
 
     @cached_property
     def _binary(self) -> str:
@@ -40,6 +49,24 @@ class Snapshots:
 
     def newest(self, folder: Path) -> bytes | None:
         """The newest picture of the stream in ``folder``; None while there is none."""
+        kept = self._of(folder)
+        with kept.lock:
+            if kept.picture is None or self._clock() >= kept.until:
+                kept.picture = self._make(folder)
+                kept.until = self._clock() + KEPT_SECONDS
+            return kept.picture
+
+    def _of(self, folder: Path) -> _Kept:
+        """What is kept for a stream; what is too old for anybody goes."""
+        with self._lock:
+            now = self._clock()
+            old = [f for f, k in self._kept.items() if now >= k.until and not k.lock.locked()]
+            for each in old:
+                if each != folder:
+                    del self._kept[each]
+            return self._kept.setdefault(folder, _Kept())
+
+    def _make(self, folder: Path) -> bytes | None:
         try:
             media, pictures = _newest_media(folder / BEST_RUNG)
             return self._decode_last(media, pictures) if pictures else None
@@ -54,6 +81,17 @@ class Snapshots:
             argv, input=media, capture_output=True, timeout=DECODE_SECONDS, check=False
         )
         return done.stdout or None
+
+
+class _Kept:
+    """The picture of one stream, made by one thread at a time."""
+
+    __slots__ = ("lock", "picture", "until")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.picture: bytes | None = None
+        self.until = 0.0
 
 
 def _newest_media(rendition: Path) -> tuple[bytes, int]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import gunicorn.app.base
+import gunicorn.util
 from gunicorn.arbiter import Arbiter
 from gunicorn.http2.errors import HTTP2ConnectionError
 from gunicorn.workers.gasgi import ASGIWorker
@@ -35,6 +36,7 @@ from server.app import MAX_BODY_BYTES, create_app
 from server.asgi import Wsgi
 from server.coalescer import Coalescer
 from server.counts import Counted, Table
+from server.early import Protocol, write_error
 from server.live_asgi import LONGEST_MESSAGE_BYTES
 from server.specs import WebSpec
 from server.speech import PATH as SPEECH_PATH
@@ -86,7 +88,7 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
         await super()._serve()
 
     async def _accept_fairly(
-        self, protocol: Callable[[], Any], *, sock: socket.socket, ssl: Any = None, **_: Any
+        self, _protocol: Callable[[], Any], *, sock: socket.socket, ssl: Any = None, **_: Any
     ) -> Acceptor:
         sock.setblocking(False)
         sock.listen(self.cfg.backlog)
@@ -95,7 +97,7 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
             return int(self.nr_conns) + acceptor.joining
 
         def patient() -> Any:
-            made = protocol()
+            made = Protocol(self)
             # Weakly: who has left by then must not stay in memory for it.
             self.loop.call_later(FIRST_REQUEST_SECONDS, _hang_up_if_silent, weakref.ref(made))
             return made
@@ -219,6 +221,7 @@ def main() -> int:
     _allow_many_connections()
     logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
     logging.getLogger("gunicorn.error").addFilter(hide_tokens)
+    gunicorn.util.write_error = write_error  # 69: what the threaded worker refuses by itself
     root = Path(spec.media_root)
     flask = create_app(settings, root, COUNTS)
     load = partial(_application, flask.wsgi_app, settings, root)

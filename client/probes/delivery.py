@@ -200,9 +200,13 @@ def _playlist_head(site: Site) -> Iterator[str]:
     if site.ended and told and told != str(len(get.body)):
         yield f"the media playlist: HEAD says {told} bytes, GET has {len(get.body)}"
     if site.blocks and not site.ended and get.status == 200:
-        msn = read_media_playlist(get.body).last_msn + 2
-        held = site.ask({"msn": msn}, method="HEAD")
-        yield from (f"HEAD of a blocking reload: {text}" for text in is_late(held))
+
+        def ahead(playlist: Answer) -> Answer:
+            msn = read_media_playlist(playlist.body).last_msn + 2
+            return site.ask({"msn": msn}, method="HEAD")
+
+        held = is_late(ahead(get), lambda: ahead(site.ask()))
+        yield from (f"HEAD of a blocking reload: {text}" for text in held)
 
 
 CHECKS: tuple[Check[Site], ...] = (

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from client.fetch import Answer
 from client.observation import Reload
 from client.observe import next_position
 from client.playlists import MediaPlaylist, Segment
@@ -14,7 +15,7 @@ from client.probes.site import Directives, Site, is_late, query
 from client.reader import read_media_playlist
 from client.rules.delivery import early_answer
 from client.rules.playlists import needed_version
-from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should
+from client.verdicts import Check, Late, Verdict, judge, must, not_applicable, not_seen, should
 
 _NO_BLOCKING = "CAN-BLOCK-RELOAD is not offered"
 _ENDED = "the stream has ended"
@@ -61,9 +62,11 @@ def _roll_over(site: Site, playlist: MediaPlaylist, faults: list[str]) -> None:
     """Past the last part of a segment means part 0 of the next, and no more than that."""
     parts = len(playlist.segments[-1].parts)
     msn = playlist.last_msn + 1
-    # Near the end of the segment first: farther than the advance limit is refused (39).
-    if parts > 2 and _held(site, msn, parts - 2, faults) is None:
-        return
+    # Near the end of the segment first, in steps: farther than the advance limit is refused (39).
+    step = _advance_limit(playlist.part_target)
+    for part in (*range(step - 1, parts - 2, step), parts - 2):
+        if part > 0 and _held(site, msn, part, faults) is None:
+            return
     after = _held(site, msn, parts, faults)
     if after is not None and after.last_msn > msn:
         faults.append(f"_HLS_msn={msn}&_HLS_part={parts} waited for all of msn {after.last_msn}")
@@ -88,7 +91,7 @@ def _passed(site: Site) -> Verdict:
                     yield f"{wanted} (first msn {playlist.media_sequence}): {answer.told}"
                 elif read_media_playlist(answer.body).position < playlist.position:
                     yield f"{wanted}: the answer is older than the current playlist"
-                yield from (f"{wanted}: {text}" for text in is_late(answer))
+                yield from _held_up(site, directives, answer)
 
     return judge(faults(), f"msn {', '.join(map(str, tried))} answered at once")
 
@@ -121,13 +124,17 @@ def _too_far(site: Site) -> Verdict:
         return not_seen("the playlist did not come")
     wrong: list[Directives] = [{"msn": playlist.last_msn + _FAR_SEGMENTS}]
     if playlist.part_target:
-        target = playlist.part_target
-        limit = math.ceil(3 / target) if target < 1 else 3
+        target, limit = playlist.part_target, _advance_limit(playlist.part_target)
         msn, part = playlist.last_msn + 1, len(playlist.open.parts) if playlist.open else 0
         # One segment may pass meanwhile; it has no more parts than fit into TD.
         spare = math.ceil((playlist.target_duration or 1) / target)
         wrong.append({"msn": msn, "part": part + limit + spare + 1})
     return judge(_not_400(site, wrong), f"{len(wrong)} requests too far ahead were 400 at once")
+
+
+def _advance_limit(part_target: Fraction | None) -> int:
+    """Parts ahead of the newest that a client may ask for (39)."""
+    return math.ceil(3 / part_target) if part_target and part_target < 1 else 3
 
 
 def _not_400(site: Site, wrong: Sequence[Directives]) -> Iterator[str]:
@@ -136,7 +143,12 @@ def _not_400(site: Site, wrong: Sequence[Directives]) -> Iterator[str]:
         wanted = query(directives)
         if answer.status != 400:
             yield f"{wanted} answers {answer.told} after {answer.seconds:.2f} s"
-        yield from (f"{wanted}: {text}" for text in is_late(answer))
+        yield from _held_up(site, directives, answer)
+
+
+def _held_up(site: Site, directives: Directives, answer: Answer) -> Iterator[str]:
+    again = is_late(answer, lambda: site.ask(directives))
+    yield from (f"{query(directives)}: {text}" for text in again)
 
 
 def _after_the_end(site: Site) -> Verdict:
@@ -155,7 +167,7 @@ def _after_the_end(site: Site) -> Verdict:
             wanted = query(directives)
             if answer.status != 200:
                 yield f"{wanted} answers {answer.told}"
-            yield from (f"{wanted}: {text}" for text in is_late(answer))
+            yield from _held_up(site, directives, answer)
 
     return judge(faults(), "directives are ignored")
 
@@ -178,7 +190,7 @@ def _hinted_part(site: Site) -> Verdict:
             return
         spread = answer.done_at - answer.first_byte_at
         if spread > max(_SPREAD_SECONDS, float(target) / 2):
-            yield f"{hint.uri} trickled in over {spread:.2f} s"
+            yield Late(f"{hint.uri} trickled in over {spread:.2f} s")
         if answer.body[4:8] not in (b"moof", b"styp", b"prft", b"emsg"):
             yield f"{hint.uri} begins with {answer.body[4:8]!r}"
         listed = read_media_playlist(site.ask(_after(playlist)).body)
@@ -214,7 +226,7 @@ def _unknown(site: Site) -> Verdict:
     def faults() -> Iterator[str]:
         if answer.status != 404:
             yield f"a file that never was answers {answer.told}"
-        yield from is_late(answer)
+        yield from is_late(answer, lambda: site.fetch(site.unknown_url(), seconds=5))
 
     return judge(faults(), f"404 after {answer.seconds * 1000:.0f} ms")
 

@@ -11,8 +11,10 @@ from client.observe import with_query
 from client.playlists import MediaPlaylist
 from client.reader import read_media_playlist
 
-# "At once", on a busy machine and over a slow link.
+# "At once", over a slow link. A busy machine makes any one answer late, but hardly three: one that
+# is quick proves that nothing is held.
 AT_ONCE_SECONDS = 1.0
+AT_ONCE_TRIES = 3
 # CORS answers may depend on who asks.
 ORIGIN = {"Origin": "https://player.example"}
 
@@ -80,7 +82,17 @@ def query(directives: Directives) -> str:
     return "&".join(f"_HLS_{name}={value}" for name, value in directives.items())
 
 
-def is_late(answer: Answer) -> Iterator[str]:
-    """Whether an answer that should come at once took long."""
-    if answer.seconds > AT_ONCE_SECONDS:
-        yield f"it took {answer.seconds:.2f} s"
+def is_late(answer: Answer, again: Callable[[], Answer]) -> Iterator[str]:
+    """Whether an answer that should come at once took long, and did so each time.
+
+    Args:
+        answer: of the first try.
+        again: asks for the same in the state of things by then.
+    """
+    fastest = answer.seconds
+    for _ in range(AT_ONCE_TRIES - 1):
+        if fastest <= AT_ONCE_SECONDS:
+            return
+        fastest = min(fastest, again().seconds)
+    if fastest > AT_ONCE_SECONDS:
+        yield f"it took {fastest:.2f} s"

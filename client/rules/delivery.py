@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from client.fetch import Answer
 from client.observation import Observation, Reload, Rendition, Resource
-from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should
+from client.verdicts import Check, Late, Verdict, judge, must, not_applicable, not_seen, should
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 _MEDIA_TYPES = {"video/mp4", "audio/mp4", "video/iso.segment", "audio/iso.segment"}
@@ -69,7 +69,7 @@ def _listed_is_there(observation: Observation) -> Verdict:
             if answer.status not in (200, 206):
                 yield f"{resource.address.name} is listed: {answer.told}"
             elif answer.waited > _AT_ONCE_SECONDS:
-                yield f"{resource.address.name} took {answer.waited:.2f} s to its first byte"
+                yield Late(f"{resource.address.name} took {answer.waited:.2f} s to its first byte")
         for rendition, reload in _reloads(observation):
             if reload.msn is None and reload.playlist is None:
                 yield f"{rendition.name} itself: {reload.answer.told}"

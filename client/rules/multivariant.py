@@ -10,7 +10,17 @@ from client.fetch import resolve
 from client.media import Init, seconds
 from client.observation import Observation, Reload, Rendition
 from client.playlists import Media, Multivariant, Variant
-from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should
+from client.verdicts import (
+    Check,
+    Late,
+    Verdict,
+    judge,
+    late,
+    must,
+    not_applicable,
+    not_seen,
+    should,
+)
 
 _NO_MULTIVARIANT = "the address is that of a media playlist"
 _ONE_RENDITION = "there is one media playlist"
@@ -18,6 +28,8 @@ _FRAME_RATE = re.compile(r"\d{1,3}\.\d{3}")
 _RESOLUTION = re.compile(r"(\d{1,5})x(\d{1,5})")
 # Two arrivals that are compared were each delayed by network and scheduling.
 _JITTER_SECONDS = 0.15
+# Beyond it a rendition is not late, but stands: who waits for it is told so (40).
+_HOLD_TD = 3
 
 
 def _rendition(observation: Observation, uri: str | None) -> Rendition | None:
@@ -71,7 +83,7 @@ def _bad_report(host: Rendition, snapshot: Reload, other: Rendition) -> Iterator
     newest = _seen_before(other, snapshot.at - _JITTER_SECONDS)
     if snapshot.msn is not None and newest is not None and told < newest:
         places = f"{told[0]}.{told[1]}, when {newest[0]}.{newest[1]} had been published"
-        yield f"{host.name}: the report of {other.name} says {places}"
+        yield Late(f"{host.name}: the report of {other.name} says {places}")
 
 
 def _seen_before(rendition: Rendition, at: float) -> tuple[int, int] | None:
@@ -98,10 +110,11 @@ def _together(observation: Observation) -> Verdict:
                     other = _newest(moments, at + _JITTER_SECONDS)
                     if other is None or rendition.part_target is None:
                         continue
-                    late = end[1] - other[1] if end[0] == other[0] else Fraction()
-                    worst = max(worst, late)
-                    if late > rendition.part_target * Fraction(3, 2):
-                        yield f"{name} was {float(late):.2f} s behind {rendition.name}"
+                    behind = end[1] - other[1] if end[0] == other[0] else Fraction()
+                    worst = max(worst, behind)
+                    if behind > rendition.part_target * Fraction(3, 2):
+                        told = f"{name} was {float(behind):.2f} s behind {rendition.name}"
+                        yield late(told, float(behind), _HOLD_TD * rendition.target_duration)
 
     found = list(faults())
     return judge(found, f"never more than {max(0.0, float(worst)):.2f} s apart")

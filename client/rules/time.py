@@ -10,7 +10,7 @@ from client.media import seconds
 from client.observation import Observation, Rendition
 from client.rules.playlists import faults_of
 from client.timeline import Known
-from client.verdicts import Check, Verdict, judge, must, not_applicable, not_seen, should
+from client.verdicts import Check, Verdict, judge, late, must, not_applicable, not_seen, should
 
 # A date is whole milliseconds; two dates that are compared may each be rounded.
 _DATE_TOLERANCE = Fraction(15, 10_000)
@@ -18,6 +18,8 @@ _DATE_TOLERANCE = Fraction(15, 10_000)
 _SAME_INSTANT = Fraction(1, 10)
 # What a network and a busy machine add to an interval between two arrivals.
 _JITTER_SECONDS = 0.25
+# Beyond it a stream is not late, but stands: who waits for it is told so (40).
+_HOLD_TD = 3
 
 
 def media_start(observation: Observation, rendition: Rendition, known: Known) -> Fraction | None:
@@ -174,18 +176,21 @@ def _punctual(observation: Observation) -> Verdict:
 
     def faults() -> Iterator[str]:
         for rendition in observation.renditions:
+            stopped = _HOLD_TD * rendition.target_duration
             limit = 1.5 * rendition.target_duration + _JITTER_SECONDS
             interval, what = _longest_interval(rendition, parts=False)
             longest.append(f"{rendition.name} {interval:.2f} s between segments")
             if interval > limit:
-                yield f"{rendition.name}: {interval:.2f} s without a new segment before {what}"
+                told = f"{rendition.name}: {interval:.2f} s without a new segment before {what}"
+                yield late(told, interval, stopped)
             if rendition.part_target:
                 limit = float(rendition.part_target)
                 limit += max(limit, _JITTER_SECONDS)
                 interval, what = _longest_interval(rendition, parts=True)
                 longest.append(f"{interval:.2f} s between parts")
                 if interval > limit:
-                    yield f"{rendition.name}: {interval:.2f} s without a new part before {what}"
+                    told = f"{rendition.name}: {interval:.2f} s without a new part before {what}"
+                    yield late(told, interval, stopped)
 
     found = list(faults())
     return judge(found, "at most " + ", ".join(longest))

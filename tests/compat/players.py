@@ -17,7 +17,7 @@ from tests.browser.need import missing, require
 from tests.browser.watching import until
 from tests.compat import browsers, programs
 from tests.compat.libraries import CACHE, HLS_JS_OLD, SHAKA, Library, NoLibrary, fetch
-from tests.compat.recorder import Record, recorder
+from tests.compat.recorder import Punctuality, Record, recorder
 from tests.compat.result import Playing, Result
 from tools.vendor import HLS_JS, VENDOR
 
@@ -155,6 +155,10 @@ class Playground:
                 self._played |= {p.name: pool.submit(self._play, p) for p in wave}
         return self._played[player.name].result()
 
+    def again(self, player: Player) -> Result:
+        """Let one play once more, alone."""
+        return self._play(player, "again")
+
     def _await_window(self) -> None:
         """Who starts three segments behind live has to find them there."""
         url = f"{self.origin}/live/demo/v0/media.m3u8"
@@ -164,9 +168,10 @@ class Playground:
 
         until(f"{SEGMENTS} segments are listed", enough, WINDOW_SECONDS)
 
-    def _play(self, player: Player) -> Result:
-        home = self.folder / str(PLAYERS.index(player))
-        with recorder(self.origin) as record:
+    def _play(self, player: Player, time: str = "first") -> Result:
+        home = self.folder / f"{PLAYERS.index(player)}-{time}"
+        parts = Punctuality(f"{self.origin}/live/demo/v0/media.m3u8")
+        with recorder(self.origin) as record, parts:
             playing, host = player.play(Seat(record, self.site, home))
         return Result(
             name=player.title,
@@ -176,6 +181,7 @@ class Playground:
             held_reloads=record.held_reloads,
             rungs=record.video_rungs,
             refused=tuple(record.refused),
+            late_parts=parts.is_late,
         )
 
 

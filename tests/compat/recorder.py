@@ -19,6 +19,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
+
+from client.observe import next_position
 from client.playlists import MediaPlaylist
 from client.reader import read_media_playlist
 
@@ -27,6 +30,8 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "host"}
 SEGMENT = re.compile(r"/([^/]+)/[0-9a-f]+-(\d+)\.(?:m4s|ts)$")
 PART = re.compile(r"/([^/]+)/[0-9a-f]+-(\d+)\.(\d+)\.m4s$")
 UPSTREAM_SECONDS = 30
+# As `lipstream check` allows for the arrival of a part.
+LATE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,46 @@ def recorder(origin: str) -> Iterator[Record]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield record
         server.shutdown()
+
+
+class Punctuality:
+    """Follows the parts of a stream itself while a player plays, to know whose fault a stall is.
+
+    Args:
+        playlist: address of a low-latency media playlist.
+    """
+
+    def __init__(self, playlist: str) -> None:
+        self._playlist = playlist
+        self._waits: list[float] = []
+        self._target = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Punctuality:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(UPSTREAM_SECONDS)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a part came later than rule 20 and a busy machine's scheduler allow."""
+        return max(self._waits, default=0.0) > self._target + LATE_SECONDS
+
+    def _follow(self) -> None:
+        query, since = "", 0.0
+        while not self._over.is_set():
+            answer = requests.get(f"{self._playlist}{query}", timeout=UPSTREAM_SECONDS)
+            if query:  # the first part came before anybody waited for it
+                self._waits.append(time.monotonic() - since)
+            since = time.monotonic()
+            playlist = read_media_playlist(answer.content)
+            self._target = float(playlist.part_target or 0)
+            msn, part = next_position(playlist)
+            query = f"?_HLS_msn={msn}&_HLS_part={part}"
 
 
 class _Server(ThreadingHTTPServer):

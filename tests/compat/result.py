@@ -45,6 +45,7 @@ class Result:
     held_reloads: int
     rungs: tuple[str, ...]
     refused: tuple[str, ...]
+    late_parts: bool  # the stream itself was late meanwhile, whoever played it
 
     @property
     def takes_low_latency(self) -> bool:

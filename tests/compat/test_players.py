@@ -9,7 +9,7 @@ import pytest
 
 from tests.compat.__main__ import NAME
 from tests.compat.players import PLAYERS, STREAM_FLAGS, Player, Playground, playground
-from tests.compat.result import FPS, PLAY_SECONDS
+from tests.compat.result import FPS, PLAY_SECONDS, Result
 from tests.service import Service, temporary_media_root
 from tools import generated
 
@@ -34,18 +34,25 @@ def ground() -> Iterator[Playground]:
         yield ground
 
 
+def is_smooth(player: Player, result: Result) -> bool:
+    """Whether it did not stall, and showed what it played."""
+    pictures = result.playing.pictures
+    shown = not player.pictures or pictures is None or pictures >= ENOUGH_PICTURES
+    return shown and result.playing.stalls <= player.stalls
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("player", PLAYERS, ids=lambda player: player.name)
 def test_starts_and_plays_twenty_seconds(ground: Playground, player: Player) -> None:
     result = ground.result(player)
+    if result.late_parts and not is_smooth(player, result):  # no player can show what is not there
+        result = ground.again(player)
     playing = result.playing
     assert playing.errors == ()
     assert result.refused == ()
     assert playing.started_seconds < START_SECONDS
     assert playing.played_seconds >= ENOUGH_SECONDS
-    assert playing.stalls <= player.stalls
-    if player.pictures:
-        assert playing.pictures is None or playing.pictures >= ENOUGH_PICTURES
+    assert is_smooth(player, result), (playing, f"parts were late: {result.late_parts}")
     if player.dated:
         assert playing.latency_seconds is not None
         assert 0 < playing.latency_seconds < (LOW if player.low_latency else PLAIN)

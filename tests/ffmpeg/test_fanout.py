@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -17,12 +18,15 @@ import requests
 from benchmarks.fanout_fronts import family
 from benchmarks.fanout_viewers import Crowd, Position
 from encoder.playlist_reader import read_position
+from server.web import GRACEFUL_SECONDS
+from tests.patience import STUCK_SECONDS, held_requests, until, until_all_have
 from tests.service import Service
 
 pytestmark = pytest.mark.ffmpeg
 
+# Three target durations: so long would a request have been held that nothing answers.
+HELD_SECONDS = 6.0
 SMALL = ("--width", "320", "--height", "180", "--video-kbit", "150", "--web-processes", "1")
-LATE_SECONDS = 10.0
 
 
 @pytest.fixture(params=["asgi", "gthread"])
@@ -63,9 +67,7 @@ async def watch(service: Service, ask: str, parts: int) -> Crowd:
     crowd = Crowd(*address(service), part if ask == "part" else playlist, parts=10)
     await crowd.join(viewers(service))
     crowd.follow(first)
-    deadline = time.monotonic() + LATE_SECONDS
-    while min(map(len, crowd.answers)) < parts and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
+    await until_all_have(crowd, parts)
     threads = max(web_threads(service))
     crowd.leave()
     if "gthread" not in service.flags:
@@ -96,18 +98,28 @@ def test_no_viewer_misses_a_part_and_all_get_the_same(service: Service, ask: str
 @pytest.mark.parametrize("service", ["asgi"], indirect=True)
 def test_who_waits_is_woken_when_the_service_ends(service: Service) -> None:
     first, _ = where(service)
+    encoder = service.find("-m encoder")
+    os.kill(encoder, signal.SIGSTOP)  # so that nothing else can wake them
     with socket.create_connection(address(service)) as connection:
-        connection.settimeout(5)
+        connection.settimeout(STUCK_SECONDS)
         path = f"/live/demo/v0/media.m3u8?_HLS_msn={first.msn + 1}"
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        time.sleep(0.3)  # it is held by now; there is nothing to see it by
-        began = time.monotonic()
-        stopping = threading.Thread(target=service.stop, args=(signal.SIGTERM,))
+        until("it is held", lambda: held_requests(service.url) == 1)
+        told: list[float] = []
+
+        def stop() -> None:
+            told.append(time.monotonic())
+            service.stop(signal.SIGTERM)
+
+        stopping = threading.Thread(target=stop)
         stopping.start()
         head = connection.recv(4096)
-        assert time.monotonic() - began < 0.5
+        woken = time.monotonic() - told[0]
+        os.kill(encoder, signal.SIGCONT)
         stopping.join()
+    assert woken < GRACEFUL_SECONDS, "it was cut"
     assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"this process is ending" in head
     assert b"retry-after: 1\r\n" in head
     assert b"Connection: close\r\n" in head
 
@@ -131,9 +143,12 @@ def test_absurd_requests_are_answered_at_once_and_hold_nothing(service: Service)
         request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode()
         request += "".join(f"{k}: {v}\r\n" for k, v in headers.items()).encode() + b"\r\n"
         with socket.create_connection(address(service)) as connection:
-            connection.settimeout(3)
+            connection.settimeout(STUCK_SECONDS)
+            began = time.monotonic()
             connection.sendall(request)
             head = connection.recv(4096)
         assert int(head[9:12]) in expected, (path[:80], head[:200])
+        assert time.monotonic() - began < HELD_SECONDS, (path[:80], "it was held")
         assert b"\r\nX-Mine" not in head
-    assert requests.get(f"{service.url}/healthz", timeout=1).ok
+    assert requests.get(f"{service.url}/healthz", timeout=STUCK_SECONDS).ok
+    assert held_requests(service.url) == 0

@@ -31,6 +31,11 @@ class Fleet:
     haproxy: Front
     caddy: Front
 
+    @property
+    def media_root(self) -> Path:
+        """Of the service that all tests share which change nothing."""
+        return self.folder / "media"
+
     def __getitem__(self, name: str) -> Front:
         found = getattr(self, name)
         assert isinstance(found, Front)

@@ -18,6 +18,7 @@ from client.verdicts import Level, Outcome
 from encoder.playlist_reader import read_position
 from tests.fleet.conftest import Fleet
 from tests.fleet.http3 import get_http3
+from tests.patience import published_at, until_all_have
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -27,13 +28,18 @@ VIEWERS, PARTS = 60, 6
 PARTS_OF_SEGMENT = 10  # 2 s of 0.2 s
 # Requests of the origin for each thing that viewers ask for.
 MOST_REQUESTS = 1.05
-LATE_SECONDS = 15.0
+# A cache keeps a reload for 1 s.
+KEPT_SECONDS = 0.8
+# Of what must be asked for at the right moment.
+TRIES = 4
 # Parts ahead of live at which there is nothing yet; the very next would be held.
 EARLY = 10
-# How punctual a stream is depends on what else the machine does: told by the check, no gate here.
-OF_THE_MACHINE = {20, 31, 33, 44, 45}
 # What a cache or proxy could break.
 ITS_OWN = {30, 36, 37, 38, 42, 61, 62, 63, 65, 66, 67, 69, 70}
+
+
+def is_published(fleet: Fleet, name: str) -> bool:
+    return (fleet.media_root / "live/demo/v0" / name).exists()
 
 
 def https_url(fleet: Fleet, name: str) -> str:
@@ -65,7 +71,8 @@ def broken_behind(fleet: Fleet, name: str) -> dict[int, str]:
     return {
         rule: f"{name}: {finding.outcome.name}: {finding.evidence}"
         for rule, finding in musts.items()
-        if (finding.outcome is Outcome.FAILED and rule not in OF_THE_MACHINE)
+        # How punctual a stream is depends on what else the machine does.
+        if (finding.outcome is Outcome.FAILED and not finding.only_late)
         or (finding.outcome is not Outcome.PASSED and rule in ITS_OWN)
     }
 
@@ -101,10 +108,8 @@ async def watch(fleet: Fleet, name: str, ask: str, *, is_tls: bool) -> Crowd:
     crowd = Crowd("127.0.0.1", port, path, parts=PARTS_OF_SEGMENT, tls=tls)
     await crowd.join(VIEWERS)
     crowd.follow(first)
-    deadline = time.monotonic() + LATE_SECONDS
     # One more than is counted: what is found first may have been in the cache already.
-    while min(map(len, crowd.answers)) <= PARTS and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
+    await until_all_have(crowd, PARTS + 1)
     crowd.leave()
     return crowd
 
@@ -143,14 +148,20 @@ def test_all_viewers_get_every_part_and_the_origin_is_asked_once(
 # --- HTTP/2 and 3 --------------------------------------------------------------------------------
 
 
-def reload(rendition: str, text: str, ahead: int) -> str:
-    """A reload of video that is answered with so many parts more than the next.
+def place(text: str, ahead: int) -> Position:
+    """Of video: so many parts more than the next.
 
     A part beyond the segment's last would mean the next segment's first (36), so it is carried.
     """
     at = read_position(text)
     segments, part = divmod(at.parts + ahead, PARTS_OF_SEGMENT)
-    return f"{rendition}/media.m3u8?_HLS_msn={at.last_msn + 1 + segments}&_HLS_part={part}"
+    return Position(at.last_msn + 1 + segments, part)
+
+
+def reload(rendition: str, text: str, ahead: int) -> str:
+    """A reload that is answered with that place."""
+    at = place(text, ahead)
+    return f"{rendition}/media.m3u8?_HLS_msn={at.msn}&_HLS_part={at.part}"
 
 
 async def newest(client: httpx.AsyncClient, rendition: str) -> str:
@@ -163,11 +174,10 @@ async def newest(client: httpx.AsyncClient, rendition: str) -> str:
 def test_ten_requests_held_on_one_http2_connection_do_not_wait_for_each_other(
     fleet: Fleet, name: str
 ) -> None:
-    async def timed(client: httpx.AsyncClient, path: str) -> float:
-        began = time.monotonic()
+    async def arrival(client: httpx.AsyncClient, path: str) -> float:
         response = await client.get(path)
         assert (response.status_code, response.http_version) == (200, "HTTP/2")
-        return time.monotonic() - began
+        return time.time()
 
     async def test() -> None:
         async with client_of(fleet, name) as client:
@@ -176,13 +186,14 @@ def test_ten_requests_held_on_one_http2_connection_do_not_wait_for_each_other(
             ahead = (7, 6, 5, 4, 3)
             paths = [reload("v0", big, n) for n in ahead]
             paths += [reload("v1", small, n) for n in ahead]
-            began = time.monotonic()
-            held = await asyncio.gather(*(timed(client, path) for path in paths))
-            assert time.monotonic() - began < 2.5, "one after another is ten seconds"
-            assert held[0] > 0.6, "nothing was held"
-            # One after another, the last to ask is the last to be answered, however late the parts.
-            assert held[4] < held[0], "it waited for the others"
-            assert held[9] < held[5], "it waited for the others"
+            began = time.time()
+            came = await asyncio.gather(*(arrival(client, path) for path in paths))
+            for rendition, text, those in (("v0", big, came[:5]), ("v1", small, came[5:])):
+                longest = place(text, ahead[0])
+                last = published_at(fleet.media_root, rendition, longest.msn, longest.part)
+                assert last > began, "nothing was held"
+                assert those[-1] < last, "it waited for what comes later"
+                assert those == sorted(those, reverse=True), "another order than the parts"
 
     asyncio.run(test())
 
@@ -224,9 +235,16 @@ def test_who_has_authorization_or_another_method_is_passed_on(fleet: Fleet, name
 def test_head_never_waits(fleet: Fleet, name: str) -> None:
     with plain(fleet, name) as client:
         ahead = reload("v0", client.get("v0/media.m3u8").text, 6)
-        began = time.monotonic()
-        assert client.head(ahead).status_code == 200
-        assert time.monotonic() - began < 0.5
+
+        def ended(method: str) -> float:
+            with plain(fleet, name) as own:
+                assert own.request(method, ahead).status_code == 200
+            return time.monotonic()
+
+        with ThreadPoolExecutor() as pool:  # beside one who waits for the same
+            get = pool.submit(ended, "GET")
+            head = pool.submit(ended, "HEAD")
+            assert head.result() < get.result(), "HEAD waited"
 
 
 @pytest.mark.parametrize("name", CACHES)
@@ -235,14 +253,17 @@ def test_what_does_not_change_the_answer_asks_nothing_of_the_origin(
 ) -> None:
     """Else anybody could have the origin hold a request of his own."""
     with plain(fleet, name) as client:
-        part = read_position(client.get("v0/media.m3u8").text).last_msn
-        queries = (
-            f"_HLS_msn={part}&_HLS_part=0",
-            f"x=1&_HLS_part=0&_HLS_msn={part}",
-            f"_HLS_part=0&&y&_HLS_msn={part}&",
-        )
-        mark = len(fleet.relay.requests)
-        texts = {client.get(f"v0/media.m3u8?{q}", headers={"Cookie": q}).text for q in queries}
+        for passed in range(TRIES):
+            msn = read_position(client.get("v0/media.m3u8").text).last_msn - passed
+            queries = (
+                f"_HLS_msn={msn}&_HLS_part=0",
+                f"x=1&_HLS_part=0&_HLS_msn={msn}",
+                f"_HLS_part=0&&y&_HLS_msn={msn}&",
+            )
+            mark, began = len(fleet.relay.requests), time.monotonic()
+            texts = {client.get(f"v0/media.m3u8?{q}", headers={"Cookie": q}).text for q in queries}
+            if time.monotonic() - began < KEPT_SECONDS:
+                break  # else the first answer may have been forgotten meanwhile: another msn
         assert len(texts) == 1
         assert len(fleet.relay.requests) - mark == 1
         assert b"cookie" not in fleet.relay.heads[-1].lower()
@@ -295,11 +316,15 @@ def test_errors_can_be_read_by_pages_and_do_not_stay(fleet: Fleet, name: str) ->
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.headers.get_list("access-control-allow-origin") == ["*"]
         # Asked for too early, so that a 404 might be kept, and then when it is there.
-        text = client.get("v0/media.m3u8").text
-        at = read_position(text)
-        segments, part = divmod(at.parts + EARLY, PARTS_OF_SEGMENT)
-        name = f"{at.last_msn + 1 + segments}.{part}.m4s"
-        early = re.sub(r"\d+\.\d+\.m4s$", name, at.hint_uri)
-        assert client.get(f"v0/{early}").status_code == 404
+        for _ in range(TRIES):
+            text = client.get("v0/media.m3u8").text
+            at = place(text, EARLY)
+            early = re.sub(
+                r"\d+\.\d+\.m4s$", f"{at.msn}.{at.part}.m4s", read_position(text).hint_uri
+            )
+            status = client.get(f"v0/{early}").status_code
+            if status == 404 or not is_published(fleet, early):
+                break  # else this machine was so slow that it was not too early
+        assert status == 404
         assert client.get(reload("v0", text, EARLY)).is_success
         assert client.get(f"v0/{early}").status_code == 200

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from client.report import as_json, gather, table, verdict
-from client.verdicts import Finding, Level, Outcome, judge, printable
+from client.verdicts import Finding, Late, Level, Outcome, judge, late, printable
 from server.cli import main
 from tests.check.origin import Origin
 from tests.check.recording import record
@@ -36,6 +36,21 @@ def test_the_worst_finding_of_a_rule_counts() -> None:
         finding(7, Outcome.FAILED, "short", SHOULD),
         finding(63, Outcome.FAILED, "bad; worse"),
     ]
+
+
+def test_what_is_only_late_is_told_apart() -> None:
+    """So that a gate on a busy machine can let lateness pass and nothing else."""
+    assert judge([Late("a"), Late("b")], "").only_late
+    assert not judge([Late("a"), "gone"], "").only_late
+    assert not judge([], "").only_late
+    assert late("a", 5.9, 6).__class__ is Late
+    assert late("a", 6.1, 6).__class__ is str
+    slow = Finding(31, MUST, Outcome.FAILED, "slow", only_late=True)
+    gone = Finding(31, MUST, Outcome.FAILED, "gone")
+    kept = finding(31, Outcome.PASSED, "kept")
+    assert [found.only_late for found in gather([slow, kept])] == [True]
+    assert [found.only_late for found in gather([slow, gone])] == [False]
+    assert slow.breaks_a_must
 
 
 def test_the_verdict_names_what_is_broken() -> None:

@@ -27,16 +27,19 @@ from server.app import create_app
 from server.watcher import FolderWatcher
 
 CONTROL = ServerControl(2, 6, Fraction(1, 5), Fraction(3, 5))
+LONG = ServerControl(4, 12, Fraction(1, 5), Fraction(3, 5))  # segments of 4 s
 RUN = "abc123"
 
 
-def playlist(last_msn: int = 7, parts: int = 3, *, ended: bool = False) -> str:
+def playlist(
+    last_msn: int = 7, parts: int = 3, *, ended: bool = False, control: ServerControl = CONTROL
+) -> str:
     """Three complete segments up to ``last_msn``, and some parts of the next one."""
     segments = tuple(_segment(msn, 10) for msn in range(last_msn - 2, last_msn + 1))
     current = _segment(last_msn + 1, parts) if parts and not ended else None
     hint = f"{RUN}-{last_msn + 1}.{parts}.m4s"
     return render_media_playlist(
-        MediaPlaylist(CONTROL, segments, current, hint_uri=hint, ended=ended)
+        MediaPlaylist(control, segments, current, hint_uri=hint, ended=ended)
     )
 
 
@@ -106,12 +109,30 @@ def test_61_types_and_63_caching(stream: Stream) -> None:
     stream.publish(f"v0/{RUN}-7.m4s", "media")
     media = stream.client.get(f"/live/demo/v0/{RUN}-7.m4s")
     assert media.mimetype == "video/mp4"
-    assert media.headers["Cache-Control"] == "public, max-age=12"
+    assert media.headers["Cache-Control"] == "public, max-age=60"
     stream.publish(f"s0/{RUN}-7.3.vtt", "WEBVTT\n")
     text = stream.client.get(f"/live/demo/s0/{RUN}-7.3.vtt", headers={"Accept-Encoding": "gzip"})
     assert text.mimetype == "text/vtt"
-    assert text.headers["Cache-Control"] == "public, max-age=12"
+    assert text.headers["Cache-Control"] == "public, max-age=60"
     assert "Content-Encoding" not in text.headers
+
+
+@pytest.mark.parametrize(("control", "target_duration"), [(CONTROL, 2), (LONG, 4)])
+def test_63_ages_follow_the_target_duration(
+    stream: Stream, control: ServerControl, target_duration: int
+) -> None:
+    stream.publish("v0/media.m3u8", playlist(control=control))
+    stream.publish(f"v0/{RUN}-7.m4s", "media")
+
+    def age(path: str) -> int:
+        header = stream.client.get(f"/live/demo/v0/{path}").headers["Cache-Control"]
+        return int(header.removeprefix("public, max-age="))
+
+    assert age("media.m3u8") == target_duration / 2
+    assert age("media.m3u8?_HLS_msn=7") == 6 * target_duration
+    assert age("media.m3u8?_HLS_msn=99") == 4 * target_duration
+    assert age(f"{RUN}-7.m4s") >= 6 * target_duration
+    assert age(f"{RUN}-1.m4s") == age("nothing") == target_duration
 
 
 def test_36_a_reload_is_held_until_its_part_is_there(stream: Stream) -> None:
@@ -166,9 +187,22 @@ def test_40_a_reload_that_waits_three_target_durations_is_503(
     assert asked == [6]
 
 
-def test_41_after_the_end_nothing_is_held(stream: Stream) -> None:
+@pytest.mark.parametrize(
+    "query",
+    ["_HLS_msn=50", "_HLS_msn=9999", "_HLS_part=1", "_HLS_msn=x", "_HLS_msn=-1", "_HLS_skip=YES"],
+)
+def test_41_after_the_end_directives_are_ignored(stream: Stream, query: str) -> None:
     stream.publish("v0/media.m3u8", playlist(ended=True))
-    assert stream.client.get("/live/demo/v0/media.m3u8?_HLS_msn=50").status_code == 200
+    answer = stream.client.get(f"/live/demo/v0/media.m3u8?{query}")
+    assert (answer.status_code, answer.text) == (200, playlist(ended=True))
+
+
+def test_41_a_reload_that_is_held_when_the_stream_ends_is_answered(stream: Stream) -> None:
+    held = stream.ask("v0/media.m3u8?_HLS_msn=9")
+    assert not held.done()
+    stream.publish("v0/media.m3u8", playlist(ended=True))
+    answer = held.result(5)
+    assert (answer.status_code, answer.text) == (200, playlist(ended=True))
 
 
 def test_33_the_hinted_part_is_held_until_it_is_whole(stream: Stream) -> None:
@@ -177,6 +211,15 @@ def test_33_the_hinted_part_is_held_until_it_is_whole(stream: Stream) -> None:
     stream.publish(f"v0/{RUN}-8.3.m4s", "all of it")
     answer = held.result(5)
     assert (answer.status_code, answer.data) == (200, b"all of it")
+
+
+@pytest.mark.parametrize("after", [playlist(ended=True), playlist(last_msn=8, parts=2)])
+def test_33_a_hint_that_became_nothing_is_404_at_once(stream: Stream, after: str) -> None:
+    """The stream has ended, or another encoder run went on with other names."""
+    held = stream.ask(f"v0/{RUN}-8.3.m4s")
+    assert not held.done()
+    stream.publish("v0/media.m3u8", after)
+    assert held.result(3).status_code == 404  # and not after 3 TD
 
 
 def test_35_an_unhinted_part_is_404_at_once(stream: Stream) -> None:
@@ -217,6 +260,17 @@ def test_66_range(stream: Stream) -> None:
     answer = stream.client.get(f"/live/demo/v0/{RUN}-7.m4s", headers={"Range": "bytes=2-4"})
     assert (answer.status_code, answer.data) == (206, b"234")
     assert answer.headers["Content-Range"] == "bytes 2-4/10"
+
+
+@pytest.mark.parametrize(
+    "ignored",
+    ["lines=1-2", "bytes=abc", "bytes=5-2", "bytes=0-1,4-5", "nonsense", "bytes=", "bytes=-"],
+)
+def test_66_what_is_no_single_range_of_bytes_is_ignored(stream: Stream, ignored: str) -> None:
+    stream.publish(f"v0/{RUN}-7.m4s", "0123456789")
+    answer = stream.client.get(f"/live/demo/v0/{RUN}-7.m4s", headers={"Range": ignored})
+    assert (answer.status_code, answer.data) == (200, b"0123456789")
+    assert "Content-Range" not in answer.headers
 
 
 def test_66_a_range_beyond_the_end_is_416_with_the_size(stream: Stream) -> None:
