@@ -108,7 +108,8 @@ def live_edge_age(media_root: Path, figures: dict[str, Any]) -> float | None:
         media_root: with the folder ``live``.
         figures: of one stream, from :func:`list_streams`.
     """
-    playlist = media_root / LIVE / figures["id"] / BEST_RUNG / PLAYLIST_NAME
+    name: str = figures["id"]
+    playlist = media_root / LIVE / name / BEST_RUNG / PLAYLIST_NAME
     try:
         by_wall = time.time() - playlist.stat().st_mtime
     except OSError:
