@@ -6,8 +6,10 @@ import contextlib
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Protocol
 
 _FACTS = "lipstream_facts"
@@ -44,6 +46,10 @@ def configure(log_format: str, stream: Stream | None = None) -> None:
     handler.setFormatter(_Text() if as_text else _Json())
     handler.addFilter(Bounded())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    sys.excepthook = _tell_crash
+    threading.excepthook = lambda crash: _tell_crash(
+        crash.exc_type, crash.exc_value, crash.exc_traceback
+    )
 
 
 def bind(**facts: Any) -> None:
@@ -78,6 +84,16 @@ def relay(line: str, **facts: Any) -> None:
 def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **facts: Any) -> None:
     """Log one event and its facts, such as ``event(log, "encoder_started", pid=7)``."""
     logger.log(level, name, extra={_FACTS: facts}, stacklevel=2)
+
+
+def _tell_crash(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """What ends a process or a thread: one line, as all else."""
+    if error is None or not issubclass(kind, Exception):  # Ctrl-C
+        return
+    told = logging.Formatter().formatException((kind, error, trace))
+    event(logging.getLogger(__name__), "crashed", level=logging.CRITICAL, exception=told)
 
 
 class Bounded(logging.Filter):

@@ -11,11 +11,12 @@ import os
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from logs import event, relay
+from server.exits import STUCK, UNSTARTED, UNSTARTED_STATUS, Exit, end_of, end_sessions
 
 # Restarts: 0.2 s, doubling to 30 s, forgotten after a healthy minute.
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, HEALTHY_SECONDS = 0.2, 30.0, 60.0
@@ -35,9 +36,6 @@ FIRST_BEAT_SECONDS = 90.0
 # One whose beats tell of no progress is given more: it may be at work on a fault of its own, such
 # as an ffmpeg that it starts again after up to half a minute.
 STILL_SECONDS = 60.0
-STUCK, UNSTARTED = "stuck", "not started"
-# As a shell says of a program that could not be run.
-UNSTARTED_STATUS = 126
 # Doubled so often, the longest delay is long reached; a float ends at 2 ** 1024.
 _MOST_DOUBLINGS = 10
 
@@ -45,28 +43,6 @@ _MOST_DOUBLINGS = 10
 SESSIONS = "sessions"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a child ended."""
-
-    status: int  # as of waitpid: below zero, the signal's number
-    at: float  # seconds since 1970 UTC
-    argv: tuple[str, ...]
-    stderr: tuple[str, ...]  # its last lines
-    cause: str = ""  # STUCK: it was killed for its silence; UNSTARTED: it never was
-
-    @property
-    def reason(self) -> str:
-        """``exit 1``, ``SIGKILL``, ``stuck`` or ``not started``: few values, fit for counting."""
-        if self.cause:
-            return self.cause
-        if self.status >= 0:
-            return f"exit {self.status}"
-        with contextlib.suppress(ValueError):
-            return signal.Signals(-self.status).name
-        return f"signal {-self.status}"
 
 
 @dataclass(slots=True)
@@ -179,12 +155,12 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(_end_of(process), STOP_SECONDS)
+            await asyncio.wait_for(end_of(process), STOP_SECONDS)
         except TimeoutError:
             event(log, "process_killed", level=logging.WARNING, **self._named)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await _end_of(process)
+            await end_of(process)
 
     @property
     def _named(self) -> dict[str, Any]:
@@ -242,10 +218,10 @@ class Child:
         assert self.process is not None
         assert self._relaying is not None
         watching = asyncio.ensure_future(self._watch()) if self.beats else None
-        status = await _end_of(self.process)
+        status = await end_of(self.process)
         if watching is not None:
             watching.cancel()
-        _end_sessions(self.told.get(SESSIONS, ()))
+        end_sessions(self.told.get(SESSIONS, ()))
         self.told = {}  # of a process that has ended nothing is true any more
         # Not for ever: a grandchild that is still ending may hold the pipe.
         await asyncio.wait([self._relaying], timeout=STOP_SECONDS)
@@ -326,25 +302,3 @@ class Child:
             text = line.decode("utf-8", "replace").rstrip()
             relay(text, **self._named)
             self._stderr_tail.append(text)
-
-
-async def _end_of(process: asyncio.subprocess.Process) -> int:
-    """Its exit status. asyncio's own wait goes on while others that it started hold its pipes."""
-    waiting = asyncio.ensure_future(process.wait())
-    try:
-        while process.returncode is None:
-            await asyncio.wait([waiting], timeout=WATCH_SECONDS)
-        return process.returncode
-    finally:
-        waiting.cancel()
-
-
-def _end_sessions(leaders: Iterable[int]) -> None:
-    """Kill what a process that has ended had started in sessions of their own.
-
-    They end by themselves when their pipes do, but for one that hangs: nobody else would end it.
-    """
-    for leader in leaders:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(leader) == leader:
-                os.killpg(leader, signal.SIGKILL)

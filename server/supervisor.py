@@ -142,23 +142,29 @@ class Supervisor:
         known = self.streams.get(order.id)
         if known is not None and (known.state is not StreamState.FAILED or known.running):
             return _refused(409, f"there is a stream {order.id!r} already ({known.state.value})")
-        if known is None and not self._has_place():
+        if known is None and self._is_full:
             limit = f"{self._most_streams} streams are the most here (setting max_streams)"
             return _refused(429, f"{limit}; end one first")
         try:
             if known is not None:
                 self._remove(known)
             self._add(order)
+            self._forget_failures()
         except (EncoderError, RawMediaError, OSError) as error:
             return _refused(503, str(error))
         return {"ok": True}
 
-    def _has_place(self) -> bool:
-        """Whether another stream may be; one that failed gives way, the first of them first."""
+    @property
+    def _is_full(self) -> bool:
+        """Whether no other stream may be; those that failed take no place."""
+        return sum(not s.has_failed for s in self.streams.values()) >= self._most_streams
+
+    def _forget_failures(self) -> None:
+        """The first of them, where reasons take more places than there are."""
         failed = [s for s in self.streams.values() if s.has_failed]
-        for stream in failed[: max(0, 1 + len(self.streams) - self._most_streams)]:
+        for stream in failed[: max(0, len(self.streams) - self._most_streams)]:
             self._remove(stream)
-        return len(self.streams) < self._most_streams
+        self._tell()
 
     def _end_wished(self, name: str) -> Command:
         stream = self.streams.get(name)

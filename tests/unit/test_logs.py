@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -27,7 +29,9 @@ class Terminal(io.StringIO):
 def _loggers_as_before() -> Iterator[None]:
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
     root.setLevel(level)
     root.handlers[:] = handlers
 
@@ -145,6 +149,22 @@ def test_what_a_child_logs_is_handed_on_as_it_is(log_format: str, line: str) -> 
     logs.configure(log_format, stream)
     logs.relay(line, process="inference", stream="demo")
     assert stream.getvalue() == line + "\n"
+
+
+def test_a_crash_is_one_line() -> None:
+    """Of a process, or of a thread in it."""
+    stream = io.StringIO()
+    logs.configure("json", stream)
+    crash = ValueError("first line\nsecond line")
+    sys.excepthook(ValueError, crash, None)
+    thread = threading.Thread(target=lambda: int("no number"))
+    thread.start()
+    thread.join()
+    first, second = (json.loads(line) for line in said(stream))
+    assert first["event"] == second["event"] == "crashed"
+    assert "ValueError: first line\nsecond line" in first["exception"]
+    assert "Traceback" in second["exception"]
+    assert "int()" in second["exception"]
 
 
 def test_debug_is_not_said() -> None:

@@ -6,6 +6,8 @@ import fcntl
 import json
 import logging
 import os
+import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -21,7 +23,9 @@ log = logging.getLogger("lipstream.test")
 def _loggers_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
     root.handlers[:] = handlers
     root.setLevel(level)
 

@@ -19,9 +19,10 @@ import pytest
 
 from encoder.errors import StoreFull
 from encoder.media_root import MediaRoot
-from server.child import BAD_INPUT, Child, Exit
+from server.child import BAD_INPUT, Child
 from server.control import Command, send
 from server.errors import ProcessGaveUp
+from server.exits import Exit
 from server.roster import Stream, read_roster
 from server.specs import StreamOrder
 from server.supervisor import Supervisor
