@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from types import TracebackType
+from typing import Any, Protocol
 
 _FACTS = "lipstream_facts"
 # A child or a client that complains without end must not fill the disk: of each event so many
@@ -17,7 +20,20 @@ MOST_LINES, WINDOW_SECONDS = 50, 10.0
 _bound: dict[str, Any] = {}
 
 
-def configure(log_format: str, stream: TextIO | None = None) -> None:
+class Stream(Protocol):
+    """Where lines of a log go."""
+
+    def write(self, text: str, /) -> object:
+        """Take one line with its end."""
+
+    def flush(self) -> object:
+        """Hand on what was taken."""
+
+    def isatty(self) -> bool:
+        """Whether a person reads along."""
+
+
+def configure(log_format: str, stream: Stream | None = None) -> None:
     """Send all logs to one place.
 
     Args:
@@ -30,6 +46,10 @@ def configure(log_format: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(_Text() if as_text else _Json())
     handler.addFilter(Bounded())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    sys.excepthook = _tell_crash
+    threading.excepthook = lambda crash: _tell_crash(
+        crash.exc_type, crash.exc_value, crash.exc_traceback
+    )
 
 
 def bind(**facts: Any) -> None:
@@ -40,9 +60,40 @@ def bind(**facts: Any) -> None:
     _bound.update(facts)
 
 
+def relay(line: str, **facts: Any) -> None:
+    """Hand on what a child process has said.
+
+    A line of its own log is handed on as it is. Any other one (what a library writes, the end of a
+    program that failed) becomes an event where lines are JSON, so that each line is.
+
+    Args:
+        line: without its end.
+        facts: which child, of which stream.
+    """
+    ours = (h for h in logging.getLogger().handlers if isinstance(h.formatter, (_Text, _Json)))
+    place = next(ours, None)
+    if place is not None and isinstance(place.formatter, _Json) and not _is_json(line):
+        event(logging.getLogger(__name__), "process_says", line=line, **facts)
+        return
+    stream: Stream = place.stream if isinstance(place, logging.StreamHandler) else sys.stderr
+    with contextlib.suppress(OSError):  # nobody reads logs any more: no reason to stop anything
+        stream.write(line + "\n")
+        stream.flush()
+
+
 def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **facts: Any) -> None:
     """Log one event and its facts, such as ``event(log, "encoder_started", pid=7)``."""
     logger.log(level, name, extra={_FACTS: facts}, stacklevel=2)
+
+
+def _tell_crash(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """What ends a process or a thread: one line, as all else."""
+    if error is None or not issubclass(kind, Exception):  # Ctrl-C
+        return
+    told = logging.Formatter().formatException((kind, error, trace))
+    event(logging.getLogger(__name__), "crashed", level=logging.CRITICAL, exception=told)
 
 
 class Bounded(logging.Filter):
@@ -68,6 +119,13 @@ class Bounded(logging.Filter):
                 setattr(record, _FACTS, getattr(record, _FACTS, {}) | {"left_out": left_out})
         self._seen[key] = (began, lines + 1)
         return lines < MOST_LINES
+
+
+def _is_json(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _line(record: logging.LogRecord) -> dict[str, Any]:

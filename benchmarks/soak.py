@@ -71,11 +71,13 @@ def main() -> int:
         viewers, samples, lips = asyncio.run(_run(given, faults, folder / "media"))
     costs, grown = _costs(viewers, faults.done), trends(samples)
     print(_report(viewers, costs, grown))
+    for name in faults.left_out:
+        print(f"left out, for it cannot be done here: {name}")
     print(_of_lips(lips))
     if given.json:
         told = {"costs": [asdict(c) for c in costs], "trends": [asdict(t) for t in grown]}
         Path(given.json).write_text(json.dumps(told, indent=2))
-    wrong = [*_wrong(viewers, costs, grown), *_out_of_sync(lips)]
+    wrong = [*_wrong(viewers, costs, grown), *_out_of_sync(lips), *undone(faults.done)]
     print("\n".join(wrong) or "nothing grew, nothing published was lost or changed")
     return 1 if wrong else 0
 
@@ -178,7 +180,7 @@ async def _sample(
 
 
 def _costs(viewers: Sequence[Viewer], done: Sequence[Done]) -> list[Cost]:
-    """Each pause is put down to the fault that began last before its end."""
+    """Each pause is put down to the fault that began last before its end, even if that failed."""
     waits: dict[str, list[float]] = {fault.name: [] for fault in done}
     for number, fault in enumerate(done):
         until = done[number + 1].began if number + 1 < len(done) else float("inf")
@@ -188,11 +190,20 @@ def _costs(viewers: Sequence[Viewer], done: Sequence[Done]) -> list[Cost]:
             for pause in viewer.pauses
             if fault.began < pause.ended <= until
         ]
-        waits[fault.name].append(max(pauses, default=0.0))
+        if not fault.error or pauses:
+            waits[fault.name].append(max(pauses, default=0.0))
     return [
         Cost(name, len(each), sum(w > 0 for w in each), statistics.median(each), max(each))
         for name, each in sorted(waits.items())
+        if each
     ]
+
+
+def undone(done: Sequence[Done]) -> list[str]:
+    """Kinds of faults that never came to their end: nothing is known of them."""
+    ended = {fault.name for fault in done if not fault.error}
+    why = {fault.name: fault.error for fault in done if fault.name not in ended}
+    return [f"never done: {name} ({error})" for name, error in sorted(why.items())]
 
 
 def _report(viewers: Sequence[Viewer], costs: Sequence[Cost], grown: Sequence[Trend]) -> str:

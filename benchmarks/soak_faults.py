@@ -19,6 +19,7 @@ import psutil
 # How long a stopped process is left so.
 HANG_SECONDS = 6.0
 FULL_SECONDS = 4.0
+FULL = "media root full"
 # Clients of the crowd faults.
 CROWD = 100
 _SLOW_READ_SECONDS = 5.0
@@ -26,11 +27,12 @@ _SLOW_READ_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A fault that was done, in monotonic seconds."""
+    """A fault that was begun, in monotonic seconds."""
 
     name: str
     began: float
     ended: float
+    error: str = ""  # why it could not be done, or not to its end
 
 
 @dataclass(slots=True)
@@ -59,15 +61,23 @@ class Faults:
             self.chance.shuffle(kinds)
             for name, act in kinds:
                 await asyncio.sleep(every_seconds)
-                began = time.monotonic()
-                with contextlib.suppress(
-                    ProcessLookupError, psutil.Error, httpx.HTTPError, OSError
-                ):
+                began, error = time.monotonic(), ""
+                try:
                     await act()
-                self.done.append(Done(name, began, time.monotonic()))
+                except (psutil.Error, httpx.HTTPError, OSError, EOFError) as failed:
+                    error = f"{type(failed).__name__}: {failed}"
+                self.done.append(Done(name, began, time.monotonic(), error))
+
+    @property
+    def left_out(self) -> list[str]:
+        """What cannot be done here: a file system that is everybody's is not to be filled."""
+        return [] if os.path.ismount(self.media_root.parent) else [FULL]
 
     def kinds(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Every fault by its name."""
+        """Every fault that can be done here, by its name."""
+        return {name: act for name, act in self._all().items() if name not in self.left_out}
+
+    def _all(self) -> dict[str, Callable[[], Awaitable[None]]]:
         return {
             "ffmpeg killed": lambda: self._kill("rawvideo"),
             "ffmpeg stopped": lambda: self._hang("rawvideo"),
@@ -75,7 +85,7 @@ class Faults:
             "inference stopped": lambda: self._hang("-m inference"),
             "encoder process killed": lambda: self._kill("-m encoder"),
             "encoder process stopped": lambda: self._hang("-m encoder"),
-            "media root full": self._fill,
+            FULL: self._fill,
             "web worker killed": self._kill_web_worker,
             "web reloaded": self._reload_web,
             f"{CROWD} held clients vanish": self._vanish,
@@ -116,9 +126,6 @@ class Faults:
         return next(p for p in ours if "server.web" in " ".join(p.cmdline()))
 
     async def _fill(self) -> None:
-        """Where the media root is a file system of its own; else it is everybody's."""
-        if not os.path.ismount(self.media_root.parent):
-            return
         filler = self.media_root.parent / "filler"
         try:
             with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:

@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -50,6 +50,7 @@ class StreamSpec:
     folder: str  # <media root>/live/<id>
     state: str  # file for the figures, read by the web processes
     encoder: str  # name of a candidate that has passed its trial
+    given_up: Sequence[str] = ()  # those that have failed for good in this stream
     beats: bool = False  # write the figures to stdout too: it is a pipe to the supervisor
 
 
@@ -83,8 +84,6 @@ class StreamProcess:
         Raises:
             EncoderError: the stream cannot go on. Its media stays, as after SIGTERM.
         """
-        if self._spec.beats:
-            os.set_blocking(sys.stdout.fileno(), False)
         ahead = queue_units(self._settings.latency)
         intake = Intake(Path(self._spec.socket), self._plan.media, ahead)
         intake.on_mark = self._chronicle.moment
@@ -143,10 +142,11 @@ class StreamProcess:
             "part_target_seconds": part_target,
             "segment_seconds": float(timing.segment_seconds),
         }
+        beats = Beats(sys.stdout.fileno()) if self._spec.beats else None
         while True:
             figures = still | stream.figures() | {"at": time.time(), "beat": time.monotonic()}
-            if self._spec.beats:
-                beat(figures)
+            if beats is not None:
+                beats.tell(figures)
             if figures["state"] != BLOCKED:  # then the supervisor tells what no file can
                 write_json(Path(self._spec.state), figures)
             self._chronicle.figures(figures)
@@ -170,15 +170,38 @@ class StreamProcess:
             id=self._spec.id,
             folder=Path(self._spec.folder),
             candidate=chosen,
+            given_up=frozenset(self._spec.given_up),
             # An encoder that was asked for by name is that one or an error.
             alternatives=others if self._settings.encoder == AUTO else tuple,
         )
 
 
-def beat(figures: Mapping[str, Any]) -> None:
-    """A line to the supervisor. One that does not listen is no reason to wait."""
-    with contextlib.suppress(OSError):
-        os.write(sys.stdout.fileno(), json.dumps(figures).encode() + b"\n")
+class Beats:
+    """Lines to the supervisor. One that does not listen is no reason to wait.
+
+    A pipe that is almost full takes a part of a line; the rest of it goes before the next one, so
+    that no line is torn.
+
+    Args:
+        fd: of a pipe.
+    """
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._rest = b""
+
+    def tell(self, figures: Mapping[str, Any]) -> None:
+        """One line, or nothing where an earlier one has not gone yet."""
+        with contextlib.suppress(OSError):
+            self._write_rest()
+            if not self._rest:
+                self._rest = json.dumps(figures).encode() + b"\n"
+                self._write_rest()
+
+    def _write_rest(self) -> None:
+        while self._rest:
+            self._rest = self._rest[os.write(self._fd, self._rest) :]
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

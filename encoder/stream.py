@@ -147,7 +147,7 @@ class LiveStream:
         self._error: EncoderError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_output_ns = self._run_began_ns = self._run_began_unit = 0
-        self._last_pump_ns = self._slip_shown = 0
+        self._last_pump_ns = self._slip_shown = self._edge_ns = 0
         self._gave_output = False
         self._suspicion: tuple[int, Pulse] | None = None  # after how long a silence
         self._wall = WallWatch(1000 * timing.target_duration)
@@ -221,6 +221,9 @@ class LiveStream:
             "units_skipped": self._feeder.clock.skipped,
             "overloaded": self._feeder.overloaded,
             "overloads": self._feeder.counters.overloads,
+            # Monotonic seconds: when its newest part was published.
+            "edge": self._edge_ns / NANOSECONDS,
+            "sessions": [] if self._child is None else [self._child.pid],
             "disk_bytes": self._parts.store.used_bytes,
             "disk_bound_bytes": self._parts.store.limit_bytes,
             "parts": {rendition.name: rendition.parts for rendition in self._renditions},
@@ -439,6 +442,7 @@ class LiveStream:
         skew_seconds = float(video.end_seconds - self._audio.end_seconds)
         picture, sound = (self._offsets[each.name].seconds for each in (video, self._audio))
         now_ns, offset = time.monotonic_ns(), float(picture - sound)
+        self._edge_ns = now_ns
         self._ledger.published(video.end_frame - 1, now_ns, skew_seconds, offset)
 
     def _take_init(self, rendition: Rendition, init: Init) -> None:

@@ -39,6 +39,8 @@ from encoder.transport import ts_name
 from logs import event
 
 BLOCKED = "blocked"
+# Of the figures: encoders that have failed for good, for the next process of the stream.
+GIVEN_UP = "encoders_given_up"
 # Figures that count from the beginning of a stream, whichever of its lives they come from.
 _COUNTED = (
     "media_seconds",
@@ -68,6 +70,7 @@ class Means:
     # Finds what else works here; asked once, in a thread, for it may encode a few pictures.
     alternatives: Callable[[], Sequence[Candidate]] = field(default=tuple)
     captions: Captions | None = None
+    given_up: frozenset[str] = frozenset()  # names of those that failed in an earlier process
 
 
 class Succession:
@@ -76,7 +79,7 @@ class Succession:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._candidate = means.candidate
-        self._given_up: set[str] = set()
+        self._given_up = set(means.given_up)
         self._record = Record()
         self._remedies = self._new_remedies()
         self._store = StreamStore(means.folder, means.plan.bound_bytes)
@@ -132,7 +135,8 @@ class Succession:
         figures |= {name: figures.get(name, 0) + sum_ for name, sum_ in self._counted.items()}
         if self._blocked_by:
             figures |= {"state": BLOCKED, "reason": self._blocked_by}
-        return figures | self._record.shown()
+        encoders = {"encoder": self._candidate.name, GIVEN_UP: sorted(self._given_up)}
+        return figures | encoders | self._record.shown()
 
     async def _live_once(self) -> None:
         try:

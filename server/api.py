@@ -26,7 +26,8 @@ from server.control import Command, send
 from server.counts import Table
 from server.errors import SupervisorAway, UploadRefused
 from server.films import find_film
-from server.listing import list_streams, live_edge_age, oldest_ready_seconds
+from server.gate import Gate
+from server.listing import is_starting, list_streams, live_edge_age, oldest_ready_seconds
 from server.metrics import ServiceCollector, exposition
 from server.problems import problem
 from server.specs import StreamOrder
@@ -38,16 +39,17 @@ from server.wishes import Wish, read_wish
 LINK_SECONDS = 24 * 3600
 
 
-def blueprint(settings: Settings, media_root: Path, counts: Table) -> Blueprint:
+def blueprint(settings: Settings, media_root: Path, counts: Table, gate: Gate) -> Blueprint:
     """The routes below ``/api``, the two health checks, and the metrics.
 
     Args:
         settings: of the service.
         media_root: with the folders ``live`` and ``run``.
         counts: of the web processes.
+        gate: says who may be told names of streams.
     """
     routes = Blueprint("api", __name__)
-    control = _Control(settings, media_root, counts)
+    control = _Control(settings, media_root, counts, gate)
     for method, rule, view in (
         ("GET", "/api/streams", control.streams),
         ("POST", "/api/streams", control.start),
@@ -63,8 +65,9 @@ def blueprint(settings: Settings, media_root: Path, counts: Table) -> Blueprint:
 
 
 class _Control:
-    def __init__(self, settings: Settings, media_root: Path, counts: Table) -> None:
+    def __init__(self, settings: Settings, media_root: Path, counts: Table, gate: Gate) -> None:
         self._settings = settings
+        self._gate = gate
         self._root = media_root
         self._uploads = UploadStore(settings, media_root)
         self._registry = CollectorRegistry()
@@ -152,23 +155,31 @@ class _Control:
         return jsonify({"status": "ok"})
 
     def readyz(self) -> Response:
-        """Every live stream's newest part is young enough; else which are not."""
+        """Every live stream's newest part is young enough; else which are not.
+
+        Anybody may ask. Names of streams are told to those who may list them, others get counts.
+        """
         known = list_streams(self._root)
-        limits = {name: oldest_ready_seconds(figures) for name, figures in known.items()}
-        ages = {
-            name: live_edge_age(self._root, name)
-            for name, limit in limits.items()
-            if limit is not None
+        ages = {name: live_edge_age(self._root, figures) for name, figures in known.items()}
+        starting = [name for name, f in known.items() if is_starting(f, ages[name])]
+        limits = {
+            name: limit
+            for name, figures in known.items()
+            if name not in starting and (limit := oldest_ready_seconds(figures)) is not None
         }
-        stale = {
-            name: {"live_edge_age_seconds": age, "limit_seconds": limits[name]}
-            for name, age in ages.items()
-            if age is None or age > (limits[name] or 0)
+        stale = [name for name, limit in limits.items() if not _is_young(ages[name], limit)]
+        counts = {"streams": len(known), "starting": len(starting), "stale_streams": len(stale)}
+        named = {
+            "live_edge_age_seconds": {name: ages[name] for name in limits},
+            "stale": {
+                name: {"live_edge_age_seconds": ages[name], "limit_seconds": limits[name]}
+                for name in stale
+            },
         }
-        if known and not stale:
-            return jsonify({"status": "ready", "live_edge_age_seconds": ages})
-        why = "no stream is running" if not known else "the newest media of a stream is too old"
-        return problem(503, why, live_edge_age_seconds=ages, stale=stale)
+        told = counts | (named if self._gate.lets_in() else {})
+        if stale or len(starting) == len(known):
+            return problem(503, _why_unready(len(known), len(stale)), **told)
+        return jsonify({"status": "ready", **told})
 
     def metrics(self) -> Response:
         """For Prometheus."""
@@ -186,7 +197,7 @@ class _Control:
 
     def _shown(self, figures: dict[str, Any]) -> dict[str, Any]:
         name = figures["id"]
-        age = live_edge_age(self._root, name)
+        age = live_edge_age(self._root, figures)
         return figures | {"live_edge_age_seconds": age, "playback": self._playback(name)}
 
 
@@ -196,6 +207,16 @@ def _json_body() -> object:
         return request.get_json(silent=True)
     except RecursionError:
         return None
+
+
+def _is_young(age: float | None, limit: float) -> bool:
+    return age is not None and age <= limit
+
+
+def _why_unready(known: int, stale: int) -> str:
+    if stale:
+        return "the newest media of a stream is too old"
+    return "no stream is live yet" if known else "no stream is running"
 
 
 def _no_stream(stream: str) -> Response:

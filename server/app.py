@@ -44,13 +44,13 @@ def create_app(settings: Settings, media_root: Path, counts: Table | None = None
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     older = archive_root(settings.disk_folder) if settings.disk_folder else None
     app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg, older))
-    app.register_blueprint(api.blueprint(settings, media_root, counts or Table()))
+    gate = Gate(settings)
+    app.register_blueprint(api.blueprint(settings, media_root, counts or Table(), gate))
     app.register_blueprint(speech.blueprint(settings, media_root))
     app.register_blueprint(live.blueprint(settings, media_root))
     app.register_blueprint(events.blueprint(settings, media_root))
     app.register_blueprint(uploads.blueprint(settings, media_root))
     app.register_blueprint(openapi.blueprint(settings))
-    gate = Gate(settings)
     app.register_blueprint(told_limits.blueprint(settings, gate))
     app.before_request(gate.check)
     app.add_url_rule("/", "page", _page)

@@ -9,14 +9,14 @@ import logging
 import math
 import os
 import signal
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from logs import event
+from logs import event, relay
+from server.exits import STUCK, UNSTARTED, UNSTARTED_STATUS, Exit, end_of, end_sessions
 
 # Restarts: 0.2 s, doubling to 30 s, forgotten after a healthy minute.
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, HEALTHY_SECONDS = 0.2, 30.0, 60.0
@@ -31,31 +31,18 @@ STDERR_LINES_KEPT = 20
 # Children that beat do it every half second. One that lives and does not is stuck: nobody else
 # would notice, for its parent only hears of ends.
 SILENT_SECONDS, WATCH_SECONDS = 3.0, 0.5
-STUCK = "stuck"
+# Before the first beat it may load something; but not for ever.
+FIRST_BEAT_SECONDS = 90.0
+# One whose beats tell of no progress is given more: it may be at work on a fault of its own, such
+# as an ffmpeg that it starts again after up to half a minute.
+STILL_SECONDS = 60.0
+# Doubled so often, the longest delay is long reached; a float ends at 2 ** 1024.
+_MOST_DOUBLINGS = 10
+
+# Of a beat: the leaders of the sessions that the child has started.
+SESSIONS = "sessions"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a child ended."""
-
-    status: int  # as of waitpid: below zero, the signal's number
-    at: float  # seconds since 1970 UTC
-    argv: tuple[str, ...]
-    stderr: tuple[str, ...]  # its last lines
-    stuck: bool = False  # it was killed for its silence
-
-    @property
-    def reason(self) -> str:
-        """``exit 1``, ``SIGKILL`` or ``stuck``: few values, fit for counting."""
-        if self.stuck:
-            return STUCK
-        if self.status >= 0:
-            return f"exit {self.status}"
-        with contextlib.suppress(ValueError):
-            return signal.Signals(-self.status).name
-        return f"signal {-self.status}"
 
 
 @dataclass(slots=True)
@@ -70,7 +57,11 @@ class Child:
     stream: str = ""  # the stream it works for; empty: for all
     last_word: bytes = b""  # what tells it to end well; empty: SIGTERM does
     beats: bool = False  # it writes a line of JSON to stdout every half second
-    told: dict[str, Any] = field(default_factory=dict)  # the newest of them
+    first_beat_seconds: float = FIRST_BEAT_SECONDS  # it may take to load what it needs
+    # Something that differs from beat to beat while it does what it is for.
+    progress: Callable[[Mapping[str, Any]], object] = lambda _told: object()
+    told: dict[str, Any] = field(default_factory=dict)  # the newest beat of its present run
+    last_told: dict[str, Any] = field(default_factory=dict)  # the newest of all its runs
     wanted: bool = True
     over: bool = False  # it has ended, and is not started again
     process: asyncio.subprocess.Process | None = None
@@ -81,6 +72,8 @@ class Child:
     _stderr_tail: deque[str] = field(default_factory=lambda: deque(maxlen=STDERR_LINES_KEPT))
     _relaying: asyncio.Task[None] | None = None
     _heard: float = 0.0  # monotonic seconds of its newest beat; 0: none yet
+    _progress: object = None  # of that beat
+    _moved: float = 0.0  # monotonic seconds of the last change of that
     _was_stuck: bool = False
     _retired: asyncio.Event = field(default_factory=asyncio.Event)
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -92,7 +85,12 @@ class Child:
 
     @property
     def moved(self) -> float:
-        """When it was last seen to do something, monotonic seconds."""
+        """When it was last seen to do what it is for, monotonic seconds."""
+        return max(self.began, self._moved)
+
+    @property
+    def heard(self) -> float:
+        """When it was last heard of, monotonic seconds."""
         return max(self.began, self._heard)
 
     @property
@@ -107,17 +105,14 @@ class Child:
             is_hopeless: asked after each unwanted end, when it has been counted.
             on_change: called after each start and end.
         """
-        while await self._start():
-            if not self.wanted:  # it was said while the process started
-                self.say_last_word()
-            on_change()
-            status = await self._reap()
+        while self.wanted:
+            await self._run_once(on_change)
             if not self.wanted:
                 break
             delay = self.next_delay(time.monotonic())
             assert self.last_exit is not None
             self.restarts[self.last_exit.reason] += 1
-            facts = {**self._named, "status": status}
+            facts = {**self._named, "status": self.last_exit.status, "why": self.last_exit.reason}
             if is_hopeless():
                 event(log, "process_given_up", level=logging.ERROR, **facts)
                 self.wanted = False
@@ -134,7 +129,8 @@ class Child:
         if now - self.began > HEALTHY_SECONDS:
             self.failures = 0
         self.failures += 1
-        return min(math.ldexp(FIRST_DELAY_SECONDS, self.failures - 1), LONGEST_DELAY_SECONDS)
+        doublings = min(self.failures - 1, _MOST_DOUBLINGS)
+        return min(math.ldexp(FIRST_DELAY_SECONDS, doublings), LONGEST_DELAY_SECONDS)
 
     def say_last_word(self) -> None:
         """Tell it to end well; it is not started again."""
@@ -159,12 +155,12 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            await asyncio.wait_for(end_of(process), STOP_SECONDS)
         except TimeoutError:
             event(log, "process_killed", level=logging.WARNING, **self._named)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            await end_of(process)
 
     @property
     def _named(self) -> dict[str, Any]:
@@ -175,17 +171,27 @@ class Child:
         self.wanted = False
         self._retired.set()
 
-    async def _start(self) -> bool:
+    async def _run_once(self, on_change: Callable[[], None]) -> None:
+        """From its start to its end; what became of it is in ``last_exit``."""
         async with self._starting:
-            if self.wanted:
+            if not self.wanted:
+                return
+            try:
                 await self._spawn()
-                return True
-        return False
+            except (OSError, RuntimeError) as error:  # RuntimeError: no thread to wait for its end
+                self._note_unstarted(error)
+                return
+        if not self.wanted:  # it was said while the process started
+            self.say_last_word()
+        on_change()
+        await self._reap()
 
     async def _spawn(self) -> None:
         self.began = time.monotonic()
         self._stderr_tail.clear()
-        self._heard, self._was_stuck, self.told = 0.0, False, {}
+        self._heard = self._moved = 0.0
+        self._was_stuck, self.told, self._progress = False, {}, None
+        self.process = None
         self.process = await asyncio.create_subprocess_exec(
             *self.argv,
             stdin=asyncio.subprocess.PIPE,
@@ -202,22 +208,29 @@ class Child:
         self.process.stdin.write(json.dumps(self.greeting()).encode() + b"\n")
         event(log, "process_started", **self._named, pid=self.process.pid)
 
-    async def _reap(self) -> int:
+    def _note_unstarted(self, error: Exception) -> None:
+        """No program, or no descriptor, process or memory left for it: an end like any other."""
+        argv, why = tuple(self.argv), f"cannot start {self.argv[0]}: {error}"
+        self.last_exit = Exit(UNSTARTED_STATUS, time.time(), argv, (why,), UNSTARTED)
+        event(log, "process_unstarted", level=logging.ERROR, **self._named, reason=why)
+
+    async def _reap(self) -> None:
         assert self.process is not None
         assert self._relaying is not None
         watching = asyncio.ensure_future(self._watch()) if self.beats else None
-        status = await self.process.wait()
+        status = await end_of(self.process)
         if watching is not None:
             watching.cancel()
+        end_sessions(self.told.get(SESSIONS, ()))
+        self.told = {}  # of a process that has ended nothing is true any more
         # Not for ever: a grandchild that is still ending may hold the pipe.
         await asyncio.wait([self._relaying], timeout=STOP_SECONDS)
-        self.last_exit = Exit(
-            status, time.time(), tuple(self.argv), tuple(self._stderr_tail), self._was_stuck
-        )
-        return status
+        cause = STUCK if self._was_stuck else ""
+        argv, said = tuple(self.argv), tuple(self._stderr_tail)
+        self.last_exit = Exit(status, time.time(), argv, said, cause)
 
     async def _watch(self) -> None:
-        """Listen to its beats; kill it when they stop. Before the first it may load something."""
+        """Listen to its beats; kill it when they stop, or tell of no progress."""
         assert self.process is not None
         assert self.process.stdout is not None
         listening = asyncio.ensure_future(self._listen(self.process.stdout))
@@ -227,17 +240,44 @@ class Child:
                 await asyncio.sleep(WATCH_SECONDS)
                 now = time.monotonic()
                 if now - before > 2 * WATCH_SECONDS:  # we were stopped ourselves, perhaps with it
-                    self._heard = self._heard and now
-                elif self._heard and now - self._heard > SILENT_SECONDS:
-                    self._kill_stuck(now - self._heard)
+                    self._forgive(now - before)
+                elif (silent := self.silence(now)) is not None:
+                    self._kill_stuck(silent)
         finally:
             listening.cancel()
 
+    def _forgive(self, seconds: float) -> None:
+        """Nobody can have heard it meanwhile."""
+        self.began += seconds
+        self._heard = self._heard and self._heard + seconds
+        self._moved = self._moved and self._moved + seconds
+
+    def silence(self, now: float) -> float | None:
+        """For how many seconds it has been still, where that is too long."""
+        silent, still = now - self.heard, now - self.moved
+        if silent > (SILENT_SECONDS if self._heard else self.first_beat_seconds):
+            return silent
+        return still if self._heard and still > STILL_SECONDS else None
+
     async def _listen(self, lines: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ValueError):  # no JSON, or no end: then it counts as silent
-            while line := await lines.readline():
-                self.told = json.loads(line)
-                self._heard = time.monotonic()
+        while True:
+            try:
+                line = await lines.readline()
+                if not line:
+                    return
+                told = json.loads(line)
+            except ValueError:  # no JSON, or beyond the reader's limit: the next may be one
+                continue
+            if isinstance(told, dict):
+                self.take_beat(told, time.monotonic())
+
+    def take_beat(self, told: dict[str, Any], now: float) -> None:
+        """It told of itself, ``now`` in monotonic seconds."""
+        self.told, self._heard = told, now
+        self.last_told |= told
+        progress = self.progress(told)
+        if not self._moved or progress != self._progress:
+            self._progress, self._moved = progress, now
 
     def _kill_stuck(self, seconds: float) -> None:
         assert self.process is not None
@@ -249,7 +289,9 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     async def _relay(self, lines: asyncio.StreamReader) -> None:
-        """What it says goes to our own stderr, and its end is kept."""
+        """What it says goes where our own logs go, and its end is kept. Never stop: a full pipe
+        would stop the child.
+        """
         while True:
             try:
                 line = await lines.readline()
@@ -257,6 +299,6 @@ class Child:
                 continue
             if not line:
                 return
-            sys.stderr.buffer.write(line)
-            sys.stderr.buffer.flush()
-            self._stderr_tail.append(line.decode("utf-8", "replace").rstrip())
+            text = line.decode("utf-8", "replace").rstrip()
+            relay(text, **self._named)
+            self._stderr_tail.append(text)

@@ -40,17 +40,27 @@ class Gate:
         """None lets the request in; for ``before_request``."""
         if not is_guarded(request):
             return None
-        who = client_key(request.environ, self._trusted)
+        who = self._who()
         if wait := self._requests.take(who):
             limit = f"{self._settings.api_requests_per_minute} requests a minute"
             return _too_many(f"the control API takes {limit} of one address", wait)
         return self._check_page() or self._check_token(who) or self._check_upload(who)
+
+    def lets_in(self) -> bool:
+        """Whether the control API would answer this request, which goes to something open to all.
+
+        Who gives no token is told so; a wrong one counts as it does elsewhere.
+        """
+        return (self._check_page() or self._check_token(self._who())) is None
 
     def control(self) -> str:
         """How the asking page has control: ``open``, by a ``token``, or not at all (``closed``)."""
         if self._settings.api_token:
             return "token"
         return "open" if self._check_page() is None else "closed"
+
+    def _who(self) -> str:
+        return client_key(request.environ, self._trusted)
 
     def _check_page(self) -> Response | None:
         """No page from elsewhere may steer a service through its viewer's browser."""
@@ -102,14 +112,25 @@ def is_guarded(asked: Request) -> bool:
 def _is_from_elsewhere(asked: Request) -> bool:
     """Whether a page of another origin asks for more than to look.
 
-    A WebSocket begins with a GET, which any page may make anywhere; its Origin tells where from,
-    and is never left out by a browser.
+    Browsers say so in Sec-Fetch-Site, but not to a service without TLS beyond this machine, and
+    Safari before 16.4 never does. Then Origin tells, which every browser sends with what is not
+    safe; programs send neither. A WebSocket begins with a GET, which any page may make anywhere;
+    its Origin always counts, and is never left out by a browser.
     """
-    site = asked.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-    if asked.headers.get("Upgrade", "").lower() != "websocket":
-        return site and asked.method not in _SAFE
-    origin = asked.headers.get("Origin")
-    return site or (origin is not None and urlsplit(origin).netloc != asked.host)
+    site, origin = asked.headers.get("Sec-Fetch-Site"), asked.headers.get("Origin")
+    foreign = site in ("cross-site", "same-site")
+    other = origin is not None and _netloc(origin) != asked.host.lower()
+    if asked.headers.get("Upgrade", "").lower() == "websocket":
+        return foreign or other
+    return asked.method not in _SAFE and (foreign or (site is None and other))
+
+
+def _netloc(origin: str) -> str:
+    """Host and port; empty for ``null`` and what is no origin."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as brackets without an address in them
+        return ""
 
 
 def _is_loopback(host: str) -> bool:

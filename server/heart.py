@@ -20,14 +20,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from logs import event
-from server.child import Child
+from server.child import STILL_SECONDS, Child
 from server.notify import Notifier
 from server.roster import Stream
 
 # An encoder process tells of itself twice a second; so long without a word, it is stuck.
 SILENT_SECONDS = 10.0
-# Before its first word it may wait for a source (`slate_after_seconds`) and load a driver.
-START_SECONDS = 90.0
 # A web process answers its health check in milliseconds, and is up in a few seconds.
 ANSWER_SECONDS, WEB_START_SECONDS = 3.0, 5.0
 # How often it is looked.
@@ -64,7 +62,10 @@ class Progress:
 def silent(
     streams: Iterable[Stream], figures: Callable[[str], Path], progress: Progress
 ) -> dict[str, str]:
-    """Encoder processes that run and do nothing: which, and how long.
+    """Encoder processes that run and do nothing, or nothing that is seen: which, and how long.
+
+    The supervisor replaces such a process before it is told here; what is found here, that has not
+    helped.
 
     Args:
         streams: of the service.
@@ -75,10 +76,14 @@ def silent(
     for stream in streams:
         for child in stream.children:
             if child.name == "encoder" and child.running:
-                moved = max(child.moved, progress.last_change(figures(stream.id)))
-                limit = SILENT_SECONDS if moved > child.began else START_SECONDS
-                if now - moved > limit:
-                    found[f"the encoder process of {stream.id}"] = f"silent for {now - moved:.0f} s"
+                name = f"the encoder process of {stream.id}"
+                heard = max(child.heard, progress.last_change(figures(stream.id)))
+                begins = heard == child.began
+                limit = SILENT_SECONDS + (child.first_beat_seconds if begins else 0)
+                if now - heard > limit:
+                    found[name] = f"silent for {now - heard:.0f} s"
+                elif now - child.moved > STILL_SECONDS + limit:
+                    found[name] = f"has published nothing for {now - child.moved:.0f} s"
     return found
 
 

@@ -19,13 +19,19 @@ from server.roster import StreamState, read_roster
 FRESH_PARTS = 3
 # Encoders write them twice a second; monotonic time is the same in all processes.
 OLD_FIGURES_SECONDS = 1.5
+# A stream may take so long from its order to its first media before it counts as one that is not
+# well: its source may have networks to load, and a slate is shown before that in any case.
+START_SECONDS = 90.0
+# What a stream is while its encoder process has ended and is started again.
+RESTARTING = "restarting"
+OVER = ("ending", "ended", "failed")
 
 
 def list_streams(media_root: Path) -> dict[str, dict[str, Any]]:
     """All streams by id: the encoder's figures, and the supervisor's word on its processes.
 
-    ``state``: ``starting``, ``live``, ``ending``, ``ended``, ``failed`` (see ``reason``), or what
-    else the encoder says of itself.
+    ``state``: ``starting``, ``live``, ``restarting``, ``ending``, ``ended``, ``failed`` (see
+    ``reason``), or what else the encoder says of itself.
     """
     roster = read_roster(media_root / RUN / ROSTER)["streams"]
     figures = _figures(media_root)
@@ -53,7 +59,15 @@ def _merged(
     wished = (ordered or {}).get("state")
     if wished == StreamState.FAILED.value or (wished == StreamState.ENDING.value and not figures):
         told["state"] = wished
+    elif figures and figures["state"] not in OVER and _is_away(ordered):
+        told["state"] = RESTARTING
     return told
+
+
+def _is_away(ordered: dict[str, Any] | None) -> bool:
+    """Whether the process that told the figures has ended."""
+    processes = (ordered or {}).get("processes", ())
+    return any(child["name"] == "encoder" and child["pid"] is None for child in processes)
 
 
 def _without_state(ordered: dict[str, Any] | None) -> dict[str, Any]:
@@ -87,13 +101,38 @@ def _asked(media_root: Path) -> dict[str, dict[str, Any]]:
     return figures
 
 
-def live_edge_age(media_root: Path, stream: str) -> float | None:
-    """Seconds since the newest media of a stream was published; None before the first."""
+def live_edge_age(media_root: Path, figures: dict[str, Any]) -> float | None:
+    """Seconds since the newest media of a stream was published; None before the first.
+
+    Args:
+        media_root: with the folder ``live``.
+        figures: of one stream, from :func:`list_streams`.
+    """
+    name: str = figures["id"]
+    playlist = media_root / LIVE / name / BEST_RUNG / PLAYLIST_NAME
     try:
-        changed = (media_root / LIVE / stream / BEST_RUNG / PLAYLIST_NAME).stat().st_mtime
+        by_wall = time.time() - playlist.stat().st_mtime
     except OSError:
         return None
-    return round(max(0.0, time.time() - changed), 3)
+    if "edge" not in figures or "beat" not in figures:
+        return round(max(0.0, by_wall), 3)
+    now, edge, beat = time.monotonic(), float(figures["edge"]), float(figures["beat"])
+    return round(edge_age(by_wall, now - edge, now - beat), 3)
+
+
+def edge_age(by_wall: float, at_most: float, since_beat: float) -> float:
+    """The age of the newest media, whatever somebody does to the wall clock. All in seconds.
+
+    The encoder process told of the newest media that there was at its last beat, by a clock that
+    cannot be set. Media that came since then is known by its file's date alone; so a date counts
+    only where it lies after that beat.
+
+    Args:
+        by_wall: the wall clock less the date of the playlist; anything where that clock was set.
+        at_most: since the newest media that was told of.
+        since_beat: since it was told.
+    """
+    return by_wall if 0 <= by_wall < since_beat else max(0.0, at_most)
 
 
 def oldest_ready_seconds(figures: dict[str, Any]) -> float | None:
@@ -102,7 +141,20 @@ def oldest_ready_seconds(figures: dict[str, Any]) -> float | None:
     Args:
         figures: of one stream, from :func:`list_streams`.
     """
-    if figures["state"] in ("ending", "ended", "failed"):
+    if figures["state"] in OVER:
         return None
     unit: float = figures.get("part_target_seconds") or figures.get("segment_seconds") or 0.0
     return FRESH_PARTS * unit
+
+
+def is_starting(figures: dict[str, Any], age: float | None) -> bool:
+    """Whether a stream was never live yet, and may still take its time.
+
+    Args:
+        figures: of one stream, from :func:`list_streams`.
+        age: of its newest media.
+    """
+    began: float = figures.get("began", 0.0)
+    return (
+        age is None and figures["state"] == "starting" and time.monotonic() - began < START_SECONDS
+    )

@@ -114,7 +114,7 @@ class ServiceCollector(Collector):
         streams = list_streams(self._root)
         yield from stream_metrics(streams)
         yield from edge_metrics(
-            {name: live_edge_age(self._root, name) for name in streams},
+            {name: live_edge_age(self._root, figures) for name, figures in streams.items()},
             {name: oldest_ready_seconds(figures) for name, figures in streams.items()},
         )
         yield from process_metrics(streams, read_roster(self._root / RUN / ROSTER)["web"])

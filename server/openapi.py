@@ -138,9 +138,9 @@ def _paths() -> Json:
         "/healthz": {"get": _open("Whether this process answers.", "Health", {})},
         "/readyz": {
             "get": _open(
-                "Whether all live streams are fresh.",
+                "Whether all live streams are fresh. Names are told to who may list streams.",
                 "Readiness",
-                {503: "one is not, or there is none"},
+                {503: "one is not, or none is live yet"},
             )
         },
     }
@@ -374,7 +374,18 @@ def _schemas(settings: Settings) -> Json:
         ),
         "Access": _object({"control": {"enum": ["open", "token", "closed"]}}, "control"),
         "Health": _object({"status": {"const": "ok"}}, "status"),
-        "Readiness": _object({"status": {"const": "ready"}}, "status"),
+        "Readiness": _object(
+            {
+                "status": {"const": "ready"},
+                "streams": whole,
+                "starting": whole | {"description": "never live yet, and not yet too late"},
+                "stale_streams": whole | {"description": "0"},
+            },
+            "status",
+            "streams",
+            "starting",
+            "stale_streams",
+        ),
     }
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,17 @@ class Stream:
     was_live: bool = False
     essential: bool = False  # where it never comes up the service has failed
     culprit: str = ""  # the process for which it failed
+    began: float = field(default_factory=time.monotonic)  # when it was ordered
 
     @property
     def running(self) -> bool:
         """Whether any of its processes lives, or will."""
         return not all(child.over for child in self.children)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing but its reason is left of it."""
+        return self.state is StreamState.FAILED and not self.running
 
 
 def write_roster(path: Path, streams: Iterable[Stream], web: Iterable[Child]) -> None:
@@ -68,6 +74,7 @@ def read_roster(path: Path) -> dict[str, Any]:
 def _stream(stream: Stream) -> dict[str, Any]:
     told = {
         "state": stream.state.value,
+        "began": stream.began,  # monotonic seconds, the same in all processes
         "processes": [_child(child) for child in stream.children],
     }
     if stream.culprit:

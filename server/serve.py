@@ -7,7 +7,7 @@ import ipaddress
 import os
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import logs
@@ -24,6 +24,7 @@ from server.child import Child
 from server.errors import PortTaken, Unprotected
 from server.heart import Heart, Progress, address_of, silent
 from server.notify import Notifier
+from server.outlet import Outlet
 from server.specs import StreamOrder
 from server.streams import stream_maker, web_child
 from server.supervisor import Supervisor
@@ -39,8 +40,12 @@ def serve(settings: Settings) -> None:
             a process cannot go on. Nothing is left behind.
     """
     notifier = Notifier.take_from(os.environ)
-    logs.configure(settings.log_format)
-    settings = for_children(settings)
+    with Outlet(sys.stderr.fileno()) as outlet:
+        logs.configure(settings.log_format, outlet)
+        _serve(for_children(settings), notifier)
+
+
+def _serve(settings: Settings, notifier: Notifier) -> None:
     _check(settings)
     plan = plan_stream(settings)
     media = plan.media
@@ -71,8 +76,9 @@ def serve(settings: Settings) -> None:
         heart = _heart(notifier, supervisor, root, web, (host, port), settings)
 
         def when_live() -> None:
-            _greet(settings, url, encoder.name, root)
             heart.begin(supervisor.stopping)
+            with suppress(OSError):  # nobody reads it: no reason to stop
+                _greet(settings, url, encoder.name, root)
 
         asyncio.run(supervisor.run(first, when_live))
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 from config import INGEST, Settings
 from encoder.media_root import MediaRoot
 from encoder.multivariant import MULTIVARIANT_NAME
 from encoder.plan import plan_stream
 from encoder.process import END_WORD, StreamSpec
-from server.child import Child
+from encoder.succession import GIVEN_UP
+from server.child import FIRST_BEAT_SECONDS, Child
 from server.lending import lend
 from server.roster import Stream
 from server.specs import StreamOrder, WebSpec
 
 _PYTHON = (sys.executable, "-m")
+# Networks of some gigabytes from a slow disk, and a face to be registered with them.
+LOADING_SECONDS = 600.0
 
 
 def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], Stream]:
@@ -64,21 +68,44 @@ def _inference(spec: StreamSpec, settings: Settings) -> Child:
         settings.to_environment(),
         stream=spec.id,
         beats=True,
+        first_beat_seconds=LOADING_SECONDS,
     )
 
 
 def _encoder(spec: StreamSpec, settings: Settings, lock: int) -> Child:
-    return Child(
+    child = Child(
         "encoder",
         [*_PYTHON, "encoder"],
-        lambda: asdict(spec),
+        lambda: asdict(where_it_was(spec, child.last_told)),
         settings.to_environment(),
         # While it lives and may write there, no other service takes the media root.
         pass_fds=(lock,),
         stream=spec.id,
         last_word=END_WORD,
         beats=True,
+        first_beat_seconds=FIRST_BEAT_SECONDS + settings.slate_after_seconds,
+        progress=media_progress,
     )
+    return child
+
+
+def where_it_was(spec: StreamSpec, told: Mapping[str, Any]) -> StreamSpec:
+    """What a restarted encoder process is told: a broken encoder is for new streams to try again.
+
+    Args:
+        spec: as the stream began.
+        told: the last figures of its earlier processes; nothing: this is the first.
+    """
+    encoder, given_up = told.get("encoder", spec.encoder), told.get(GIVEN_UP, ())
+    return replace(spec, encoder=encoder, given_up=tuple(given_up))
+
+
+def media_progress(told: Mapping[str, Any]) -> object:
+    """What changes while an encoder process does what it is for.
+
+    A live stream's media grows; one that is blocked, starting or ended is at work all the same.
+    """
+    return told.get("media_seconds") if told.get("state") == "live" else object()
 
 
 def web_child(settings: Settings, root: MediaRoot, listen_fd: int) -> Child:

@@ -111,7 +111,10 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
     async def _announce(self, first: StreamOrder | None, when_live: Callable[[], None]) -> None:
-        while first is not None and not self.streams[first.id].playlist.exists():
+        # It may be deleted before it is live: the service itself is well.
+        while first is not None and first.id in self.streams:
+            if self.streams[first.id].playlist.exists():
+                break
             await asyncio.sleep(LOOK_SECONDS)
         self._was_live = True
         when_live()
@@ -139,16 +142,29 @@ class Supervisor:
         known = self.streams.get(order.id)
         if known is not None and (known.state is not StreamState.FAILED or known.running):
             return _refused(409, f"there is a stream {order.id!r} already ({known.state.value})")
-        if known is None and len(self.streams) >= self._most_streams:
+        if known is None and self._is_full:
             limit = f"{self._most_streams} streams are the most here (setting max_streams)"
             return _refused(429, f"{limit}; end one first")
         try:
             if known is not None:
                 self._remove(known)
             self._add(order)
+            self._forget_failures()
         except (EncoderError, RawMediaError, OSError) as error:
             return _refused(503, str(error))
         return {"ok": True}
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether no other stream may be; those that failed take no place."""
+        return sum(not s.has_failed for s in self.streams.values()) >= self._most_streams
+
+    def _forget_failures(self) -> None:
+        """The first of them, where reasons take more places than there are."""
+        failed = [s for s in self.streams.values() if s.has_failed]
+        for stream in failed[: max(0, len(self.streams) - self._most_streams)]:
+            self._remove(stream)
+        self._tell()
 
     def _end_wished(self, name: str) -> Command:
         stream = self.streams.get(name)
@@ -167,18 +183,30 @@ class Supervisor:
 
     def _add(self, order: StreamOrder) -> Stream:
         stream = self._make_stream(order)
-        self._root.check_room([*(s.bound_bytes for s in self.streams.values()), stream.bound_bytes])
-        if self._disk is not None:
-            on_disk = [s.archive_bound_bytes for s in (*self.streams.values(), stream)]
-            self._disk.check_room(on_disk)
-        # Now, so that who is told of the stream can already ask for it, and is held.
-        stream.playlist.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._check_room(stream)
+            # Now, so that who is told of the stream can already ask for it, and is held.
+            stream.playlist.parent.mkdir(parents=True, exist_ok=True)
+        except BaseException:
+            give_back(stream.lent)
+            raise
         self.streams[order.id] = stream
         for child in stream.children:
             self._background(self._keep(stream, child))
         event(log, "stream_started", stream=order.id)
         self._tell()
         return stream
+
+    def _check_room(self, new: Stream) -> None:
+        """Each stream may grow to its bound; one that failed grows no more, and is gone soon.
+
+        Raises:
+            StoreFull, StoreUnwritable: there is no room for one more.
+        """
+        streams = [*(s for s in self.streams.values() if not s.has_failed), new]
+        self._root.check_room([s.bound_bytes for s in streams])
+        if self._disk is not None:
+            self._disk.check_room([s.archive_bound_bytes for s in streams])
 
     async def _keep(self, stream: Stream, child: Child) -> None:
         await child.keep(lambda: self._is_hopeless(stream, child), self._tell)

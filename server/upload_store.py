@@ -6,6 +6,10 @@
     <id>.json    what it is
     *.partial    what is being received or written; swept away when it is too old to be that
 
+The date of an upload is that of its last use by a clock that nobody can set, the same in all
+processes until the machine starts anew: a wall clock that is set an hour forth must not remove what
+was uploaded a minute ago. Of a partial file, which is written to, the name says when it began.
+
 An id is 128 random bits: whoever knows one was told it. Nobody's name for a file is ever a path.
 """
 
@@ -34,6 +38,7 @@ PREFIX = f"{UPLOADS}/"
 _ID = re.compile(r"[0-9a-f]{32}")
 _REFERENCE = re.compile(rf"{PREFIX}({_ID.pattern})")
 _PARTIAL, _FACTS = ".partial", ".json"
+_BEGUN = re.compile(rf"{_ID.pattern}-(\d+){re.escape(_PARTIAL)}")
 _KIND_NAMES = {"image": "a picture", "audio": "a sound"}
 # The streams' own media lie in the same memory: uploads leave a quarter of it free.
 _LEFT_FREE = 4
@@ -62,11 +67,11 @@ class UploadStore:
     Args:
         settings: the limits.
         media_root: entered already.
-        clock: Unix time.
+        clock: monotonic seconds, the same in all processes.
     """
 
     def __init__(
-        self, settings: Settings, media_root: Path, clock: Callable[[], float] = time.time
+        self, settings: Settings, media_root: Path, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
         self._folder = media_root / RUN / UPLOADS
@@ -101,11 +106,11 @@ class UploadStore:
             return None
         path = self._folder / upload_id
         try:
-            expires_at = path.stat().st_mtime + self._settings.upload_seconds
+            left = self._seconds_left(path)
             facts = json.loads(path.with_suffix(_FACTS).read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        return Upload(upload_id, path, facts, expires_at) if self._clock() < expires_at else None
+        return Upload(upload_id, path, facts, time.time() + left) if left > 0 else None
 
     def remove(self, upload_id: str) -> bool:
         """Remove it; whether it was there."""
@@ -159,14 +164,16 @@ class UploadStore:
     def sweep(self) -> None:
         """Remove what has expired."""
         for path in list(self._folder.glob("*")):
-            try:
-                age = self._clock() - path.stat().st_mtime
-            except FileNotFoundError:
-                continue  # another process was faster
-            if path.suffix == _PARTIAL and age > _PARTIAL_SECONDS:
-                path.unlink(missing_ok=True)
-            elif _ID.fullmatch(path.name) and age >= self._settings.upload_seconds:
-                self._unlink(path)
+            if begun := _BEGUN.fullmatch(path.name):
+                if self._clock() - int(begun[1]) > _PARTIAL_SECONDS:
+                    path.unlink(missing_ok=True)
+                continue
+            with suppress(FileNotFoundError):  # another process was faster
+                if _ID.fullmatch(path.name) and self._seconds_left(path) <= 0:
+                    self._unlink(path)
+
+    def _seconds_left(self, path: Path) -> float:
+        return path.stat().st_mtime + self._settings.upload_seconds - self._clock()
 
     def _publish(self, rewritten: Path, facts: dict[str, Any]) -> Upload:
         upload_id = secrets.token_hex(16)
@@ -176,7 +183,7 @@ class UploadStore:
             self._renew(rewritten)
             rewritten.rename(path)  # first: without its facts it goes in time, as all do
             path.with_suffix(_FACTS).write_text(json.dumps(facts), "utf-8")
-        return Upload(upload_id, path, facts, self._clock() + self._settings.upload_seconds)
+        return Upload(upload_id, path, facts, time.time() + self._settings.upload_seconds)
 
     def _check_room(self, more_bytes: int) -> None:
         self.sweep()
@@ -209,7 +216,7 @@ class UploadStore:
         return True
 
     def _partial(self) -> Path:
-        return self._folder / (secrets.token_hex(16) + _PARTIAL)
+        return self._folder / f"{secrets.token_hex(16)}-{int(self._clock())}{_PARTIAL}"
 
     def _unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from typing import Any
 import gunicorn.app.base
 import gunicorn.util
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 from gunicorn.http2.errors import HTTP2ConnectionError
 from gunicorn.workers.gasgi import ASGIWorker
 
@@ -73,6 +74,18 @@ class _Gunicorn(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # unty
 
     def load(self) -> Any:
         return self._app()
+
+
+class OurLog(Logger):  # type: ignore[misc] # untyped
+    """gunicorn's own, whose lines go where ours go: one for each event, JSON off a terminal."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called at the start, and when the settings are read again."""
+        super().setup(cfg)
+        self.error_log.propagate = True
+
+    def _set_handler(self, *_: Any, **__: Any) -> None:
+        """It needs none of its own."""
 
 
 class AsgiWorker(ASGIWorker):  # type: ignore[misc] # untyped
@@ -171,7 +184,7 @@ def gunicorn_options(settings: Settings, spec: WebSpec) -> dict[str, Any]:
         "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108
         "limit_request_line": 4094,
         "accesslog": None,  # a line per request and viewer would drown everything else
-        "errorlog": "-",
+        "logger_class": OurLog,
         "loglevel": "warning",
         "proc_name": "lipstream-web",
         "pre_fork": lambda _arbiter, worker: COUNTS.lease(worker.age),

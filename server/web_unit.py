@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import logs
@@ -18,6 +19,7 @@ from server.child import Child
 from server.errors import ProcessGaveUp
 from server.heart import Heart, address_of
 from server.notify import Notifier, take_listener
+from server.outlet import Outlet
 from server.serve import check_exposure, for_children, listen
 from server.streams import web_child
 
@@ -32,8 +34,12 @@ def serve_web(settings: Settings) -> None:
         ServerError, ConfigError: it cannot start, or cannot go on.
     """
     notifier = Notifier.take_from(os.environ)
-    logs.configure(settings.log_format)
-    settings = for_children(settings)
+    with Outlet(sys.stderr.fileno()) as outlet:
+        logs.configure(settings.log_format, outlet)
+        _serve(for_children(settings), notifier)
+
+
+def _serve(settings: Settings, notifier: Notifier) -> None:
     if not settings.media_root:
         raise ConfigError("media_root is not set: give the one of `lipstream serve`")
     if not settings.web_processes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import psutil
+import requests
 
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 # Connections opened at once; more would only queue.
@@ -29,6 +31,13 @@ async def crowd(url: str, clients: int) -> AsyncIterator[list[Link]]:
     finally:
         for _, writer in links:
             writer.transport.abort()
+
+
+def held_requests(url: str) -> int:
+    """How many requests the service says are held, by whomever."""
+    page = requests.get(f"{url}/metrics", timeout=5).text
+    (told,) = re.findall(r"^lipstream_held_requests (\S+)$", page, re.MULTILINE)
+    return int(float(told))
 
 
 def ask(link: Link, url: str) -> None:

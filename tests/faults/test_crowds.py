@@ -15,15 +15,22 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import requests
 from selenium.webdriver import Chrome
 
 from server.web import FIRST_REQUEST_SECONDS
 from tests.browser.watching import until
-from tests.faults.crowd import Held, Link, answer, ask, crowd, held
+from tests.faults.crowd import Held, Link, answer, ask, crowd, held, held_requests
 from tests.faults.viewers import Audience, check
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.faults
+
+RELOAD_SECONDS = 5.0
+# A part and a half more than in calm times is what a viewer's buffer does not show.
+UNAFFECTED_SECONDS = 0.3
+# Linux keeps up to 4 MiB of a connection that is not read (net.ipv4.tcp_wmem, tcp_rmem).
+BEYOND_BUFFERS_BYTES = 16 << 20
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +46,14 @@ def audience(running: Service, viewer: Chrome, rows: Path | None) -> Iterator[Au
     """Well-behaved viewers, from before the trouble to after it."""
     with Audience(running.url, viewer, rows) as watching:
         yield watching
+
+
+@pytest.fixture(scope="module")
+def calm(audience: Audience) -> float:
+    """The longest wait for a part while nothing is done: what others are held against."""
+    with audience.row("none, for comparison") as row:
+        audience.wait_for_segments(3)
+    return row.seen.part_gap
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +86,9 @@ async def hold(links: list[Link], audience: Audience) -> None:
             await asyncio.sleep(0.01)
     for link in links:
         ask(link, f"{follower.url}?_HLS_msn={follower.last_msn + 2}&_HLS_part=0")
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(10):
+        while await asyncio.to_thread(held_requests, audience.url) < len(links):
+            await asyncio.sleep(0.1)
 
 
 def test_a_reload_of_the_web_processes_under_a_thousand_held_requests(
@@ -83,13 +100,12 @@ def test_a_reload_of_the_web_processes_under_a_thousand_held_requests(
         workers = web_processes(running)[1:]
         async with crowd(running.url, 1000) as links:
             await hold(links, audience)
-            began = time.monotonic()
+            # In a thread: what a thousand answers cost us to read is not the service's.
+            ending = asyncio.ensure_future(asyncio.to_thread(seconds_until_gone, running, workers))
             os.kill(running.find("server.web"), signal.SIGHUP)
             statuses = [status for status, _ in await asyncio.gather(*map(answer, links))]
             assert set(statuses) <= {200, 503}
-            while running.still_alive(workers):
-                await asyncio.sleep(0.05)
-            assert time.monotonic() - began < 5
+            assert await ending < RELOAD_SECONDS
             async with crowd(running.url, 1000) as again:
                 await hold(again, audience)
                 statuses = [status for status, _ in await asyncio.gather(*map(answer, again))]
@@ -98,6 +114,14 @@ def test_a_reload_of_the_web_processes_under_a_thousand_held_requests(
     with audience.row("web processes reloaded under 1,000 held requests") as row:
         run(story())
     check(row.seen)
+
+
+def seconds_until_gone(running: Service, pids: list[int]) -> float:
+    """From now on; half a minute at most."""
+    began = time.monotonic()
+    while running.still_alive(pids) and time.monotonic() - began < 30:
+        time.sleep(0.02)
+    return time.monotonic() - began
 
 
 def test_a_killed_worker_fails_its_requests_once(running: Service, audience: Audience) -> None:
@@ -137,7 +161,7 @@ def _others(running: Service, before: list[int]) -> bool:
 
 @pytest.mark.usefixtures("never_asking")
 def test_clients_that_vanish_while_they_are_held_leave_nothing(
-    running: Service, audience: Audience
+    running: Service, audience: Audience, calm: float
 ) -> None:
     async def one_crowd() -> Held:
         async with crowd(running.url, 500) as links:
@@ -152,32 +176,34 @@ def test_clients_that_vanish_while_they_are_held_leave_nothing(
         assert_bounded(before, after, memory_mb=25)
         assert after.descriptors - before.descriptors < 20
 
-    with audience.row("500 clients vanish while they are held, twice") as row:
-        run(story())
-    check(row.seen)
+    name = "500 clients vanish while they are held, twice"
+    audience.promise(name, lambda _row: run(story()), part_gap=calm + UNAFFECTED_SECONDS)
 
 
 def test_idle_connections_and_slow_readers_cost_little_and_nobody_else(
-    running: Service, audience: Audience
+    running: Service, audience: Audience, calm: float
 ) -> None:
+    """What each of them asks for is more than the kernel keeps for it: the service has the rest."""
+
     async def story() -> None:
         before = held(web_processes(running))
         assert audience.video.newest is not None
         newest = audience.video.newest.segments[-1]
         segment = f"{running.url}/live/demo/v0/{newest.uri}"
+        asked = 1 + BEYOND_BUFFERS_BYTES // len(requests.get(segment, timeout=5).content)
         async with crowd(running.url, 2000), crowd(running.url, 50) as slow:
             for link in slow:
                 receive_little(link)
-                ask(link, segment)
+                for _ in range(asked):
+                    ask(link, segment)
             for _ in range(3):
                 await asyncio.gather(*(link[0].readexactly(1) for link in slow))
                 await asyncio.sleep(1)
             # 2,000 idle connections were seen to hold 30 MB.
             assert_bounded(before, held(web_processes(running)), memory_mb=80)
 
-    with audience.row("2,000 idle connections, 50 clients that read 1 byte/s") as row:
-        run(story())
-    check(row.seen)
+    name = "2,000 idle connections, 50 clients that read 1 byte/s"
+    audience.promise(name, lambda _row: run(story()), part_gap=calm + UNAFFECTED_SECONDS)
 
 
 def receive_little(link: Link) -> None:

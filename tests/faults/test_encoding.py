@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -19,13 +20,15 @@ from selenium.webdriver import Chrome
 
 from tests.browser.watching import until
 from tests.faults import lips, stand_in
-from tests.faults.viewers import Audience, Follower, check
+from tests.faults.viewers import Audience, Follower, Row, check
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.faults
 
 WIDTH, HEIGHT, FPS, RATE_HZ = 640, 360, 25, 48_000
 SIZE = ("--width", str(WIDTH), "--height", str(HEIGHT))
+# No output and no work for 0.7 s, or no output for 1.2 s; and the end of the hung one.
+NOTICED_SECONDS = 1.4
 # Rule 58 within a frame.
 IN_SYNC_SECONDS = 0.04
 
@@ -49,6 +52,12 @@ class Stage:
 
     def index(self) -> str:
         return requests.get(f"{self.service.url}/live/demo/index.m3u8", timeout=5).text
+
+    def logged(self, name: str) -> dict[str, Any]:
+        """The newest event of that name in the service's log."""
+        lines = [line for line in self.service.log if f'"event": "{name}"' in line]
+        found: dict[str, Any] = json.loads(lines[-1])
+        return found
 
     @property
     def ffmpeg(self) -> int:
@@ -108,6 +117,22 @@ def test_the_hardware_encoder_breaks(stage: Stage) -> None:
     stage.check_lips()
 
 
+def test_the_broken_encoder_is_for_new_streams_to_try_again(stage: Stage) -> None:
+    """Not for the next process of this one, though the circuit could be well again."""
+    assert stage.figures()["encoders_given_up"] == [stand_in.PRETENDED]
+    (stage.orders / "broken").unlink()
+    time.sleep(1)  # two beats, by which the supervisor knows
+    killed = stage.service.find("-m encoder")
+    with stage.audience.row("encoder process killed (-9) after the takeover") as row:
+        os.kill(killed, signal.SIGKILL)
+    check(row.seen, freeze=3.0, discontinuities=1)
+    assert stage.service.find("-m encoder") != killed
+    figures = stage.figures()
+    assert (figures["encoder"], figures["state"]) == ("libx264", "live")
+    assert figures["encoders_given_up"] == [stand_in.PRETENDED]
+    stage.check_lips()
+
+
 def check_new_era(follower: Follower) -> None:
     """Rules 14, 16, 18: a new init segment and a right PDT, from one segment on."""
     assert follower.newest is not None
@@ -129,15 +154,35 @@ def threads(stage: Stage) -> str:
 
 # Before the others: each failure within a minute makes the next restart wait longer.
 def test_ffmpeg_hangs(stage: Stage) -> None:
-    hung = stage.service.below(stage.ffmpeg)  # stand-in and ffmpeg, as one program would be
-    with stage.audience.row("ffmpeg hangs (SIGSTOP)") as row:
-        for pid in hung:
+    hung: list[list[int]] = []
+    before = stage.figures()["encoder_restarts_by_reason"]["stuck"]
+
+    def hang(row: Row) -> None:
+        pids = stage.service.below(stage.ffmpeg)  # stand-in and ffmpeg, as one program would be
+        hung.append(pids)
+        began = time.time()
+        for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         stage.audience.wait_for_segments(3)
-    check(row.seen)
-    assert stage.figures()["encoder_restarts_by_reason"]["stuck"] == 1
-    assert stage.service.still_alive(hung) == []
+        noticed = stage.logged("encoder_ended")["time"] - began
+        if noticed > NOTICED_SECONDS:
+            row.late = f"noticed after {noticed:.2f} s"
+
+    stage.audience.promise("ffmpeg hangs (SIGSTOP)", hang)
+    assert stage.figures()["encoder_restarts_by_reason"]["stuck"] == before + len(hung)
+    assert stage.service.still_alive([pid for pids in hung for pid in pids]) == []
     stage.check_lips()
+
+
+def test_ffmpeg_hangs_and_its_encoder_process_is_killed(stage: Stage) -> None:
+    """It does not notice that its pipes have ended; nobody but the supervisor can end it."""
+    hung = stage.service.below(stage.ffmpeg)
+    with stage.audience.row("ffmpeg hangs (SIGSTOP), its process is killed (-9)") as row:
+        for pid in hung:
+            os.kill(pid, signal.SIGSTOP)
+        os.kill(stage.service.find("-m encoder"), signal.SIGKILL)
+        until("none is left", lambda: not stage.service.still_alive(hung), 5)
+    check(row.seen, freeze=3.0, discontinuities=1)
 
 
 def test_ffmpeg_killed(stage: Stage) -> None:
@@ -167,30 +212,33 @@ def test_ffmpeg_writes_garbage(stage: Stage) -> None:
 
 
 def test_the_source_is_killed(stage: Stage) -> None:
-    with stage.audience.row("source killed (-9), back after 3 s") as row:
+    def kill(_row: Row) -> None:
         stage.source.kill()
         stage.source.wait()
         time.sleep(3)
         stage.start_source()
-    check(row.seen, freeze=0.5)
+
+    stage.audience.promise("source killed (-9), back after 3 s", kill, freeze=0.5)
     stage.check_lips()
 
 
 def test_the_source_hangs(stage: Stage) -> None:
-    with stage.audience.row("source hangs for 4 s (SIGSTOP)") as row:
+    def hang(_row: Row) -> None:
         stage.source.send_signal(signal.SIGSTOP)
         time.sleep(4)
         stage.source.send_signal(signal.SIGCONT)
-    check(row.seen, freeze=0.5)
+
+    stage.audience.promise("source hangs for 4 s (SIGSTOP)", hang, freeze=0.5)
     stage.check_lips()
 
 
 def test_the_source_is_slower_than_real_time(stage: Stage) -> None:
-    with stage.audience.row("source gives 5 of 25 fps for 6 s") as row:
+    def slow_down(_row: Row) -> None:
         stage.order("slow")
         time.sleep(6)
         (stage.orders / "slow").unlink()
-    check(row.seen, freeze=0.5)
+
+    stage.audience.promise("source gives 5 of 25 fps for 6 s", slow_down, freeze=0.5)
     stage.check_lips()
 
 

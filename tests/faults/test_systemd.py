@@ -18,6 +18,8 @@ import requests
 
 from encoder.playlist_reader import read_position
 from server.heart import RELOAD_SECONDS, WEB_START_SECONDS, workers_of
+from tests.browser.watching import until
+from tests.faults.crowd import held_requests
 from tests.manager import Manager, start
 from tests.service import Service
 
@@ -88,7 +90,7 @@ def _reload(manager: Manager, service: Service) -> None:
     last = newest(service.url)
     with ThreadPoolExecutor(VIEWERS) as viewers:
         waiting = [viewers.submit(held, service.url, last + 2) for _ in range(VIEWERS)]
-        time.sleep(0.5)
+        until("all are held", lambda: held_requests(service.url) >= VIEWERS, 5)
         began = time.monotonic()
         os.kill(service.processes()[0], signal.SIGHUP)
         told = manager.wait_for("READY=1", RELOAD_SECONDS)

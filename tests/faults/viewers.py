@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -24,6 +25,11 @@ from tests.browser.watching import diagnostics, until, until_live
 RENDITIONS = ("v0", "a0")
 # A held reload is answered within three target durations (40).
 REQUEST_SECONDS = 8.0
+
+# A row whose times are too long is measured again where processes waited for a processor in more
+# than this share of it, so often at most.
+STARVED, TRIES = 0.75, 3
+_PRESSURE = Path("/proc/pressure/cpu")
 
 # In the page, from its start to its end: how long the player stood still at most, and whether it
 # began anew. `window.witness` dies with the document, so a reload shows too.
@@ -65,6 +71,28 @@ class Seen:
     discontinuities: int  # that were added to the playlist
     broken: tuple[str, ...]  # rules that a playlist broke, in words
     note: str = ""
+
+
+class CpuPressure:
+    """How much of the time since it was made some process had to wait for a processor."""
+
+    def __init__(self) -> None:
+        self._began, self._waited = time.monotonic(), self._waited_seconds()
+
+    @property
+    def share(self) -> float:
+        """0 to 1; 0 where the kernel does not tell."""
+        elapsed = time.monotonic() - self._began
+        return (self._waited_seconds() - self._waited) / elapsed
+
+    @staticmethod
+    def _waited_seconds() -> float:
+        """``some`` of PSI (Documentation/accounting/psi.rst of Linux)."""
+        try:
+            some = _PRESSURE.read_text().splitlines()[0]
+        except OSError:
+            return 0.0
+        return int(some.rpartition("total=")[2]) / 1e6
 
 
 class Follower:
@@ -143,6 +171,11 @@ class Follower:
         if self._known.setdefault(segment.msn, facts) != facts:
             self.broken.append(f"8: segment {segment.msn} was {self._known[segment.msn]}")
 
+    def take_broken(self) -> list[str]:
+        """What was broken since it was last asked."""
+        broken, self.broken = self.broken, []
+        return broken
+
     def longest_gap(self, since: float) -> float:
         """Between two arrivals, the last one before ``since`` included, until now."""
         after = [at for at in self.arrivals if at >= since]
@@ -191,15 +224,64 @@ class Audience:
         for follower in self.followers:
             until(f"segment {msn} of {follower.url}", partial(_has, follower, msn), seconds)
 
+    def promise(
+        self,
+        fault: str,
+        act: Callable[[Row], None],
+        *,
+        undo: Callable[[], None] = lambda: None,
+        freeze: float = 2.0,
+        part_gap: float = math.inf,
+        **limits: int,
+    ) -> Seen:
+        """Make a fault, and hold what viewers saw of it against what its row promises.
+
+        How long something took may be measured again, and only where processes had to wait for a
+        processor almost all the time: such a time tells of the machine. What was broken is broken.
+
+        Args:
+            fault: the row's name.
+            act: makes the fault.
+            undo: makes another try possible.
+            freeze: seconds for which the player may stand still.
+            part_gap: seconds that may pass between two parts.
+            limits: further ones of :func:`check`.
+        """
+        for left in reversed(range(TRIES)):
+            pressure = CpuPressure()
+            with self._measured(fault) as row:
+                act(row)
+            check(row.seen, freeze=math.inf, **limits)
+            in_time = row.seen.freeze <= freeze and row.seen.part_gap <= part_gap
+            if left and not (in_time and not row.late) and pressure.share > STARVED:
+                undo()
+                continue
+            self._keep(row.seen)
+            assert in_time, (row.seen, pressure.share)
+            assert not row.late, (row.late, pressure.share)
+            return row.seen
+        raise AssertionError("the last try returns")
+
     @contextmanager
     def row(self, fault: str, *, settle_segments: int = 2) -> Iterator[Row]:
         """Measure what happens in the block and until all is calm again."""
+        with self._measured(fault, settle_segments=settle_segments) as row:
+            yield row
+        self._keep(row.seen)
+
+    def _keep(self, seen: Seen) -> None:
+        if self.rows is not None:
+            with self.rows.open("a") as file:
+                file.write(json.dumps(asdict(seen)) + "\n")
+
+    @contextmanager
+    def _measured(self, fault: str, *, settle_segments: int = 2) -> Iterator[Row]:
         began = time.monotonic()
         self.browser.execute_script("Object.assign(window.witness, {longest: 0, emptied: 0})")
         errors = diagnostics(self.browser)["fatalErrors"]
         discontinuities = self.video.discontinuities
-        for follower in self.followers:
-            follower.broken.clear()
+        between = [word for follower in self.followers for word in follower.take_broken()]
+        assert between == [], "since the last row"
         row = Row()
         yield row
         self.wait_for_segments(settle_segments)
@@ -214,12 +296,9 @@ class Audience:
             restarts=witness["emptied"] if witness else 0,
             reloads=0 if witness else 1,
             discontinuities=self.video.discontinuities - discontinuities,
-            broken=tuple(word for follower in self.followers for word in follower.broken),
+            broken=tuple(word for follower in self.followers for word in follower.take_broken()),
             note=row.note,
         )
-        if self.rows is not None:
-            with self.rows.open("a") as file:
-                file.write(json.dumps(asdict(row.seen)) + "\n")
 
 
 def _has(follower: Follower, msn: int) -> bool:
@@ -231,6 +310,7 @@ class Row:
     """Filled when its block has ended."""
 
     note: str = ""
+    late: str = ""  # what else took too long, in words
     seen: Seen = field(init=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,36 @@ def test_a_page_of_another_origin_changes_nothing(tmp_path: Path, site: str, sta
     headers = {"Sec-Fetch-Site": site}
     assert client.post("/upload", data=b"x", headers=headers).status_code == status
     assert client.get("/api/streams", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/upload", "/api/streams", "/api/streams/demo/speech"])
+@pytest.mark.parametrize(
+    ("origin", "refused"),
+    [
+        ("http://192.168.1.7:8000", False),
+        ("HTTP://192.168.1.7:8000", False),
+        ("http://192.168.1.7", True),  # another port is another origin
+        ("http://evil.example", True),
+        ("http://192.168.1.7:8000.evil.example", True),
+        ("http://evil.example/192.168.1.7:8000", True),
+        ("null", True),
+        ("http://[", True),
+        (None, False),  # a program
+    ],
+)
+def test_a_browser_that_says_no_site_is_known_by_its_origin(
+    tmp_path: Path, path: str, origin: str | None, refused: bool
+) -> None:
+    """Without TLS beyond this machine no browser says it, and Safari before 16.4 never does."""
+    client = service(tmp_path, insecure=True)
+    headers = {"Host": "192.168.1.7:8000"} | ({} if origin is None else {"Origin": origin})
+    form = {"audio": (io.BytesIO(b"RIFF"), "a.wav")}
+    answer = client.post(path, data=form, headers=headers)
+    assert (answer.status_code == 403) is refused, answer.get_data(as_text=True)
+
+
+def test_a_browser_that_says_same_origin_is_believed(tmp_path: Path) -> None:
+    """Behind a proxy that names another host to us than the browser knows."""
+    client = service(tmp_path, insecure=True)
+    headers = {"Sec-Fetch-Site": "same-origin", "Origin": "https://lipstream.example"}
+    assert client.post("/upload", data=b"x", headers=headers).status_code == 415

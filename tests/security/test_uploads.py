@@ -24,7 +24,7 @@ from rawmedia import MediaFormat
 from server.app import create_app
 from server.errors import UploadRefused
 from server.inspection import Order, rewrite
-from server.upload_store import UploadStore
+from server.upload_store import _PARTIAL_SECONDS, UploadStore
 from server.uploads import AT_ONCE
 from tests.security import files
 
@@ -297,7 +297,7 @@ def test_the_folder_is_this_users_alone(store: Store) -> None:
 
 
 def test_uploads_go_when_nobody_used_them_for_so_long(tmp_path: Path) -> None:
-    now = [time.time()]
+    now = [time.monotonic()]
     client = service(tmp_path)
     uploads = UploadStore(Settings(upload_seconds=100), tmp_path, lambda: now[0])
     ids = []
@@ -316,11 +316,44 @@ def test_uploads_go_when_nobody_used_them_for_so_long(tmp_path: Path) -> None:
     assert client.get(f"/api/uploads/{ids[1]}").status_code == 404
 
 
+def test_no_upload_goes_when_somebody_sets_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that is kept nor one that is being received; what is told is by the new clock."""
+    client = service(tmp_path)
+    uploads = UploadStore(Settings(upload_seconds=100), tmp_path)
+    kept_id = upload(client, PNG)["id"]
+    with uploads.receiving() as sink:
+        really = time.time
+        for hours in (1, -2):
+            monkeypatch.setattr(time, "time", lambda hours=hours: really() + hours * 3600)
+            uploads.sweep()
+            found = uploads.find(kept_id)
+            assert found is not None
+            assert 90 < found.expires_at - time.time() <= 100
+            assert sink.path.exists()
+            uploads.resolve(f"uploads/{kept_id}", "image")
+
+
+def test_what_was_left_half_received_goes_in_time(tmp_path: Path) -> None:
+    now = [time.monotonic()]
+    service(tmp_path)
+    uploads = UploadStore(Settings(), tmp_path, lambda: now[0])
+    with uploads.receiving() as sink:
+        now[0] += _PARTIAL_SECONDS - 1
+        uploads.sweep()
+        assert sink.path.exists()
+        now[0] += 2
+        uploads.sweep()
+        assert not sink.path.exists()
+
+
 def test_uploads_go_also_when_nobody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.uploads.SWEEP_SECONDS", 0.01)
-    client = service(tmp_path)
+    client = service(tmp_path, upload_seconds=60)
     told = upload(client, PNG)
-    os.utime(tmp_path / "run" / told["path"], (1, 1))
+    long_ago = time.monotonic() - 61
+    os.utime(tmp_path / "run" / told["path"], (long_ago, long_ago))
     deadline = time.monotonic() + 10
     while kept(tmp_path):
         assert time.monotonic() < deadline

@@ -5,12 +5,14 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from config import Settings
 from server.app import create_app
+from server.listing import START_SECONDS, edge_age
 
 
 def client(root: Path, token: str = "") -> FlaskClient:
@@ -47,13 +49,84 @@ def test_one_stream_and_an_unknown_one(tmp_path: Path) -> None:
 
 def test_ready_only_while_the_newest_part_is_young(tmp_path: Path) -> None:
     asking = client(tmp_path)
+    playlist = tmp_path / "live/demo/v0/media.m3u8"
+    os.utime(playlist)  # just now, however long it took to come here
     assert asking.get("/readyz").status_code == 200
     old = time.time() - 1.0  # three parts of 0.2 s are the limit
-    os.utime(tmp_path / "live/demo/v0/media.m3u8", (old, old))
+    os.utime(playlist, (old, old))
     stale = asking.get("/readyz")
     assert stale.status_code == 503
     assert stale.get_json()["live_edge_age_seconds"]["demo"] >= 1.0
     assert asking.get("/healthz").status_code == 200
+
+
+def roster(root: Path, **streams: dict[str, Any]) -> None:
+    (root / "run/_roster.json").write_text(json.dumps({"streams": streams, "web": []}))
+
+
+def test_a_new_stream_takes_no_service_out_of_a_balancer(tmp_path: Path) -> None:
+    """Until it has been starting for too long."""
+    asking = client(tmp_path)
+    os.utime(tmp_path / "live/demo/v0/media.m3u8")
+    young = {"state": "running", "processes": [], "began": time.monotonic()}
+    roster(tmp_path, new=young)
+    ready = asking.get("/readyz")
+    assert ready.status_code == 200
+    assert (ready.get_json()["streams"], ready.get_json()["starting"]) == (2, 1)
+    os.utime(tmp_path / "live/demo/v0/media.m3u8")
+    roster(tmp_path, new=young | {"began": time.monotonic() - START_SECONDS - 1})
+    stale = asking.get("/readyz")
+    assert stale.status_code == 503
+    assert list(stale.get_json()["stale"]) == ["new"]
+
+
+def test_a_service_whose_only_stream_starts_is_not_ready_yet(tmp_path: Path) -> None:
+    asking = client(tmp_path)
+    (tmp_path / "run/demo.json").unlink()
+    roster(tmp_path, new={"state": "running", "processes": [], "began": time.monotonic()})
+    assert asking.get("/readyz").status_code == 503
+
+
+def test_only_who_may_list_streams_is_told_their_names_by_the_check(tmp_path: Path) -> None:
+    asking = client(tmp_path, "secret")
+    for age, status in ((0.0, 200), (9.0, 503)):
+        at = time.time() - age
+        os.utime(tmp_path / "live/demo/v0/media.m3u8", (at, at))
+        stranger = asking.get("/readyz")
+        assert stranger.status_code == status
+        assert "demo" not in stranger.get_data(as_text=True)
+        assert stranger.get_json()["streams"] == 1
+        right = asking.get("/readyz", headers={"Authorization": "Bearer secret"})
+        assert right.status_code == status
+        assert list(right.get_json()["live_edge_age_seconds"]) == ["demo"]
+
+
+def test_a_stream_whose_encoder_process_is_away_is_not_live(tmp_path: Path) -> None:
+    """Its figures are of the dead one, until the next begins."""
+    asking = client(tmp_path)
+    away = {"name": "encoder", "pid": None}
+    roster(tmp_path, demo={"state": "running", "processes": [away]})
+    assert asking.get("/api/streams/demo").get_json()["state"] == "restarting"
+    roster(tmp_path, demo={"state": "running", "processes": [away | {"pid": 7}]})
+    assert asking.get("/api/streams/demo").get_json()["state"] == "live"
+
+
+@pytest.mark.parametrize(
+    ("what", "by_wall", "at_most", "since_beat", "age"),
+    [
+        ("it plays, with media since the last beat", 0.1, 0.5, 0.4, 0.1),
+        ("it stands still", 5.0, 5.0, 0.2, 5.0),
+        ("the same, with the clock set back an hour", 5.0 - 3600, 5.0, 0.2, 5.0),
+        ("the same, with the clock set forth an hour", 5.0 + 3600, 5.0, 0.2, 5.0),
+        ("it plays, and the clock was set forth", 3600.1, 0.6, 0.5, 0.6),
+        ("its process hangs, with media after the last beat", 8.0, 8.3, 8.2, 8.0),
+        ("the same, with the clock set back an hour", 8.0 - 3600, 8.3, 8.2, 8.3),
+    ],
+)
+def test_how_old_media_is_whatever_becomes_of_the_clock(
+    what: str, by_wall: float, at_most: float, since_beat: float, age: float
+) -> None:
+    assert edge_age(by_wall, at_most, since_beat) == age, what
 
 
 def test_an_ended_stream_is_no_reason_to_be_unready(tmp_path: Path) -> None:

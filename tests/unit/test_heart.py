@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 import ssl
 import sys
@@ -19,21 +18,13 @@ from typing import Any
 import pytest
 
 from server import heart
-from server.child import Child
-from server.heart import START_SECONDS, Progress, Pulse, silent, web_answers
+from server.child import FIRST_BEAT_SECONDS, STILL_SECONDS, Child
+from server.heart import SILENT_SECONDS, Progress, Pulse, silent, web_answers
 from server.notify import Notifier
 from server.roster import Stream
+from server.streams import media_progress
 from tests.certificates import make_pair
 
-# Tells of itself as an encoder process does, only oftener.
-_TELLING = """
-import pathlib, sys, time
-figures, number = pathlib.Path(sys.argv[1]), 0
-while True:
-    number += 1
-    figures.write_text(str(number))
-    time.sleep(0.02)
-"""
 PYTHON = (sys.executable, "-c")
 
 
@@ -66,40 +57,32 @@ def run(child: Child, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(whole(), 30))
 
 
-def test_a_stopped_encoder_process_is_silent_and_one_that_goes_on_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(heart, "SILENT_SECONDS", 0.5)
+def test_an_encoder_process_that_tells_nothing_is_silent_until_it_tells(tmp_path: Path) -> None:
+    """By its figures: a file that changes. The clock is the test's, the process is a real one."""
     figures = tmp_path / "demo.json"
-    child = Child("encoder", [*PYTHON, _TELLING, str(figures)], dict, stream="demo")
-    progress, streams = Progress(), [stream_with(child, tmp_path)]
+    child = Child("encoder", [*PYTHON, "import time; time.sleep(60)"], dict, stream="demo")
+    now = [0.0]
+    progress, streams = Progress(lambda: now[0]), [stream_with(child, tmp_path)]
 
-    def look() -> dict[str, str]:
-        return silent(streams, lambda _name: figures, progress)
-
-    async def until(wanted: bool) -> None:
-        while bool(look()) is not wanted:
-            await asyncio.sleep(0.02)
+    def look(seconds: float) -> list[str]:
+        now[0] = child.began + seconds
+        return list(silent(streams, lambda _name: figures, progress))
 
     async def test() -> None:
-        assert child.process is not None
-        while not figures.exists():
-            await asyncio.sleep(0.01)
-        for _ in range(40):
-            assert not look()
-            await asyncio.sleep(0.02)
-        os.kill(child.process.pid, signal.SIGSTOP)
-        await until(True)
-        assert list(look()) == ["the encoder process of demo"]
-        os.kill(child.process.pid, signal.SIGCONT)
-        await until(False)
+        figures.write_text("1")
+        os.utime(figures, (1, 1))
+        assert not look(1)
+        assert not look(1 + SILENT_SECONDS)
+        assert look(1.1 + SILENT_SECONDS) == ["the encoder process of demo"]
+        os.utime(figures, (2, 2))
+        assert not look(2 + SILENT_SECONDS)
 
     run(child, test)
 
 
 def test_a_process_that_has_ended_is_the_supervisors_business(tmp_path: Path) -> None:
     child = Child("encoder", [], dict)
-    child.began = time.monotonic() - 10 * START_SECONDS
+    child.began = time.monotonic() - 10 * FIRST_BEAT_SECONDS
     assert not silent([stream_with(child, tmp_path)], lambda _: tmp_path / "no", Progress())
 
 
@@ -109,10 +92,29 @@ def test_a_start_takes_its_time_but_not_for_ever(tmp_path: Path) -> None:
     progress = Progress(lambda: now[0])
 
     async def test() -> None:
-        for seconds, is_silent in ((START_SECONDS - 1, False), (START_SECONDS + 1, True)):
+        longest = child.first_beat_seconds + SILENT_SECONDS
+        for seconds, is_silent in ((longest - 1, False), (longest + 1, True)):
             now[0] = child.began + seconds
             found = silent([stream_with(child, tmp_path)], lambda _: tmp_path / "no", progress)
             assert bool(found) is is_silent
+
+    run(child, test)
+
+
+def test_beats_without_media_are_no_food(tmp_path: Path) -> None:
+    """The process was replaced for it and that did not help, or the supervisor did not see it."""
+    child = Child("encoder", [*PYTHON, "import time; time.sleep(60)"], dict)
+    child.progress = media_progress
+    now = [0.0]
+    progress = Progress(lambda: now[0])
+
+    async def test() -> None:
+        for second in range(100):
+            now[0] = child.began + second
+            child.take_beat({"state": "live", "media_seconds": 7.0}, now[0])
+            found = silent([stream_with(child, tmp_path)], lambda _: tmp_path / "no", progress)
+            assert bool(found) is (second > STILL_SECONDS + SILENT_SECONDS)
+        assert "published nothing" in found["the encoder process of demo"]
 
     run(child, test)
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
+from gunicorn.config import Config
 
+import config
 import logs
+from server.specs import WebSpec
+from server.web import gunicorn_options
 
 log = logging.getLogger("lipstream.test")
 
@@ -23,7 +29,9 @@ class Terminal(io.StringIO):
 def _loggers_as_before() -> Iterator[None]:
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
     root.setLevel(level)
     root.handlers[:] = handlers
 
@@ -121,8 +129,68 @@ def test_an_event_without_end_does_not_fill_the_disk(monkeypatch: pytest.MonkeyP
     assert "left_out" not in last[1]
 
 
+@pytest.mark.parametrize(
+    "line", ["Traceback (most recent call last):", "lipstream: no such photo", "[]", "", "\x1b[2J"]
+)
+def test_what_a_child_says_becomes_an_event_where_lines_are_json(line: str) -> None:
+    stream = io.StringIO()
+    logs.configure("json", stream)
+    logs.relay(line, process="inference", stream="demo")
+    (told,) = [json.loads(line) for line in said(stream)]
+    assert told["event"] == "process_says"
+    assert (told["line"], told["process"], told["stream"]) == (line, "inference", "demo")
+
+
+@pytest.mark.parametrize(
+    ("log_format", "line"), [("json", '{"event": "source_ready"}'), ("text", "12:00:00 info x")]
+)
+def test_what_a_child_logs_is_handed_on_as_it_is(log_format: str, line: str) -> None:
+    stream = io.StringIO()
+    logs.configure(log_format, stream)
+    logs.relay(line, process="inference", stream="demo")
+    assert stream.getvalue() == line + "\n"
+
+
+def test_a_crash_is_one_line() -> None:
+    """Of a process, or of a thread in it."""
+    stream = io.StringIO()
+    logs.configure("json", stream)
+    crash = ValueError("first line\nsecond line")
+    sys.excepthook(ValueError, crash, None)
+    thread = threading.Thread(target=lambda: int("no number"))
+    thread.start()
+    thread.join()
+    first, second = (json.loads(line) for line in said(stream))
+    assert first["event"] == second["event"] == "crashed"
+    assert "ValueError: first line\nsecond line" in first["exception"]
+    assert "Traceback" in second["exception"]
+    assert "int()" in second["exception"]
+
+
 def test_debug_is_not_said() -> None:
     stream = io.StringIO()
     logs.configure("text", stream)
     logs.event(log, "per_frame", level=logging.DEBUG)
     assert not said(stream)
+
+
+def test_gunicorn_speaks_as_we_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A traceback included: one line, JSON."""
+    for name in ("gunicorn.error", "gunicorn.access"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+    stream = io.StringIO()
+    logs.configure("json", stream)
+    settings = Config()
+    for name, value in gunicorn_options(config.Settings(), WebSpec(0, "")).items():
+        settings.set(name, value)
+    speaks = settings.logger_class(settings)
+    speaks.info("too little to say")
+    try:
+        int("first line\nsecond line")
+    except ValueError:
+        speaks.exception("Exception in worker process %s", 7)
+    (line,) = [json.loads(line) for line in said(stream)]
+    assert line["event"] == "Exception in worker process 7"
+    assert "ValueError" in line["exception"]
+    assert not logging.getLogger("gunicorn.error").handlers

@@ -16,6 +16,7 @@ from tests.unit.test_metrics import client
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operating.md").read_text("utf-8")
 SOURCES = [
+    ROOT / "logs.py",
     ROOT / "rawmedia.py",
     *(p for d in ("encoder", "inference", "server") for p in (ROOT / d).rglob("*.py")),
 ]

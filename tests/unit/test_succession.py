@@ -25,9 +25,11 @@ from encoder.errors import (
 from encoder.ffmpeg import Ffmpeg
 from encoder.intake import Intake
 from encoder.plan import plan_stream
+from encoder.process import StreamSpec
 from encoder.store import StreamStore
 from encoder.stream import Parts
 from encoder.succession import BLOCKED, Means, Succession
+from server.streams import where_it_was
 
 HARDWARE, SOFTWARE, OTHER = (
     next(c for c in CANDIDATES if c.name == name)
@@ -72,6 +74,7 @@ def play(
     ends: Sequence[EncoderError],
     candidate: Candidate = SOFTWARE,
     alternatives: Sequence[Candidate] = (),
+    given_up: frozenset[str] = frozenset(),
 ) -> tuple[Script, Succession]:
     script = Script(list(ends))
     monkeypatch.setattr(succession, "LiveStream", script.live)
@@ -88,6 +91,7 @@ def play(
             folder=folder / "live",
             candidate=candidate,
             alternatives=lambda: list(alternatives),
+            given_up=given_up,
         )
         stream = Succession(means)
         await asyncio.wait_for(stream.run(), 10)
@@ -104,6 +108,23 @@ def test_a_broken_circuit_gives_way_to_the_next_that_works(
     assert [parts.candidate for parts in script.lives] == [HARDWARE, SOFTWARE, OTHER]
     assert stream.figures()["encoder_changes"] == {"exited": 2}
     assert [parts.remedies.replaceable for parts in script.lives] == [True, True, False]
+
+
+def test_a_broken_circuit_is_not_tried_again_by_the_next_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What its predecessor told is where it begins, and what it leaves out."""
+    _, first = play(monkeypatch, tmp_path, [BROKEN], HARDWARE, [SOFTWARE, OTHER])
+    spec = StreamSpec("t", "", "", "", HARDWARE.name)
+    assert where_it_was(spec, {}) == spec
+    greeted = where_it_was(spec, first.figures())
+    assert greeted.encoder == SOFTWARE.name
+    everything = (HARDWARE, SOFTWARE, OTHER)
+    script, second = play(
+        monkeypatch, tmp_path, [BROKEN], SOFTWARE, everything, frozenset(greeted.given_up)
+    )
+    assert [parts.candidate for parts in script.lives] == [SOFTWARE, OTHER]
+    assert where_it_was(spec, second.figures()).given_up == (HARDWARE.name, SOFTWARE.name)
 
 
 def test_the_stream_fails_only_when_nothing_is_left(
