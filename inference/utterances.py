@@ -291,7 +291,7 @@ class Utterances:
     def _tell(self, kind: str, number: int, **facts: Any) -> None:
         """A full disk is no reason to fall silent."""
         try:
-            self._journal.add(kind, utterance=name_of(number), **facts)
+            self._journal.tell(kind, utterance=name_of(number), **facts)
         except OSError as error:
             event(log, "event_unwritten", level=logging.WARNING, reason=error.strerror)
 
