@@ -15,9 +15,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -28,6 +30,8 @@ KEPT_EVENTS, KEPT_BYTES = 200, 256 * 1024
 # The cues of the longest text that is spoken fit; a longer event keeps its short facts only.
 LONGEST_EVENT_BYTES = 16 * 1024
 _SHORT_FACT = 200
+# A full folder is tried again so often.
+RETRY_SECONDS = 0.5
 SUFFIX = ".events"
 
 
@@ -87,9 +91,36 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._untold: deque[tuple[str, dict[str, Any]]] = deque(maxlen=KEPT_EVENTS)
+        self._telling = threading.Lock()
+        self._retry_at = 0.0
+
+    def tell(self, kind: str, **facts: Any) -> None:
+        """Add an event, or keep it until the folder takes it; its time is that of this call.
+
+        Raises:
+            OSError: it is kept, for the next call or for :meth:`retry`.
+        """
+        with self._telling:
+            self._untold.append((kind, {"at": time.time()} | facts))
+            self._catch_up()
+
+    def retry(self) -> None:
+        """Add what is kept, if the folder takes it by now; call it often."""
+        if not self._untold or time.monotonic() < self._retry_at:
+            return
+        with self._telling, suppress(OSError):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        while self._untold:
+            kind, facts = self._untold[0]
+            self.add(kind, **facts)
+            self._untold.popleft()
 
     def add(self, kind: str, **facts: Any) -> None:
-        """Add an event.
+        """Add an event, or forget it.
 
         Raises:
             OSError: the folder is gone, or full.

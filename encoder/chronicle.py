@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from journal import Journal, Moment, read_mark, read_place
+from journal import KEPT_EVENTS, Journal, Moment, read_mark, read_place
 from logs import event
 
 # Of the units between two looks, so many came from no source: it has stalled.
@@ -34,15 +34,33 @@ class Chronicle:
         self._journal = journal
         self._figures: dict[str, Any] = {}
         self._stalled = False
+        self._last: dict[str, str] | None = None  # told of each utterance; None: not looked up yet
 
     def moment(self, mark: int, place: dict[str, Any]) -> None:
-        """A unit with a mark is fed."""
-        if read_place(mark):  # it began before, and was told then
-            return
-        self._add(*told_of(mark, place))
+        """A unit with a mark is fed.
+
+        A source whose encoder process has gone marks again what that one may not have come to.
+        """
+        kind, facts = told_of(mark, place)
+        if kind == _KINDS[Moment.POINT] or self._is_news(
+            facts["utterance"], kind, again=bool(read_place(mark))
+        ):
+            self._add(kind, facts)
+
+    def _is_news(self, utterance: str, kind: str, *, again: bool) -> bool:
+        if self._last is None:
+            self._last = last_moments(self._journal)
+        last = self._last.get(utterance)
+        if last is not None and was_told(kind, last, again=again):
+            return False
+        self._last[utterance] = kind
+        if len(self._last) > KEPT_EVENTS:
+            del self._last[next(iter(self._last))]
+        return True
 
     def figures(self, figures: dict[str, Any]) -> None:
-        """Look what has changed since the last look."""
+        """Look what has changed since the last look, and tell what could not be told before."""
+        self._journal.retry()
         before, self._figures = self._figures, figures
         for told in changes(before, figures):
             self._add(*told)
@@ -53,7 +71,7 @@ class Chronicle:
 
     def _add(self, kind: str, facts: dict[str, Any]) -> None:
         try:
-            self._journal.add(kind, **facts)
+            self._journal.tell(kind, **facts)
         except OSError as error:
             path, reason = self._journal.path, error.strerror
             event(log, "event_unwritten", level=logging.WARNING, path=path, reason=reason)
@@ -65,6 +83,27 @@ def told_of(mark: int, place: dict[str, Any]) -> Told:
     name = {"mark": utterance} if moment is Moment.POINT else {"utterance": f"u{utterance:x}"}
     started = {"started": True} if moment is Moment.INTERRUPTED else {}
     return _KINDS[moment], name | started | place
+
+
+def last_moments(journal: Journal) -> dict[str, str]:
+    """Of each utterance, what an encoder process before this one has told last."""
+    try:
+        events = journal.after(0)
+    except OSError:
+        return {}
+    kinds = set(_KINDS.values()) - {_KINDS[Moment.POINT]}
+    return {event.facts["utterance"]: event.kind for event in events if event.kind in kinds}
+
+
+def was_told(kind: str, last: str, *, again: bool) -> bool:
+    """Whether a moment of an utterance is an old one.
+
+    Args:
+        kind: of the moment's event.
+        last: the last one that was told of the utterance.
+        again: it is a beginning that was marked before.
+    """
+    return again if kind == _KINDS[Moment.STARTED] else last != _KINDS[Moment.STARTED]
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Told]:

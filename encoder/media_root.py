@@ -7,7 +7,7 @@
     <media root>/run/<id>.json   figures of the stream
     <media root>/run/<id>.events  what happened in it
     <media root>/run/<id>.say    web processes tell its source here what to say
-    <media root>/run/<id>.face   what a talking head tells of its effort
+    <media root>/run/<id>.face   what a source tells: a talking head's effort, lost devices
     <media root>/run/<id>.speech/  sound files that wait to be said
     <media root>/run/_control.sock  the supervisor hears wishes here
     <media root>/run/_roster.json   what it tells of its processes

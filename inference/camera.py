@@ -10,16 +10,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inference.devices import BACKOFF_SECONDS, Backoff, Device, Devices, Outside
 from inference.microphone import Microphone
 from logs import event
 from rawmedia import Frame, MediaFormat, Samples
 
-BACKOFF_SECONDS = (0.5, 10.0)
 CLOSE_SECONDS = 0.5
 FALLBACK_FPS = 25.0
 BLACK = 16
 # A network camera that says nothing for so long is taken for lost; OpenCV would wait 30 s.
 SILENT_MILLISECONDS = 5000
+# A stream begins with the first picture, if that comes within it; a worker that draws nothing for
+# 10 s would be taken for one that hangs.
+FIRST_PICTURE_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -28,22 +31,39 @@ class Camera:
     """Pictures of a device in the stream's size; as sound a microphone, or silence.
 
     A thread reads: a device that hangs must not hang the stream. One slot lies between: what is
-    not shown in time is overwritten, never queued. Until the first picture the frame is dark.
+    not shown in time is overwritten, never queued. The first unit waits for the first picture;
+    where there is none the frame is dark.
+
+    Args:
+        device: its number, path or address.
+        media: of the stream.
+        microphone: what is heard; None: nothing.
+        watched: where it is told whether the camera is there.
     """
 
     def __init__(
-        self, device: str, media: MediaFormat, microphone: Microphone | None = None
+        self,
+        device: str,
+        media: MediaFormat,
+        microphone: Microphone | None = None,
+        watched: Device | None = None,
     ) -> None:
         self.device = device
         self._microphone = microphone
         self._media = media
+        self._watched = watched or Devices(Outside()).add("camera", public_name(device))
         self._latest = np.full((media.height, media.width, 3), BLACK, np.uint8)
+        self._has_answered = threading.Event()  # with a picture, or by a failure
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._read_for_ever, name="camera", daemon=True)
         self._thread.start()
 
     def render(self, frame: Frame, samples: Samples) -> int:
         """Fill the next unit with the newest picture; it has no mark."""
+        if not self._has_answered.is_set():
+            self._has_answered.wait(FIRST_PICTURE_SECONDS)
+            self._has_answered.set()  # waited for once
+        self._watched.look()
         # the slot is exchanged whole, never written into: no lock is needed to read it
         np.copyto(frame, self._latest)
         if self._microphone is None:
@@ -60,41 +80,52 @@ class Camera:
             self._microphone.close()
 
     def _read_for_ever(self) -> None:
-        wait = BACKOFF_SECONDS[0]
+        backoff = Backoff()
         while not self._ended.is_set():
-            pictures = self._read_once()
-            wait = BACKOFF_SECONDS[0] if pictures else min(2 * wait, BACKOFF_SECONDS[1])
+            began = time.monotonic()
+            pictures, reason = self._read_once()
+            if self._ended.is_set():
+                return
+            self._has_answered.set()
+            if pictures and is_file(self.device):  # a recording begins again
+                self._ended.wait(BACKOFF_SECONDS[0])
+                continue
+            self._watched.lacks(reason)
+            wait = backoff.after(time.monotonic() - began if pictures else 0.0)
             event(
                 log,
                 "camera_lost",
                 level=logging.WARNING,
                 device=public_name(self.device),
                 pictures=pictures,
+                reason=reason,
                 retry_in_seconds=wait,
             )
             self._ended.wait(wait)
 
-    def _read_once(self) -> int:
-        """Read until the device fails; the value is the number of pictures it gave."""
+    def _read_once(self) -> tuple[int, str]:
+        """Read until the device fails: the number of pictures it gave, and why no more."""
         count = 0
         capture = cv2.VideoCapture()
         try:
-            _open(capture, self.device)
+            if not _open(capture, self.device):
+                return 0, "it cannot be opened"
             pace = _Pace(capture.get(cv2.CAP_PROP_FPS)) if is_file(self.device) else None
             while not self._ended.is_set():
                 got, picture = capture.read()
                 if not got:
                     break
                 self._latest = letterboxed(np.asarray(picture, np.uint8), self._media)
+                self._watched.gives()
+                self._has_answered.set()
                 count += 1
                 if pace:
                     self._ended.wait(pace.delay())
         except cv2.error as error:
-            name = public_name(self.device)
-            event(log, "camera_error", level=logging.WARNING, device=name, reason=error)
+            return count, str(error)
         finally:
             capture.release()
-        return count
+        return count, "it gives no more pictures"
 
 
 class _Pace:
@@ -138,12 +169,11 @@ def public_name(device: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
-def _open(capture: cv2.VideoCapture, device: str) -> None:
+def _open(capture: cv2.VideoCapture, device: str) -> bool:
     if device.isdecimal():
-        capture.open(int(device))
-    elif "://" in device:
+        return capture.open(int(device))
+    if "://" in device:
         limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
         options = [number for limit in limits for number in (limit, SILENT_MILLISECONDS)]
-        capture.open(device, cv2.CAP_FFMPEG, options)
-    else:
-        capture.open(device)
+        return capture.open(device, cv2.CAP_FFMPEG, options)
+    return capture.open(device)

@@ -42,6 +42,8 @@ class Floor:
         """
         if self._speaker is not None and self._speaker.is_open:
             raise FloorTaken("somebody speaks through this face already")
+        if self.is_held:  # he has gone, and his last words would go with the floor
+            raise FloorTaken("somebody's last words are still to be said")
 
     def give(self, number: int, rate_hz: int) -> LiveLine:
         """To a new speaker."""
@@ -56,10 +58,12 @@ class Floor:
         speaker.has_begun = True
         return speaker
 
-    def put_back(self) -> None:
-        """He was taken too early."""
-        if self._speaker is not None:
-            self._speaker.has_begun = False
+    def put_back(self, speaker: LiveLine) -> bool:
+        """He was taken too early; False: the floor is somebody else's by now."""
+        if self._speaker is not speaker:
+            return False
+        speaker.has_begun = False
+        return True
 
     def take_away(self) -> list[int]:
         """Nobody has it any more; the number of who was not heard yet."""

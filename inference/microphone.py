@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
 
+from inference.devices import Backoff, Device, Devices, Outside
 from inference.errors import MicrophoneUnreadable, UnknownMicrophone
 from inference.ffmpeg import Decoder, find_decoder, input_devices, sound_format
 from logs import event
 from rawmedia import MediaFormat, Samples
 
-BACKOFF_SECONDS = (0.5, 10.0)
 # What is held back so that a late piece is no gap; gaps begin anew with it.
 DEPTH_SECONDS = 0.12
 # More never waits: what is oldest goes, down to the depth. The clocks of sound cards are no clocks
@@ -35,14 +36,18 @@ class Microphone:
             ``alsa:default``.
         media: rate and channels count.
         ffmpeg: the setting.
+        watched: where it is told whether the microphone is there.
 
     Raises:
         UnknownMicrophone: it is called otherwise.
         DecoderMissing: there is no ffmpeg.
     """
 
-    def __init__(self, name: str, media: MediaFormat, ffmpeg: str) -> None:
+    def __init__(
+        self, name: str, media: MediaFormat, ffmpeg: str, watched: Device | None = None
+    ) -> None:
         self._name = name
+        self._watched = watched or Devices(Outside()).add("microphone", name)
         self._argv = microphone_argv(find_decoder(ffmpeg), name, media)
         self._jitter = JitterBuffer(media)
         self._ended = threading.Event()
@@ -52,6 +57,7 @@ class Microphone:
 
     def fill(self, samples: Samples) -> None:
         """Fill a unit's samples; silence where the device gives none."""
+        self._watched.look()
         self._jitter.take(samples)
 
     def close(self) -> None:
@@ -62,12 +68,14 @@ class Microphone:
         self._thread.join(1.0)
 
     def _read_for_ever(self) -> None:
-        wait = BACKOFF_SECONDS[0]
+        backoff = Backoff()
         while not self._ended.is_set():
+            began = time.monotonic()
             heard, status = self._read_once()
             if self._ended.is_set():
                 return
-            wait = BACKOFF_SECONDS[0] if heard else min(2 * wait, BACKOFF_SECONDS[1])
+            self._watched.lacks(f"its ffmpeg ended with status {status}")
+            wait = backoff.after(time.monotonic() - began if heard else 0.0)
             facts = {"device": self._name, "status": status, "retry_in_seconds": wait}
             event(log, "microphone_lost", level=logging.WARNING, **facts)
             self._ended.wait(wait)
@@ -78,6 +86,7 @@ class Microphone:
         self._decoder = Decoder(self._argv)
         while data := self._decoder.read_some(1 << 14):
             heard += len(data)
+            self._watched.gives()
             self._jitter.add(data)
         return heard, self._decoder.close()
 

@@ -1,48 +1,79 @@
-"""How far the worker has come in what it says: for an encoder process that begins in the middle."""
+"""What the worker has marked: an encoder process that is new is told of it again.
+
+One that is killed takes with it what it had not come to yet. So its successor is given the marks of
+the last units once more, each on a unit of its own, and that of what is being said, however old.
+What was told is known from the journal (see :mod:`encoder.chronicle`): nothing is told twice.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+from typing import NamedTuple
 
 from journal import Moment, mark_of, read_mark
 
-# More units than an encoder holds at once are never given back.
+# More units than an encoder process ever holds; it has come to those before, and told of them.
+IN_FLIGHT = 8
+# More units than that are never given back.
 _REMEMBERED = 32
 
 
+class _Marked(NamedTuple):
+    unit: int
+    mark: int
+
+
 class Said:
-    """Counts the units of an utterance by their marks, those taken back excepted."""
+    """Counts units and keeps their marks, those taken back excepted."""
 
     def __init__(self) -> None:
-        self._now = (0, 0)  # utterance (0: none) and unit since its first sound
-        self._before: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
-        self._is_first = True
+        self._unit = 0  # the next to be drawn
+        self._marks: list[_Marked] = []  # of the last units, and the last one before these
+        self._owed: list[_Marked] = []  # to be sent again, or late
+        self._paid: list[tuple[int, _Marked]] = []  # by which unit they were
 
     def connected(self) -> None:
         """The next unit is the first that an encoder process gets."""
-        self._is_first = True
+        since = self._unit - IN_FLIGHT
+        lost = [owed for unit, owed in self._paid if unit >= since]
+        lost += [marked for marked in self._marks if marked.unit >= since]
+        lost += [marked for marked in self._marks[-1:] if _moment(marked) is Moment.STARTED]
+        self._owed, self._paid = sorted({*self._owed, *lost}), []
 
     def drawn(self, mark: int) -> int:
         """Another unit with that mark; the mark to send with it."""
-        self._before.append(self._now)
-        self._now = _next(self._now, mark)
-        is_first, self._is_first = self._is_first, False
-        utterance, place = self._now
-        if is_first and utterance and not mark:
-            return mark_of(utterance, Moment.STARTED, place)
-        return mark
+        unit, self._unit = self._unit, self._unit + 1
+        if mark:
+            self._marks.append(_Marked(unit, mark))
+        self._forget(unit - _REMEMBERED)
+        if not self._owed:
+            return mark
+        if mark:
+            self._owed.append(_Marked(unit, mark))
+        owed = self._owed.pop(0)
+        self._paid.append((unit, owed))
+        return _told_late(owed, unit)
 
     def taken_back(self, units: int) -> None:
         """The last units will be drawn anew."""
-        for _ in range(units):
-            self._now = self._before.pop()
+        self._unit -= units
+        self._marks = [marked for marked in self._marks if marked.unit < self._unit]
+        unpaid = [owed for unit, owed in self._paid if unit >= self._unit]
+        self._paid = [(unit, owed) for unit, owed in self._paid if unit < self._unit]
+        self._owed = [owed for owed in (*unpaid, *self._owed) if owed.unit < self._unit]
+
+    def _forget(self, before: int) -> None:
+        while len(self._marks) > 1 and self._marks[1].unit < before:
+            del self._marks[0]
+        self._paid = [(unit, owed) for unit, owed in self._paid if unit >= before]
 
 
-def _next(now: tuple[int, int], mark: int) -> tuple[int, int]:
-    number, moment = read_mark(mark)
-    if mark and moment is Moment.STARTED:
-        return number, 0
-    if mark and moment in (Moment.FINISHED, Moment.INTERRUPTED):
-        return 0, 0
-    utterance, place = now
-    return utterance, place + 1
+def _moment(marked: _Marked) -> Moment:
+    return read_mark(marked.mark)[1]
+
+
+def _told_late(owed: _Marked, unit: int) -> int:
+    """Of a beginning it says how much of it was said before."""
+    utterance, moment = read_mark(owed.mark)
+    if moment is not Moment.STARTED:
+        return owed.mark
+    return mark_of(utterance, moment, unit - owed.unit)

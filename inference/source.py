@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from config import INGEST, SILENT, TESTCARD, Settings
+from inference.devices import Devices, Outside
 from inference.errors import InferenceError, UnknownSource
 from logs import event
 from rawmedia import Frame, MediaFormat, Samples
@@ -51,6 +52,7 @@ def make_source(
     media: MediaFormat,
     landmarks: Landmarks | None = None,
     utterances: Utterances | None = None,
+    outside: Outside | None = None,
 ) -> Source:
     """Build the source that ``settings`` name, ready to render.
 
@@ -59,12 +61,13 @@ def make_source(
         media: what its units look like.
         landmarks: where the face of ``settings.image`` is, if the caller knows; else it is found.
         utterances: what an avatar says besides.
+        outside: who wants to know of its devices.
 
     Raises:
         InferenceError: an unknown source, or a file that cannot be used.
     """
     if settings.source.startswith(CAMERA_PREFIX):
-        return _camera(settings, media)
+        return _camera(settings, media, outside or Outside())
     if settings.source.startswith(FILE_PREFIX):
         from inference.film import Film
 
@@ -180,12 +183,15 @@ def _check_microphone(settings: Settings) -> None:
         check_microphone(settings.microphone, settings.ffmpeg)
 
 
-def _camera(settings: Settings, media: MediaFormat) -> Source:
-    from inference.camera import Camera
+def _camera(settings: Settings, media: MediaFormat, outside: Outside) -> Source:
+    from inference.camera import Camera, public_name
     from inference.microphone import Microphone
 
-    device, name = _camera_device(settings.source), settings.microphone
-    return Camera(device, media, Microphone(name, media, settings.ffmpeg) if name else None)
+    device, name, devices = _camera_device(settings.source), settings.microphone, Devices(outside)
+    microphone = None
+    if name:
+        microphone = Microphone(name, media, settings.ffmpeg, devices.add("microphone", name))
+    return Camera(device, media, microphone, devices.add("camera", public_name(device)))
 
 
 def _speaker(settings: Settings, media: MediaFormat, utterances: Utterances | None) -> Source:

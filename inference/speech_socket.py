@@ -28,8 +28,9 @@ from logs import event
 # Reading a line; what is asked for may take longer.
 READ_SECONDS = 3.0
 LONGEST_LINE_BYTES = 64 * 1024
-# Each has a thread; decoding is done one at a time all the same.
-AT_ONCE = 8
+# Not accepted yet. Whoever is has a thread: a wish for silence waits for no sound that is decoded,
+# and threads of web processes, of which there is a number, are all that connects here.
+BACKLOG = 64
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,6 @@ class SpeechSocket:
         self._utterances = utterances
         self._max_seconds = max_seconds
         self._decoding = threading.Lock()  # memory for one long file at a time
-        self._at_once = threading.BoundedSemaphore(AT_ONCE)
 
     def start(self) -> None:
         """Begin to listen; first what an earlier worker left unsaid is queued again."""
@@ -56,7 +56,7 @@ class SpeechSocket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._path))
         self._path.chmod(0o600)
-        listener.listen(AT_ONCE)
+        listener.listen(BACKLOG)
         threading.Thread(target=self._listen, args=(listener,), name="speech", daemon=True).start()
 
     def _listen(self, listener: socket.socket) -> None:
@@ -64,7 +64,6 @@ class SpeechSocket:
             self._utterances.resume(self._max_seconds)
         while True:
             link, _address = listener.accept()
-            self._at_once.acquire()
             threading.Thread(target=self._answer, args=(link,), name="speech", daemon=True).start()
 
     def _answer(self, link: socket.socket) -> None:
@@ -78,8 +77,6 @@ class SpeechSocket:
                 link.sendall(json.dumps(self._done(wish)).encode() + b"\n")
         except (OSError, ValueError, KeyError, TypeError) as error:
             event(log, "speech_wish_failed", level=logging.WARNING, reason=error)
-        finally:
-            self._at_once.release()
 
     def _done(self, wish: dict[str, Any]) -> dict[str, Any]:
         if self._utterances is None:

@@ -229,9 +229,11 @@ class Utterances:
 
     def put_back(self, line: Spoken) -> None:
         """It was taken too early: it comes first again."""
-        if not isinstance(line, Line):
-            self._floor.put_back()
+        if isinstance(line, LiveLine):
+            if not self._floor.put_back(line):
+                self.never_began(line.number)
             return
+        assert isinstance(line, Line)
         with self._lock:
             self._waiting.appendleft(line)
         with contextlib.suppress(FileNotFoundError):
@@ -289,7 +291,7 @@ class Utterances:
     def _tell(self, kind: str, number: int, **facts: Any) -> None:
         """A full disk is no reason to fall silent."""
         try:
-            self._journal.add(kind, utterance=name_of(number), **facts)
+            self._journal.tell(kind, utterance=name_of(number), **facts)
         except OSError as error:
             event(log, "event_unwritten", level=logging.WARNING, reason=error.strerror)
 

@@ -19,6 +19,7 @@ import config
 import logs
 import rawmedia
 from inference import lifeline
+from inference.devices import Outside
 from inference.errors import InferenceError
 from inference.heart import Heart
 from inference.presenter import Talker
@@ -80,11 +81,13 @@ class Job:
         """Of the stream's events."""
         return Journal(self.socket.with_suffix(SUFFIX))
 
-    def tell(self, kind: str, **facts: Any) -> None:
-        """Add an event of the stream, and to the log; a full disk is no reason to stop."""
-        event(log, "source_told", what=kind, **facts)
-        with contextlib.suppress(OSError):
-            self.journal.add(kind, **facts)
+    def place(self) -> dict[str, Any]:
+        """About where the stream is, as its encoder process tells; nothing while it does not."""
+        try:
+            figures = json.loads(self.socket.with_suffix(".json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return {key: figures[key] for key in ("msn", "media_seconds") if key in figures}
 
     def tell_figures(self, figures: dict[str, Any]) -> None:
         """Put them where web processes look; a full disk is no reason to stop."""
@@ -93,6 +96,24 @@ class Job:
         with contextlib.suppress(OSError):
             unfinished.write_text(json.dumps(figures))
             unfinished.rename(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Where a source's events go: to the journal of its stream, and to the log."""
+
+    job: Job
+    journal: Journal
+
+    def tell(self, kind: str, **facts: Any) -> None:
+        """Add an event; a full disk is no reason to stop."""
+        event(log, "source_told", what=kind, **facts)
+        with contextlib.suppress(OSError):  # it is kept, and told later
+            self.journal.tell(kind, **facts, **self.job.place())
+
+    def tell_of_face(self, figures: dict[str, Any]) -> None:
+        """What a talking head tells of its effort."""
+        self.job.tell_figures({"face": figures})
 
 
 def main() -> int:
@@ -108,10 +129,12 @@ def main() -> int:
         logs.bind(stream=job.id)
         lifeline.end_with(sys.stdin.fileno())
         _keep_to_one_core()
-        utterances = _utterances(settings, media, job)
-        source = make_source(settings, media, utterances=utterances)
+        told = Told(job, job.journal)
+        utterances = _utterances(settings, media, job, told.journal)
+        outside = Outside(told.tell, job.tell_figures)
+        source = make_source(settings, media, utterances=utterances, outside=outside)
         if isinstance(source, Talker):
-            source.tell, source.tell_figures = job.tell, job.tell_figures
+            source.tell, source.tell_figures = told.tell, told.tell_of_face
         SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds).start()
         event(log, "source_ready")
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
@@ -121,7 +144,7 @@ def main() -> int:
         heart = Heart()
         if job.beats:
             heart.start()
-        _serve_for_ever(source, job, media, heart)
+        _serve_for_ever(source, told, media, heart)
     except InferenceError as error:
         sys.stderr.write(f"lipstream: {error}\n")
         return 1
@@ -129,13 +152,15 @@ def main() -> int:
         source.close()
 
 
-def _utterances(settings: config.Settings, media: MediaFormat, job: Job) -> Utterances | None:
+def _utterances(
+    settings: config.Settings, media: MediaFormat, job: Job, journal: Journal
+) -> Utterances | None:
     """None for a source that has a sound of its own: only an avatar can be spoken through."""
     if settings.source != "avatar":
         return None
     limit = settings.speech_queue_seconds
     jitter = max(settings.live_jitter_ms / 1000, look_ahead_seconds(settings, media))
-    return Utterances(media, job.speech_folder, limit, job.journal, jitter)
+    return Utterances(media, job.speech_folder, limit, journal, jitter)
 
 
 def _keep_to_one_core() -> None:
@@ -145,12 +170,12 @@ def _keep_to_one_core() -> None:
     cv2.setNumThreads(1)
 
 
-def _serve_for_ever(source: Source, job: Job, media: MediaFormat, heart: Heart) -> NoReturn:
+def _serve_for_ever(source: Source, told: Told, media: MediaFormat, heart: Heart) -> NoReturn:
     wait, said = BACKOFF_SECONDS[0], Said()
     while True:
-        _wait_for(job.socket)
+        _wait_for(told.job.socket)
         try:
-            sent = _serve_once(source, job, media, heart, said)
+            sent = _serve_once(source, told, media, heart, said)
         except rawmedia.Refused as error:
             event(log, "encoder_refused", level=logging.WARNING, reason=error)
             time.sleep(REFUSED_SECONDS)
@@ -164,11 +189,11 @@ def _wait_for(path: Path) -> None:
         time.sleep(SOCKET_POLL_SECONDS)
 
 
-def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart, said: Said) -> int:
+def _serve_once(source: Source, told: Told, media: MediaFormat, heart: Heart, said: Said) -> int:
     """Feed one encoder until it hangs up; the value is the number of units it took."""
     sent = 0
     try:
-        with rawmedia.connect(job.socket, media) as producer:
+        with rawmedia.connect(told.job.socket, media) as producer:
             event(log, "encoder_connected")
             said.connected()
             while True:
@@ -182,6 +207,7 @@ def _serve_once(source: Source, job: Job, media: MediaFormat, heart: Heart, said
                 with producer.unit() as (frame, samples), heart.working():
                     producer.mark(said.drawn(source.render(frame, samples)))
                 sent += 1
+                told.journal.retry()
     except rawmedia.Disconnected as error:
         event(log, "encoder_lost", level=logging.WARNING, units=sent, reason=error)
     return sent

@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import os
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,8 @@ PIPE_BYTES = 1 << 20
 # An encoder process that died has a successor within that; a stream that has ended has none.
 RETURN_SECONDS, LOOK_SECONDS = 10.0, 0.05
 API_SECONDS = 30.0
+# Of a terminal, of a service manager, of a terminal that is closed.
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_FPS = 240
 
 log = logging.getLogger(__name__)
@@ -232,6 +236,8 @@ def _stream_fps(figures: Path) -> int | None:
 def created(api: str, token: str, stream: str, writer: Writer, media_root: Path) -> Iterator[None]:
     """Have the service start a stream for this writer, and end it with the block.
 
+    Signals that end a program (:data:`ENDS`) leave the block as SystemExit, so they end it too.
+
     Args:
         api: the service's address, such as ``http://127.0.0.1:8000``.
         token: of its control API; empty: it needs none.
@@ -240,15 +246,63 @@ def created(api: str, token: str, stream: str, writer: Writer, media_root: Path)
         IngestFailed: the service does not answer, or says no; the message says why.
     """
     body: dict[str, Any] = {"id": stream, "source": {"type": "ingest"}} | _wished(writer)
-    _ask(api, token, "POST", "/api/streams", body)
-    try:
-        _await(media_root / RUN / f"{stream}.sock", media_root)
-        yield
-    finally:
+    with _Ends() as ends:
+        _ask(api, token, "POST", "/api/streams", body)
         try:
-            _ask(api, token, "DELETE", f"/api/streams/{stream}")
-        except IngestFailed as error:  # what went wrong before matters more
-            event(log, "ingest_left", level=logging.WARNING, stream=stream, reason=error)
+            with ends.heeded():
+                _await(media_root / RUN / f"{stream}.sock", media_root)
+                yield
+        finally:
+            try:
+                _ask(api, token, "DELETE", f"/api/streams/{stream}")
+            except IngestFailed as error:  # what went wrong before matters more
+                event(log, "ingest_left", level=logging.WARNING, stream=stream, reason=error)
+
+
+class _Ends:
+    """Signals that end the command: SystemExit where they are heeded, kept for later elsewhere.
+
+    While a stream is being made nobody knows whether there is one to end, and while it is being
+    ended there is nothing to add.
+    """
+
+    def __init__(self) -> None:
+        self._came = 0
+        self._is_heeded = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Ends:
+        for number in ENDS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # such as SIGHUP under nohup
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    @contextlib.contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Within the block they end it; also one that came before.
+
+        Raises:
+            SystemExit: one came; the status is a shell's for it.
+        """
+        self._is_heeded = True
+        try:
+            self._end()
+            yield
+        finally:
+            self._is_heeded = False
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._came = self._came or number
+        if self._is_heeded:
+            self._end()
+
+    def _end(self) -> None:
+        if self._came:
+            raise SystemExit(128 + self._came)
 
 
 def _wished(writer: Writer) -> dict[str, int]:

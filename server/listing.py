@@ -44,11 +44,13 @@ def list_streams(media_root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _of_source(media_root: Path, name: str) -> dict[str, Any]:
-    """What its source tells, where that has figures of its own."""
+    """What its source tells, where that has figures of its own: a face, devices."""
+    path = media_root / RUN / f"{name}{SOURCE_FIGURES}"
     try:
-        return {"face": json.loads((media_root / RUN / f"{name}{SOURCE_FIGURES}").read_text())}
+        told: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
+    return told
 
 
 def _merged(

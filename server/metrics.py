@@ -89,6 +89,10 @@ LIVE_METRICS = (
 # Of the sources that tell of themselves.
 OF_SOURCES = (
     _Shown("face", "face", "What a talking head does for its pictures, and how busy it is", "of"),
+    _Shown("device_up", "device_up", "Whether a camera or microphone gives anything", "device"),
+)
+COUNTED_OF_SOURCES = (
+    _Shown("device_losses", "device_losses", "Times a camera or microphone was lost", "device"),
 )
 PREFIX = "lipstream_"
 
@@ -130,8 +134,9 @@ def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
 
 def stream_metrics(streams: Mapping[str, Figures]) -> Iterator[Metric]:
     """What the encoder processes and the sources told."""
-    for shown in (*COUNTERS, *GAUGES, *OF_SOURCES):
-        family = CounterMetricFamily if shown in COUNTERS else GaugeMetricFamily
+    counted = (*COUNTERS, *COUNTED_OF_SOURCES)
+    for shown in (*counted, *GAUGES, *OF_SOURCES):
+        family = CounterMetricFamily if shown in counted else GaugeMetricFamily
         labels = ["stream", shown.label] if shown.label else ["stream"]
         metric = family(PREFIX + shown.name, shown.text, labels=labels)
         for stream, figures in streams.items():

@@ -38,6 +38,8 @@ _JSON, _FORM, _FIELDS = (
 )
 _SOUND = ("application/ogg", "application/octet-stream")  # and audio/*
 _PIECE_BYTES = 64 * 1024
+# A text of the longest kind, each of its characters escaped, has less than half of it.
+_TEXT_BYTES = 64 * 1024
 # What stands around the file in a form.
 _FORM_BYTES, _FORM_PARTS = 16 * 1024, 8
 # The parser of forms holds a piece, the rest of the one before, and the small fields.
@@ -98,6 +100,10 @@ def check_headers(asked: Request, settings: Settings) -> None:
     """
     most_bytes, kind = settings.max_speech_bytes, asked.mimetype
     asked.max_content_length = most_bytes + _FORM_BYTES
+    if kind in (_JSON, _FIELDS):
+        asked.max_content_length = _TEXT_BYTES
+        if (asked.content_length or 0) > _TEXT_BYTES:
+            raise _too_much_text()
     if (asked.content_length or 0) > most_bytes + _FORM_BYTES:
         raise UploadRefused(
             413, f"{most_bytes} bytes are the most (setting max_speech_bytes); send it in pieces"
@@ -114,7 +120,7 @@ def _receive(asked: Request, raw: Path, most_bytes: int) -> tuple[str, str] | tu
     """Write the sound into a file; where there is none: the text and its voice."""
     kind = asked.mimetype
     if kind == _JSON:
-        return _text_in(asked.get_json(silent=True))
+        return _text_in(_json_in(asked))
     if kind == _FORM:
         return _receive_form(asked, raw, most_bytes)
     if kind == _FIELDS:
@@ -169,6 +175,21 @@ def _sink(path: Path, most_bytes: int) -> Iterator[Sink]:
 def _require_sound(path: Path) -> None:
     if not path.stat().st_size:
         raise SpeechRefused(400, f"the sound is empty: send {KINDS}")
+
+
+def _json_in(asked: Request) -> object:
+    """What the body holds; None if that is no JSON, or JSON too deep to be read."""
+    # A body in chunks tells no length, and is not read any further.
+    if len(asked.get_data()) >= _TEXT_BYTES:
+        raise _too_much_text()
+    try:
+        return asked.get_json(silent=True)
+    except RecursionError:
+        return None
+
+
+def _too_much_text() -> UploadRefused:
+    return UploadRefused(413, f"{_TEXT_BYTES} bytes of text are the most; send it in pieces")
 
 
 def _text_in(body: Any) -> tuple[str, str]:

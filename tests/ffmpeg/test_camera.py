@@ -2,78 +2,33 @@
 
 from __future__ import annotations
 
-import socketserver
-import threading
+import statistics
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+import requests
 
 from config import Settings
 from inference.camera import Camera
+from inference.devices import Devices, Outside
 from inference.errors import MicrophoneUnreadable
 from inference.microphone import Microphone
 from inference.source import check_source, make_source
-from inference.testcard import TestCard
 from inference.timecode import TimeCode, read_code
-from rawmedia import MediaFormat
 from tests.browser.need import require
 from tests.clips import FFMPEG
+from tests.ffmpeg.camera_server import FPS, MEDIA, NetworkCamera
+from tests.ffmpeg.test_sources import pictures, window
+from tests.ffmpeg.test_speech import Ear
+from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.ffmpeg
 
-MEDIA = MediaFormat(320, 180, 25)
-FPS = 25
-
-
-class MotionJpeg(BaseHTTPRequestHandler):
-    """A camera as many are: JPEG after JPEG in one answer, each with the time it was taken."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        card = TestCard(MEDIA)
-        frame = np.empty((180, 320, 3), np.uint8)
-        samples = np.empty((MEDIA.samples_per_unit, 1), np.int16)
-        try:
-            while not self.server.dead.is_set():  # type: ignore[attr-defined]
-                card.render(frame, samples)
-                _good, jpeg = cv2.imencode(".jpg", frame)
-                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                self.wfile.write(head.encode() + jpeg.tobytes() + b"\r\n")
-                time.sleep(1 / FPS)
-        except OSError:
-            return
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-class CameraServer(socketserver.ThreadingTCPServer):
-    allow_reuse_address = daemon_threads = True
-
-    def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), MotionJpeg)
-        self.dead = threading.Event()
-        self.port = int(self.server_address[1])
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    def die(self) -> None:
-        self.dead.set()
-        self.shutdown()
-        self.server_close()
-
-
-@pytest.fixture
-def server() -> Iterator[CameraServer]:
-    server = CameraServer()
-    yield server
-    server.die()
+SMALL = ("--width", "320", "--height", "180", "--video-kbit", "300", "--ladder", "single")
 
 
 class Viewer:
@@ -101,27 +56,102 @@ class Viewer:
             time.sleep(0.05)
 
 
-def test_the_newest_picture_wins_and_a_lost_camera_comes_back(server: CameraServer) -> None:
-    camera = Camera(f"http://127.0.0.1:{server.port}/live.mjpg", MEDIA)
-    viewer = Viewer(camera)
-    try:
-        viewer.until_younger(15, 0.5)
-        ages = []
-        for _ in range(8):
-            time.sleep(0.3)  # a consumer of 3 pictures a second, a camera of 25
-            ages.append(viewer.age())
-        assert max(ages[4:]) < 0.5, "delay does not grow"
-        server.die()
-        time.sleep(1)
-        assert viewer.code() is not None, "the last picture is held"
-        assert viewer.age() > 0.9
-        back = CameraServer(server.port)
+def test_the_newest_picture_wins_and_a_lost_camera_comes_back() -> None:
+    with NetworkCamera() as network:
+        camera = Camera(network.url, MEDIA)
+        viewer = Viewer(camera)
         try:
+            assert viewer.code() is not None, "the first unit has the first picture"
             viewer.until_younger(15, 0.5)
+            ages = []
+            for _ in range(24):
+                time.sleep(0.3)  # a consumer of 3 pictures a second, a camera of 25
+                ages.append(viewer.age())
+            assert statistics.median(ages) < 0.5, ages
+            # A queue would have grown by more than 6 s.
+            assert statistics.median(ages[-8:]) < statistics.median(ages[:8]) + 0.1, ages
+            network.die()
+            time.sleep(1)
+            assert viewer.code() is not None, "the last picture is held"
+            assert viewer.age() > 0.9
+            with NetworkCamera(network.port):
+                viewer.until_younger(15, 0.5)
         finally:
-            back.die()
-    finally:
-        camera.close()
+            camera.close()
+
+
+def test_a_camera_that_vanishes_is_told_and_so_is_its_return(running: Service) -> None:
+    """By the API, for whoever listens: the stream itself is live all the while."""
+    with NetworkCamera() as network:
+        post(running, "lobby", network.url)
+        ear = Ear(running.url, "lobby")
+        until(lambda: shown(running, "lobby").get("device_up") == {"camera": 1}, 15)
+        first = pictures(window(running, "lobby", "v0", 1))[0][1]
+        assert read_code(first) is not None, "it begins with the first picture, not in the dark"
+        assert "lipstream_device_up{" in metric(running, 'device="camera",stream="lobby"} 1.0')
+    until(lambda: told(ear, "source_stalled"), 10)
+    (lost,) = told(ear, "source_stalled")
+    assert lost["device"] == "camera"
+    assert lost["called"] == network.url
+    assert lost["reason"] == "it gives no more pictures"
+    assert lost["msn"] > 0
+    figures = shown(running, "lobby")
+    assert figures["state"] == "live"
+    assert (figures["device_up"], figures["device_losses"]) == ({"camera": 0}, {"camera": 1})
+    assert metric(running, 'lipstream_device_losses_total{device="camera",stream="lobby"} 1.0')
+    with NetworkCamera(network.port):
+        until(lambda: told(ear, "source_recovered"), 15)
+        assert told(ear, "source_recovered")[0]["device"] == "camera"
+        assert shown(running, "lobby")["device_up"] == {"camera": 1}
+    requests.delete(f"{running.url}/api/streams/lobby", timeout=5).raise_for_status()
+
+
+def test_a_camera_that_was_never_there_is_told_with_its_secret_kept(running: Service) -> None:
+    post(running, "attic", "http://user:geheim@127.0.0.1:9/live?key=geheim")
+    ear = Ear(running.url, "attic", after=0)
+    until(lambda: told(ear, "source_stalled"), 15)
+    (lost,) = told(ear, "source_stalled")
+    assert (lost["device"], lost["reason"]) == ("camera", "it cannot be opened")
+    assert lost["called"] == "http://127.0.0.1:9/live"
+    assert shown(running, "attic")["device_up"] == {"camera": 0}
+    assert "geheim" not in "".join((*running.log, *map(str, ear.told)))
+    requests.delete(f"{running.url}/api/streams/attic", timeout=5).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Service]:
+    flags = ("--source", "testcard", *SMALL)
+    with temporary_media_root() as folder, Service(Path(folder) / "media", flags) as service:
+        yield service
+
+
+def post(service: Service, stream: str, device: str) -> None:
+    wish: dict[str, Any] = {"id": stream, "source": {"type": "camera", "device": device}}
+    answer = requests.post(f"{service.url}/api/streams", json=wish, timeout=20)
+    assert answer.status_code == 201, answer.text
+
+
+def shown(service: Service, stream: str) -> dict[str, Any]:
+    told: dict[str, Any] = requests.get(f"{service.url}/api/streams/{stream}", timeout=5).json()
+    return told
+
+
+def metric(service: Service, words: str) -> str:
+    """The line of ``/metrics`` that has these words."""
+    page = requests.get(f"{service.url}/metrics", timeout=5).text
+    return next(line for line in page.splitlines() if words in line)
+
+
+def told(ear: Ear, kind: str) -> list[dict[str, Any]]:
+    """What is told of devices; the encoder process tells of gaps in the same words."""
+    return [facts for each, facts in ear.told if each == kind and "device" in facts]
+
+
+def until(is_so: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_microphone_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,13 +182,19 @@ def test_a_microphone_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         camera.close()
 
 
-def test_a_missing_device_is_silence_and_is_looked_for() -> None:
-    microphone = Microphone("alsa:nonexistent", MEDIA, require("ffmpeg"))
+def test_a_missing_device_is_silence_and_is_looked_for_and_told() -> None:
+    heard: list[tuple[str, dict[str, Any]]] = []
+    devices = Devices(Outside(lambda kind, **facts: heard.append((kind, facts))))
+    watched = devices.add("microphone", "alsa:nonexistent")
+    microphone = Microphone("alsa:nonexistent", MEDIA, require("ffmpeg"), watched)
     samples = np.full((MEDIA.samples_per_unit, 1), 9, np.int16)
     try:
         microphone.fill(samples)
         assert not samples.any()
-        time.sleep(0.3)
+        until(lambda: heard, 10)
+        assert heard[0][0] == "source_stalled"
+        assert heard[0][1]["device"] == "microphone"
+        assert "its ffmpeg ended with status" in heard[0][1]["reason"]
         assert microphone._thread.is_alive()
     finally:
         microphone.close()

@@ -51,11 +51,13 @@ def face(running: Service) -> str:
 
 
 class Ear:
-    """Follows the events of the stream."""
+    """Follows the events of a stream: those to come, or also those since one (0: all)."""
 
-    def __init__(self, face: str) -> None:
+    def __init__(self, face: str, stream: str = "demo", after: int | None = None) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
-        self._answer = requests.get(f"{face}/api/streams/demo/events", stream=True, timeout=30)
+        url = f"{face}/api/streams/{stream}/events"
+        wanted = None if after is None else {"after": after}
+        self._answer = requests.get(url, wanted, stream=True, timeout=30)
         assert self._answer.headers["Content-Type"].startswith("text/event-stream")
         threading.Thread(target=self._listen, daemon=True).start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +206,104 @@ def test_an_encoder_that_comes_back_is_found(media_root: Path) -> None:
     assert second.shown[-3:] == [6, 7, 8]
     assert second.shown == sorted(set(second.shown))
     second.fake.close()
+
+
+class Api(ThreadingHTTPServer):
+    """A service that says the same to everything, in its own time, and remembers all of it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Asked)
+        self.status = 200
+        self.asked: list[str] = []
+        self.is_asked, self.may_answer = threading.Event(), threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+
+class _Asked(BaseHTTPRequestHandler):
+    server: Api
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append(f"{self.command} {self.path}")
+        self.server.is_asked.set()
+        self.server.may_answer.wait(20)
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    do_POST = do_DELETE = _answer  # noqa: N815 - as http.server calls them
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    api = Api()
+    yield api
+    api.may_answer.set()
+    api.shutdown()
+    api.server_close()
+
+
+OWN = ["POST /api/streams", "DELETE /api/streams/demo"]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_whoever_ends_the_command_ends_its_stream(
+    media_root: Path, stream: Stream, api: Api, sign: signal.Signals
+) -> None:
+    api.may_answer.set()
+    with ingest(media_root, *FLAGS, "--create", "--url", api.url) as child:
+        assert stream.connected.wait(20)
+        child.send_signal(sign)
+        child.wait(20)
+    assert api.asked == OWN
+
+
+def test_a_signal_while_the_stream_is_made_ends_it_too(
+    media_root: Path, stream: Stream, api: Api
+) -> None:
+    """Also a second one: it is being ended already."""
+    with ingest(media_root, *FLAGS, "--create", "--url", api.url) as child:
+        assert api.is_asked.wait(20)
+        child.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert child.poll() is None, "whether there is a stream is not known yet"
+        api.may_answer.set()
+        with suppress(ProcessLookupError):
+            child.send_signal(signal.SIGHUP)
+        assert child.wait(20) == 128 + signal.SIGTERM
+    assert api.asked == OWN
+
+
+def test_a_stream_of_somebody_else_is_not_ended(media_root: Path, api: Api) -> None:
+    """A refusal made nothing."""
+    api.status = 409
+    api.may_answer.set()
+    with ingest(media_root, *FLAGS, "--create", "--url", api.url) as child:
+        _, told = child.communicate(timeout=20)
+    assert child.returncode == 2
+    assert b"says 409" in told
+    assert api.asked == OWN[:1]
+
+
+def test_who_ignores_a_hangup_goes_on_ignoring_it(
+    media_root: Path, stream: Stream, api: Api
+) -> None:
+    """As under nohup."""
+    api.may_answer.set()
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # children inherit that
+    try:
+        with ingest(media_root, *FLAGS, "--create", "--url", api.url) as child:
+            assert stream.connected.wait(20)
+            child.send_signal(signal.SIGHUP)
+            child.communicate(pictures(3), timeout=20)
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+    assert child.returncode == 0
+    assert stream.shown == [0, 1, 2]
+    assert api.asked == OWN
 
 
 @pytest.mark.parametrize(

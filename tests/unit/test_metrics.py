@@ -64,7 +64,9 @@ def client(root: Path, table: Table | None = None, token: str = "") -> FlaskClie
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / "run/demo.json").write_text(json.dumps(FIGURES))
     (root / "run/_roster.json").write_text(json.dumps(ROSTER))
-    (root / "run/demo.face").write_text(json.dumps({"sampling_timesteps": 7, "busy_share": 0.5}))
+    face = {"sampling_timesteps": 7, "busy_share": 0.5}
+    devices = {"device_up": {"camera": 0}, "device_losses": {"camera": 2}}
+    (root / "run/demo.face").write_text(json.dumps({"face": face} | devices))
     (root / "live/demo/v0/media.m3u8").write_text("#EXTM3U\n")
     return create_app(Settings(api_token=token), root, table).test_client()
 
@@ -94,6 +96,8 @@ def test_figures_of_a_stream_are_told(tmp_path: Path) -> None:
         "stream libx264 live demo": 1,
         "face sampling_timesteps demo": 7,
         "face busy_share demo": 0.5,
+        "device_up camera demo": 0,
+        "device_losses_total camera demo": 2,
     }.items():
         assert told[name] == value, name
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from inference.said import Said
+from inference.said import IN_FLIGHT, Said
 from journal import Moment, mark_of, read_mark, read_place
 
 UTTERANCE = 1_782_907_200_123  # milliseconds, as numbers of utterances are
 STARTED = mark_of(UTTERANCE, Moment.STARTED)
 FINISHED = mark_of(UTTERANCE, Moment.FINISHED)
+NEXT = mark_of(UTTERANCE + 1, Moment.STARTED)
 
 
 def begun_at(mark: int) -> tuple[int, Moment, int]:
@@ -29,16 +30,55 @@ def test_a_new_encoder_is_told_the_place() -> None:
     assert said.drawn(0) == 0
 
 
-def test_between_utterances_and_at_their_ends_there_is_nothing_to_tell() -> None:
+def test_between_utterances_there_is_nothing_to_tell() -> None:
     said = Said()
-    for mark in (STARTED, 0, FINISHED):
+    for mark in (STARTED, 0, FINISHED, *[0] * IN_FLIGHT):
         said.drawn(mark)
     said.connected()
     assert said.drawn(0) == 0
-    said.connected()
     assert said.drawn(STARTED) == STARTED
+
+
+def test_an_end_that_a_dead_encoder_may_have_had_in_its_queue_is_told_again() -> None:
+    said = Said()
+    for mark in (STARTED, *[0] * 20, FINISHED, 0, 0):
+        said.drawn(mark)
     said.connected()
-    assert said.drawn(FINISHED) == FINISHED
+    assert [said.drawn(0) for _ in range(2)] == [FINISHED, 0]
+
+
+def test_each_mark_has_a_unit_of_its_own() -> None:
+    """Also one that is drawn meanwhile: it comes a unit later, and says so."""
+    said = Said()
+    for mark in (STARTED, 0, FINISHED, 0):
+        said.drawn(mark)
+    said.connected()
+    sent = [said.drawn(mark) for mark in (0, NEXT, 0, 0)]
+    assert begun_at(sent[0]) == (UTTERANCE, Moment.STARTED, 4)
+    assert sent[1] == FINISHED
+    assert begun_at(sent[2]) == (UTTERANCE + 1, Moment.STARTED, 1)
+    assert sent[3] == 0
+
+
+def test_what_an_encoder_that_dies_at_once_was_told_is_told_again() -> None:
+    said = Said()
+    for mark in (STARTED, 0, FINISHED, 0):
+        said.drawn(mark)
+    said.connected()
+    said.drawn(0)
+    said.connected()
+    assert [read_mark(said.drawn(0))[1] for _ in range(2)] == [Moment.STARTED, Moment.FINISHED]
+
+
+def test_what_was_told_again_with_a_unit_that_is_taken_back_is_owed_still() -> None:
+    said = Said()
+    for mark in (STARTED, *[0] * 20, FINISHED, 0):
+        said.drawn(mark)
+    said.connected()
+    assert said.drawn(0) == FINISHED
+    said.drawn(NEXT)
+    said.taken_back(2)
+    assert [said.drawn(0) for _ in range(2)] == [FINISHED, 0]
 
 
 def test_units_that_were_taken_back_were_not_said() -> None:
@@ -48,6 +88,15 @@ def test_units_that_were_taken_back_were_not_said() -> None:
     said.taken_back(2)
     said.connected()
     assert begun_at(said.drawn(0)) == (UTTERANCE, Moment.STARTED, 2)
+
+
+def test_a_long_one_is_known_however_long_ago_it_began() -> None:
+    said = Said()
+    for mark in (STARTED, *[0] * 999):
+        said.drawn(mark)
+    said.taken_back(3)
+    said.connected()
+    assert begun_at(said.drawn(0)) == (UTTERANCE, Moment.STARTED, 997)
 
 
 def test_a_producer_of_its_own_may_use_all_of_a_point() -> None:

@@ -192,6 +192,9 @@ REFUSED: list[tuple[Callable[[], bytes], str, int, str]] = [
     (lambda: b'{"text": 5}', "application/json", 400, "nothing to say"),
     (lambda: b'{"text": " "}', "application/json", 400, "nothing to say"),
     (lambda: b"{", "application/json", 400, "nothing to say"),
+    (lambda: b"[" * 30_000, "application/json", 400, "nothing to say"),
+    (lambda: b'{"text": "' + b"x" * 70_000 + b'"}', "application/json", 413, "65536 bytes"),
+    (lambda: b"text=" + b"x" * 70_000, "application/x-www-form-urlencoded", 413, "65536 bytes"),
 ]
 
 
@@ -205,6 +208,20 @@ def test_what_cannot_be_said_is_refused_in_words(
     assert refused.mimetype == "application/problem+json"
     assert stage.api.get(SPEECH).get_json() == {"queued_seconds": 0.0}
     assert stage.left() == []
+
+
+def test_a_text_without_a_length_is_not_read_beyond_its_limit(stage: Stage) -> None:
+    """A body in chunks; the bytes are counted as they come."""
+    body = io.BytesIO(b'{"text": "' + b"x" * 70_000 + b'"}')
+    refused = stage.api.post(
+        SPEECH,
+        input_stream=body,
+        content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert refused.status_code == 413, refused.text
+    assert body.tell() <= 65_536 + 1
 
 
 def test_a_form_with_another_field_or_two_files(stage: Stage) -> None:

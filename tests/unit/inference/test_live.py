@@ -132,6 +132,48 @@ def test_one_speaks_and_nobody_else(folder: Path) -> None:
     utterances.open_live(RATE, interrupt=False)
 
 
+def test_last_words_that_are_not_heard_yet_are_not_lost_to_the_next_speaker(folder: Path) -> None:
+    source, utterances = face(folder)
+    show = Show(source)
+    first = utterances.open_live(RATE, interrupt=False)
+    first.hear(buzz(2))  # less than the depth: ready only now that he is gone
+    utterances.close_live(first)
+    with pytest.raises(FloorTaken, match="somebody's last words are still to be said"):
+        utterances.open_live(RATE, interrupt=False)
+    show.go_on(1)
+    second = utterances.open_live(RATE, interrupt=False)
+    show.go_on(10)
+    assert set(show.moments()) == {Moment.STARTED, Moment.FINISHED}
+    utterances.close_live(second)
+    assert not list(folder.glob("*speaking"))
+
+
+def test_last_words_make_way_when_they_are_told_to(folder: Path) -> None:
+    _source, utterances = face(folder)
+    first = utterances.open_live(RATE, interrupt=False)
+    first.hear(buzz(2))
+    utterances.close_live(first)
+    second = utterances.open_live(RATE, interrupt=True)
+    assert ("speech_interrupted", name_of(first.number)) in told(folder)
+    utterances.close_live(second)
+    assert not list(folder.glob("*speaking"))
+
+
+def test_who_is_given_back_when_the_floor_is_another_s_was_never_heard(folder: Path) -> None:
+    _source, utterances = face(folder)
+    first = utterances.open_live(RATE, interrupt=False)
+    first.hear(buzz(2))
+    utterances.close_live(first)
+    taken = utterances.take()
+    assert taken is first
+    second = utterances.open_live(RATE, interrupt=False)
+    second.hear(buzz(5))
+    assert utterances.take() is second
+    utterances.put_back(taken)
+    assert second.has_begun
+    assert ("speech_interrupted", name_of(first.number)) in told(folder)
+
+
 def test_the_floor_is_not_free_while_something_is_said(folder: Path) -> None:
     source, utterances = face(folder)
     show = Show(source)
