@@ -165,6 +165,22 @@ def test_one_utterance_in_place_of_another(room: Room) -> None:
     assert moved[second[1:-1]] == pytest.approx(heard[second[1:-1]], abs=0.01)
 
 
+def test_a_held_picture_puts_no_work_off(room: Room) -> None:
+    """At the least effort each fifth picture is new; none of them pays for the four before it."""
+    room.render(20)
+    watch = room.speaker.watch
+    watch.governor = replace(watch.governor, level=len(watch.governor.line) - 1)
+    room.render(10)  # the window that was begun with more steps
+    spent = []
+    for _ in range(100):
+        before = len(room.ears.steps)
+        room.render(1)
+        spent.append(len(room.ears.steps) - before)
+    assert [index for index, _m, _l in room.canvas.drawn[-20:]] == list(range(30, 130, 5))
+    assert sum(spent) == 5 * 10  # steps, of windows
+    assert max(spent) == 1
+
+
 def test_going_back_without_a_change_changes_nothing(room: Room) -> None:
     room.say(0.5, 100)
     room.render(40)

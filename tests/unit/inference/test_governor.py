@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.ditto.governor import Effort, Governor, efforts
+from inference.governor import Effort, Governor, efforts
 
 
 def after(governor: Governor, seconds: int, *, late: bool, busy: float = 1.0) -> Governor:
