@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from inference.ditto.layout import FPS, Floats
-from inference.ditto.listening import REMEMBERED_FRAMES, Listener
+from inference.ditto.listening import REMEMBERED_FRAMES, Listener, heard_whole
 from inference.ditto.mind import LiveMind, Mind
 from inference.ditto.painter import Painter
 from inference.line import Line
@@ -46,12 +46,14 @@ class Speaker(Talker):
         super().__init__(
             painter,
             media,
-            repeated,
+            repeated and heard_whole(repeated, media),
             pause_units,
             utterances,
             yields=yields,
             steps=mind.recipe.steps,
         )
+        if utterances is not None:
+            utterances.prepare_with(lambda line: heard_whole(line, media))
         self.painter = painter
         self._close = close
         self._lips: dict[int, int] = {}  # how many frames they are on their way
