@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from inference.ditto.joints import Joints, speaks
 from inference.ditto.layout import FPS, Floats
 from inference.ditto.listening import REMEMBERED_FRAMES, Listener, heard_whole
 from inference.ditto.mind import LiveMind, Mind
@@ -61,6 +62,7 @@ class Speaker(Talker):
         self._listener = Listener(media, mind.joining.overlap.valid)
         self.mind = LiveMind(mind, self._listener.between)
         self._listener.on_change = self.mind.changed
+        self._joints = Joints(self.mind.known)
         painter.measure_from(self.mind.zero())
 
     def close(self) -> None:
@@ -72,7 +74,7 @@ class Speaker(Talker):
         self._move_lips(now)
         self._listener.note(now)
         self.mind.steps = self.watch.effort.steps
-        self._motion = self.mind.at(now.index)
+        self._motion = self._joints.eased(now, self.mind.at(now.index))
 
     def _draw(self, frame: Frame, now: Instant) -> None:
         lips = self._lips[now.index] / LIPS_FRAMES
@@ -81,6 +83,6 @@ class Speaker(Talker):
     def _move_lips(self, now: Instant) -> None:
         """They come from rest and go back to it, a step with each frame."""
         before = self._lips.get(now.index - 1, 0)
-        speaks = now.line is not None and now.cut is None and now.place < now.line.units
-        self._lips[now.index] = min(LIPS_FRAMES, before + 1) if speaks else max(0, before - 1)
+        opens = speaks(now)
+        self._lips[now.index] = min(LIPS_FRAMES, before + 1) if opens else max(0, before - 1)
         self._lips.pop(now.index - REMEMBERED_FRAMES, None)
