@@ -144,7 +144,8 @@ def test_the_api_tells_the_encoder(service: str) -> None:
 
 def test_ready_within_three_seconds_and_gone_within_three(media_root: Path) -> None:
     """Seconds of a machine that does nothing else; the best of three tries."""
-    playable, stopped = [], []
+    playable: list[float] = []
+    stopped: list[float] = []
     while not (playable and min(playable) < 3 and min(stopped) < 3) and len(playable) < 3:
         before, began = slowness(), time.monotonic()
         with Service(media_root) as running:
