@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,16 @@ from inference.ditto.speaker import Speaker
 from inference.presenter import Region
 from rawmedia import MediaFormat
 from tests.ffmpeg.talking_head import HEIGHT, WIDTH, flags_of, settings_in
-from tests.ffmpeg.test_speech import Ear, Recording, correlation, figures, loudness, say, speech
+from tests.ffmpeg.test_speech import (
+    Ear,
+    Recording,
+    correlation,
+    figures,
+    loudness,
+    say,
+    speech,
+    undisturbed,
+)
 from tests.machine import Machine
 from tests.service import Service, temporary_media_root
 
@@ -84,25 +93,6 @@ def away_from_rest(shown: NDArray[np.uint8], mouth: Region, rest: slice) -> Curv
 Told = tuple[Recording, dict[str, Any], dict[str, Any]]
 
 
-def undisturbed(running: Service, record: Callable[[], Told]) -> Told:
-    """What was recorded while every picture was new: a busy machine holds some.
-
-    The last of three is taken as it is.
-    """
-    for _ in range(3):
-        before = held(running)
-        told = record()
-        if held(running) == before:
-            break
-    return told
-
-
-def held(running: Service) -> tuple[int, int]:
-    """Pictures that the face did not draw in time, and units that the encoder did not get."""
-    known = figures(running.url)
-    return known["face"]["pictures_repeated"], known["units_repeated"]
-
-
 def test_what_is_posted_moves_the_lips_of_the_photo(running: Service, speaker: Speaker) -> None:
     def record() -> Told:
         ear, recording = Ear(running.url), Recording(running.url)
@@ -112,7 +102,7 @@ def test_what_is_posted_moves_the_lips_of_the_photo(running: Service, speaker: S
         recording.until(finished["media_seconds"] + 0.6)
         return recording, started, finished
 
-    recording, started, finished = undisturbed(running, record)
+    recording, started, finished = undisturbed(running.url, record)
     start, shown = pictures(recording)
     heard = loudness(sound(recording, start), len(shown))
     first, end = (round((told["media_seconds"] - start) * FPS) for told in (started, finished))
@@ -142,7 +132,7 @@ def test_an_interruption_is_told_and_lips_close(running: Service, speaker: Speak
         recording.until(cut["media_seconds"] + 0.8)
         return recording, started, cut
 
-    recording, _started, cut = undisturbed(running, record)
+    recording, _started, cut = undisturbed(running.url, record)
     start, shown = pictures(recording)
     heard = loudness(sound(recording, start), len(shown))
     at = round((cut["media_seconds"] - start) * FPS)

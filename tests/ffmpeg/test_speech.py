@@ -9,10 +9,10 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -185,23 +185,67 @@ def correlation(a: Curve, b: Curve, lag: int) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def test_what_is_posted_is_heard_and_seen_and_told(face: str) -> None:
+Attempt = TypeVar("Attempt")
+
+
+def undisturbed(face: str, attempt: Callable[[], Attempt]) -> Attempt:
+    """What was done while every picture was new and no unit came late: a busy machine holds some.
+
+    The last of three is taken as it is.
+    """
+    for _ in range(3):
+        before = held(face)
+        done = attempt()
+        if held(face) == before:
+            break
+    return done
+
+
+def held(face: str) -> tuple[int, int]:
+    """Pictures that the face did not draw in time, and units that the encoder did not get."""
+    deadline = time.monotonic() + 10
+    while "face" not in (known := figures(face)):  # told after its first second
+        assert time.monotonic() < deadline, known
+        time.sleep(0.1)
+    return known["face"]["pictures_repeated"], known["units_repeated"]
+
+
+@dataclass
+class Said:
+    """An utterance from its posting to its end, with what viewers got of it."""
+
+    recording: Recording
+    answered_ms: int
+    starts_in_seconds: float  # as it was promised
+    started: dict[str, Any]
+    finished: dict[str, Any]
+    repeated: int  # units that came late
+
+
+def said_for(face: str, seconds: float) -> Said:
     ear, recording = Ear(face), Recording(face)
     repeated = figures(face)["units_repeated"]
-    utterance = say(face, speech(4.0))
+    utterance = say(face, speech(seconds))
     answered_ms = time.time_ns() // 1_000_000
     promised = ear.await_event("speech_queued", utterance)["starts_in_seconds"]
     started = ear.await_event("speech_started", utterance)
     finished = ear.await_event("speech_finished", utterance)
     recording.until(finished["media_seconds"] + 0.5)
-    # Longer only by units that a busy machine did not draw in time.
     repeated = figures(face)["units_repeated"] - repeated
+    return Said(recording, answered_ms, promised, started, finished, repeated)
+
+
+def test_what_is_posted_is_heard_and_seen_and_told(face: str) -> None:
+    said = undisturbed(face, lambda: said_for(face, 4.0))
+    recording, started, finished = said.recording, said.started, said.finished
+    repeated = said.repeated
+    # Longer only by units that a busy machine did not draw in time.
     length = round((finished["media_seconds"] - started["media_seconds"]) * FPS)
     assert 4 * FPS <= length <= 4 * FPS + repeated
     # In media time, which goes on whatever else the machine does: what was on its way to the
     # encoder comes before it.
-    waited = (started["date_ms"] - answered_ms) / 1000
-    assert waited <= promised + 0.5 + repeated / FPS
+    waited = (started["date_ms"] - said.answered_ms) / 1000
+    assert waited <= said.starts_in_seconds + 0.5 + repeated / FPS
     start, opening, sound = recording.decoded()
     heard = loudness(sound, len(opening))
     opening = opening[: len(heard)]

@@ -37,6 +37,13 @@ def test_three_late_seconds_cost_a_step() -> None:
     assert mixed.effort == Effort(10)
 
 
+def test_what_is_late_though_there_is_room_is_somebody_elses_doing() -> None:
+    start = Governor(efforts(10))
+    assert after(start, 100, late=True, busy=0.5).effort == Effort(10)
+    low = after(start, 3, late=True)
+    assert after(low, 100, late=True, busy=0.5).effort == Effort(7), "and no reason to come back"
+
+
 def test_it_ends_at_the_least_effort() -> None:
     assert after(Governor(efforts(10)), 1000, late=True).effort == Effort(5, 5)
 
