@@ -205,6 +205,11 @@ class Producer:
         while not self._free:
             self._free.extend(self._receive(self._memory.slots))
 
+    @property
+    def room(self) -> int:
+        """The most that :meth:`waiting` can be: one slot is shown, one is being drawn into."""
+        return self._memory.slots - 2
+
     def waiting(self) -> int:
         """Units that the encoder has and has not begun to use; it also keeps the one it shows.
 

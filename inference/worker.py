@@ -203,7 +203,7 @@ def _serve_once(source: Source, told: Told, media: MediaFormat, heart: Heart, sa
                         recalled = producer.recall()
                         source.go_back(recalled)
                         said.taken_back(recalled)
-                    source.waiting_units = producer.waiting()
+                    source.waiting_units, source.room_units = producer.waiting(), producer.room
                 with producer.unit() as (frame, samples), heart.working():
                     producer.mark(said.drawn(source.render(frame, samples)))
                 sent += 1

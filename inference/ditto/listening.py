@@ -8,7 +8,7 @@ that was wrong - a line begins or is cut off, somebody goes on - the motion is t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -137,24 +137,15 @@ class Voices:
 
     def __init__(self, media: MediaFormat) -> None:
         self._media = media
-        self._newest: list[tuple[Line, Floats]] = []
 
     def heard(self, line: Spoken | None, end: int, place: int) -> Floats:
         """(640,) samples from -1 to 1 of a place; silence outside of 0 to ``end``."""
         if line is None or not 0 <= place < end:
             return _SILENCE
         if isinstance(line, Line):
-            return self._whole(line)[place * SAMPLES_PER_FRAME : (place + 1) * SAMPLES_PER_FRAME]
+            assert line.mono is not None  # see heard_whole()
+            return line.mono[place * SAMPLES_PER_FRAME : (place + 1) * SAMPLES_PER_FRAME]
         return self._piece(line, place)
-
-    def _whole(self, line: Line) -> Floats:
-        for known, sound in self._newest:
-            if known is line:
-                return sound
-        sound = to_model(line.clip.samples, self._media.audio_rate_hz)
-        # the line that is said, and the one before it
-        self._newest = [(line, sound), *self._newest[:1]]
-        return sound
 
     def _piece(self, line: Spoken, place: int) -> Floats:
         """Of somebody who speaks live, with its neighbours: a filter begins and ends in them."""
@@ -163,6 +154,11 @@ class Voices:
         known = [empty if unit is None else unit for unit in around]
         sound = to_model(np.concatenate(known), self._media.audio_rate_hz)
         return sound[SAMPLES_PER_FRAME : 2 * SAMPLES_PER_FRAME]
+
+
+def heard_whole(line: Line, media: MediaFormat) -> Line:
+    """A line with its sound as the model hears it: 25 ms of work for each minute of it."""
+    return replace(line, mono=to_model(line.clip.samples, media.audio_rate_hz))
 
 
 def to_model(samples: Samples, rate_hz: int) -> Floats:

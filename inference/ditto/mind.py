@@ -175,6 +175,10 @@ class LiveMind:
         self._forget_before(index - BACK_FRAMES)
         return motion
 
+    def known(self, index: int) -> Floats | None:
+        """(265,) of a frame to come, as far as it is thought of; nothing is done for it."""
+        return self._motion.get(index)
+
     def changed(self, index: int, now: int) -> None:
         """From a frame on something else will be heard than was expected.
 

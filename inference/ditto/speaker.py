@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from inference.ditto.governor import Effort
-from inference.ditto.layout import FPS
-from inference.ditto.listening import REMEMBERED_FRAMES, Listener
+from inference.ditto.joints import Joints, speaks
+from inference.ditto.layout import FPS, Floats
+from inference.ditto.listening import REMEMBERED_FRAMES, Listener, heard_whole
 from inference.ditto.mind import LiveMind, Mind
 from inference.ditto.painter import Painter
-from inference.ditto.watch import Watch
 from inference.line import Line
 from inference.presenter import Instant, Talker
 from inference.utterances import Utterances
@@ -45,61 +44,45 @@ class Speaker(Talker):
         close: Callable[[], None] = lambda: None,
     ) -> None:
         assert media.fps == FPS
-        super().__init__(painter, media, repeated, pause_units, utterances, yields=yields)
+        super().__init__(
+            painter,
+            media,
+            repeated and heard_whole(repeated, media),
+            pause_units,
+            utterances,
+            yields=yields,
+            steps=mind.recipe.steps,
+        )
+        if utterances is not None:
+            utterances.prepare_with(lambda line: heard_whole(line, media))
         self.painter = painter
-        self.watch = Watch(mind.recipe.steps)
-        self.watch.on_effort = self._effort_changed
-        self.watch.on_second = lambda figures: self.tell_figures(figures)
         self._close = close
-        self._shown: Frame | None = None
         self._lips: dict[int, int] = {}  # how many frames they are on their way
+        self._motion: Floats = np.zeros(0, np.float32)  # of the newest instant
         self._listener = Listener(media, mind.joining.overlap.valid)
         self.mind = LiveMind(mind, self._listener.between)
         self._listener.on_change = self.mind.changed
+        self._joints = Joints(self.mind.known)
         painter.measure_from(self.mind.zero())
 
     def close(self) -> None:
         """Give back what the model holds."""
         self._close()
 
-    def go_back(self, units: int) -> None:
-        """As told; the last picture drawn is none that comes before what is drawn next."""
-        if units:
-            self._shown = None
-        super().go_back(units)
+    def _follow(self, now: Instant) -> None:
+        """Lips, hearing and this frame's share of the thinking: a held picture puts nothing off."""
+        self._move_lips(now)
+        self._listener.note(now)
+        self.mind.steps = self.watch.effort.steps
+        self._motion = self._joints.eased(now, self.mind.at(now.index))
 
     def _draw(self, frame: Frame, now: Instant) -> None:
-        lips = self._lips_of(now)
-        repeats = self.watch.repeats(now.index, self.waiting_units)
-        before = self._shown if repeats else None
-        with self.watch.working(on_a_picture=before is None):
-            self._listener.note(now)
-            if before is not None:
-                self.watch.repeated += 1
-                np.copyto(frame, before)
-            else:
-                self.mind.steps = self.watch.effort.steps
-                self.painter.draw(frame, now.index, self.mind.at(now.index), lips)
-                self._shown = frame.copy()
-        self.watch.unit_is_over()
+        lips = self._lips[now.index] / LIPS_FRAMES
+        self.painter.draw(frame, now.index, self._motion, lips)
 
-    def _lips_of(self, now: Instant) -> float:
-        """0 at rest, 1 as driven; ramps between."""
+    def _move_lips(self, now: Instant) -> None:
+        """They come from rest and go back to it, a step with each frame."""
         before = self._lips.get(now.index - 1, 0)
-        speaks = now.line is not None and now.cut is None and now.place < now.line.units
-        lips = min(LIPS_FRAMES, before + 1) if speaks else max(0, before - 1)
-        self._lips[now.index] = lips
+        opens = speaks(now)
+        self._lips[now.index] = min(LIPS_FRAMES, before + 1) if opens else max(0, before - 1)
         self._lips.pop(now.index - REMEMBERED_FRAMES, None)
-        return lips / LIPS_FRAMES
-
-    def _effort_changed(self, now: Effort, was: Effort) -> None:
-        worse = (now.steps, -now.units_per_picture) < (was.steps, -was.units_per_picture)
-        reason = "pictures came late" if worse else "there is room"
-        self.tell("effort", **_told(now), was=_told(was), reason=reason)
-
-
-def _told(effort: Effort) -> dict[str, float]:
-    return {
-        "sampling_timesteps": effort.steps,
-        "pictures_per_second": round(FPS / effort.units_per_picture, 2),
-    }

@@ -5,9 +5,7 @@ It runs on the synthetic checkpoint, whose lips follow loudness, on the CPU.
 
 from __future__ import annotations
 
-import asyncio
 import io
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,15 +18,24 @@ import pytest
 import requests
 from numpy.typing import NDArray
 
-import rawmedia
 from config import Settings
-from encoder.intake import Intake
+from encoder.intake import queue_units
 from inference.ditto.live import make_speaker
 from inference.ditto.speaker import Speaker
 from inference.presenter import Region
 from rawmedia import MediaFormat
 from tests.ffmpeg.talking_head import HEIGHT, WIDTH, flags_of, settings_in
-from tests.ffmpeg.test_speech import Ear, Recording, correlation, figures, loudness, say, speech
+from tests.ffmpeg.test_speech import (
+    Ear,
+    Recording,
+    correlation,
+    figures,
+    loudness,
+    say,
+    speech,
+    undisturbed,
+)
+from tests.machine import Machine
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.ffmpeg
@@ -83,12 +90,19 @@ def away_from_rest(shown: NDArray[np.uint8], mouth: Region, rest: slice) -> Curv
     return np.asarray(np.abs(area - area[rest].mean(axis=0)).mean(axis=(1, 2, 3)), float)
 
 
+Told = tuple[Recording, dict[str, Any], dict[str, Any]]
+
+
 def test_what_is_posted_moves_the_lips_of_the_photo(running: Service, speaker: Speaker) -> None:
-    ear, recording = Ear(running.url), Recording(running.url)
-    utterance = say(running.url, speech(3.0))
-    started = ear.await_event("speech_started", utterance)
-    finished = ear.await_event("speech_finished", utterance)
-    recording.until(finished["media_seconds"] + 0.6)
+    def record() -> Told:
+        ear, recording = Ear(running.url), Recording(running.url)
+        utterance = say(running.url, speech(3.0))
+        started = ear.await_event("speech_started", utterance)
+        finished = ear.await_event("speech_finished", utterance)
+        recording.until(finished["media_seconds"] + 0.6)
+        return recording, started, finished
+
+    recording, started, finished = undisturbed(running.url, record)
     start, shown = pictures(recording)
     heard = loudness(sound(recording, start), len(shown))
     first, end = (round((told["media_seconds"] - start) * FPS) for told in (started, finished))
@@ -108,13 +122,17 @@ def test_what_is_posted_moves_the_lips_of_the_photo(running: Service, speaker: S
 
 
 def test_an_interruption_is_told_and_lips_close(running: Service, speaker: Speaker) -> None:
-    ear, recording = Ear(running.url), Recording(running.url)
-    utterance = say(running.url, speech(20.0))
-    ear.await_event("speech_started", utterance)
-    time.sleep(0.8)
-    assert requests.delete(f"{running.url}/api/streams/demo/speech", timeout=5).ok
-    cut = ear.await_event("speech_interrupted", utterance)
-    recording.until(cut["media_seconds"] + 0.8)
+    def record() -> Told:
+        ear, recording = Ear(running.url), Recording(running.url)
+        utterance = say(running.url, speech(20.0))
+        started = ear.await_event("speech_started", utterance)
+        time.sleep(0.8)
+        assert requests.delete(f"{running.url}/api/streams/demo/speech", timeout=5).ok
+        cut = ear.await_event("speech_interrupted", utterance)
+        recording.until(cut["media_seconds"] + 0.8)
+        return recording, started, cut
+
+    recording, _started, cut = undisturbed(running.url, record)
     start, shown = pictures(recording)
     heard = loudness(sound(recording, start), len(shown))
     at = round((cut["media_seconds"] - start) * FPS)
@@ -127,100 +145,55 @@ def test_an_interruption_is_told_and_lips_close(running: Service, speaker: Speak
 
 
 class Slow:
-    """A network that takes its time."""
+    """A network that takes its time, on a clock that only it moves."""
 
-    def __init__(self, network: Any, seconds: list[float]) -> None:
+    def __init__(self, network: Any, machine: Machine) -> None:
         self.name, self.inputs, self.outputs = network.name, network.inputs, network.outputs
-        self._network, self._seconds = network, seconds
+        self.seconds = 0.0
+        self._network, self._machine = network, machine
 
     def run(self, feeds: Any, hold: Any = ()) -> Any:
-        time.sleep(self._seconds[0])
+        self._machine.work(self.seconds)
         return self._network.run(feeds, hold)
 
     def release(self) -> None:
         self._network.release()
 
 
-class Consumer:
-    """What an encoder process does with its input, without an encoder: a unit every 40 ms."""
-
-    def __init__(self, path: Path, media: MediaFormat) -> None:
-        self.taken = self.gaps = 0
-        self._intake = Intake(path, media)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
-        self._thread.start()
-
-    async def _run(self) -> None:
-        self._intake.start()
-        held, due = None, time.monotonic()
-        while not self._ended.is_set():
-            due = max(due + 1 / FPS, time.monotonic() - 1)
-            await asyncio.sleep(max(0.001, due - time.monotonic()))
-            unit = self._intake.take()
-            if unit is None:
-                self.gaps += self._intake.connected
-                continue
-            self.taken += 1
-            if held is not None:
-                self._intake.release(held)
-            held = unit
-        self._intake.close()
-
-    def close(self) -> None:
-        self._ended.set()
-        self._thread.join(5)
-
-
+@pytest.mark.parametrize("latency", ["ultra", "low", "normal"])
 def test_a_slow_machine_costs_steps_then_pictures_and_never_sound(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    speaker: Speaker, latency: str
 ) -> None:
-    # The 3 s, and the way back, are tested with the governor and the watch: here a busy machine
-    # would have its say.
-    monkeypatch.setattr("inference.ditto.governor.PATIENCE_SECONDS", 1)
-    media, delay = MediaFormat(WIDTH, HEIGHT, FPS), [0.0]
-    speaker = make_speaker(replace(settings, sampling_timesteps=6), media)
-    networks: dict[str, Any] = dict(speaker.painter._networks.by_name)
-    networks["decoder"] = Slow(networks["decoder"], delay)
+    machine = Machine(queue_units(latency))
+    slow = Slow(speaker.painter._networks.by_name["decoder"], machine)
+    networks: dict[str, Any] = dict(speaker.painter._networks.by_name) | {"decoder": slow}
     speaker.painter._networks = replace(speaker.painter._networks, by_name=networks)
+    speaker.watch.now = machine.clock
     told: list[dict[str, Any]] = []
     speaker.tell = lambda _kind, **facts: told.append(facts)
-    consumer, ended = Consumer(tmp_path / "units.sock", media), threading.Event()
 
-    def feed() -> None:
-        while not (tmp_path / "units.sock").exists():
-            time.sleep(0.02)
-        with rawmedia.connect(tmp_path / "units.sock", media) as producer:
-            while not ended.is_set():
-                producer.wait()
-                speaker.waiting_units = producer.waiting()
-                with producer.unit() as (frame, samples):
-                    speaker.render(frame, samples)
+    def show(units: int) -> None:
+        for _ in range(units):
+            speaker.waiting_units, speaker.room_units = machine.wait(), machine.room
+            frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+            speaker.render(frame, np.zeros((48_000 // FPS, 1), np.int16))
+            machine.sent()
 
-    feeding = threading.Thread(target=feed)
-    feeding.start()
-    try:
-        wait_for(lambda: consumer.taken > 10, 10)
-        delay[0], before, since = 0.1, consumer.taken, time.monotonic()
-        wait_for(lambda: len(told) >= 2, 25)
-        elapsed = time.monotonic() - since
-        # So many pictures there could have been at the most: the sound did not wait for them.
-        assert consumer.taken - before > 1.2 * elapsed / delay[0]
-        assert speaker.watch.repeated > 5
-    finally:
-        ended.set()
-        feeding.join(5)
-        consumer.close()
-        speaker.close()
-    efforts_told = [(f["sampling_timesteps"], f["pictures_per_second"]) for f in told[:2]]
-    assert efforts_told == [(5, 25), (5, 12.5)]
-
-
-def wait_for(condition: Any, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    show(10)
+    held_first = speaker.watch.repeated  # while the encoder's queue fills
+    show(40)
+    assert (told, machine.gaps, speaker.watch.repeated) == ([], 0, held_first)
+    slow.seconds = 0.1
+    show(50)
+    gaps = machine.gaps
+    show(350)
+    steps = [facts.get("sampling_timesteps") for facts in told]
+    pictures = [facts["pictures_per_second"] for facts in told]
+    assert steps[:3] == [7, 5, 5]
+    assert pictures[:3] == [25, 25, 12.5]
+    assert {facts["reason"] for facts in told[:3]} == {"pictures came late"}
+    assert machine.gaps - gaps <= 2, "the sound"
+    assert speaker.watch.repeated > 150
 
 
 def test_figures_are_told_to_the_api_and_to_prometheus(running: Service) -> None:

@@ -9,10 +9,10 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -187,19 +187,67 @@ def correlation(a: Curve, b: Curve, lag: int) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def test_what_is_posted_is_heard_and_seen_and_told(face: str) -> None:
+Attempt = TypeVar("Attempt")
+
+
+def undisturbed(face: str, attempt: Callable[[], Attempt]) -> Attempt:
+    """What was done while every picture was new and no unit came late: a busy machine holds some.
+
+    The last of three is taken as it is.
+    """
+    for _ in range(3):
+        before = held(face)
+        done = attempt()
+        if held(face) == before:
+            break
+    return done
+
+
+def held(face: str) -> tuple[int, int]:
+    """Pictures that the face did not draw in time, and units that the encoder did not get."""
+    deadline = time.monotonic() + 10
+    while "face" not in (known := figures(face)):  # told after its first second
+        assert time.monotonic() < deadline, known
+        time.sleep(0.1)
+    return known["face"]["pictures_repeated"], known["units_repeated"]
+
+
+@dataclass
+class Said:
+    """An utterance from its posting to its end, with what viewers got of it."""
+
+    recording: Recording
+    answered_ms: int
+    starts_in_seconds: float  # as it was promised
+    started: dict[str, Any]
+    finished: dict[str, Any]
+    repeated: int  # units that came late
+
+
+def said_for(face: str, seconds: float) -> Said:
     ear, recording = Ear(face), Recording(face)
     repeated = figures(face)["units_repeated"]
-    began = time.monotonic()
-    utterance = say(face, speech(4.0))
+    utterance = say(face, speech(seconds))
+    answered_ms = time.time_ns() // 1_000_000
+    promised = ear.await_event("speech_queued", utterance)["starts_in_seconds"]
     started = ear.await_event("speech_started", utterance)
-    assert time.monotonic() - began < 5.0
     finished = ear.await_event("speech_finished", utterance)
     recording.until(finished["media_seconds"] + 0.5)
-    # Longer only by units that a busy machine did not draw in time.
     repeated = figures(face)["units_repeated"] - repeated
+    return Said(recording, answered_ms, promised, started, finished, repeated)
+
+
+def test_what_is_posted_is_heard_and_seen_and_told(face: str) -> None:
+    said = undisturbed(face, lambda: said_for(face, 4.0))
+    recording, started, finished = said.recording, said.started, said.finished
+    repeated = said.repeated
+    # Longer only by units that a busy machine did not draw in time.
     length = round((finished["media_seconds"] - started["media_seconds"]) * FPS)
     assert 4 * FPS <= length <= 4 * FPS + repeated
+    # In media time, which goes on whatever else the machine does: what was on its way to the
+    # encoder comes before it.
+    waited = (started["date_ms"] - said.answered_ms) / 1000
+    assert waited <= said.starts_in_seconds + 0.5 + repeated / FPS
     start, opening, sound = recording.decoded()
     heard = loudness(sound, len(opening))
     opening = opening[: len(heard)]
@@ -241,25 +289,59 @@ def dates_by_msn(text: str) -> Iterator[tuple[int, float]]:
             date += seconds * 1000
 
 
-@pytest.mark.parametrize("way", ["DELETE", "interrupt"])
-def test_an_interruption_is_quick_and_does_not_click(face: str, way: str) -> None:
-    ear, recording = Ear(face), Recording(face)
+@dataclass
+class Interruption:
+    """An utterance that was cut off, with what viewers got of it."""
+
+    recording: Recording
+    asked_ms: int
+    answer_seconds: float
+    started: dict[str, Any]
+    cut: dict[str, Any]
+    successor: dict[str, Any]  # the end of what was said in its place
+
+
+def interruption(face: str, way: str) -> Interruption:
+    """Let the face speak, and make it stop."""
+    ear, recording, successor = Ear(face), Recording(face), {}
     utterance = say(face, tone(20.0))
     started = ear.await_event("speech_started", utterance)
     time.sleep(1.2)
-    asked_ms = time.time_ns() // 1_000_000
+    asked_ms, began = time.time_ns() // 1_000_000, time.monotonic()
     if way == "DELETE":
         assert requests.delete(f"{face}/api/streams/demo/speech", timeout=5).ok
+        answer_seconds = time.monotonic() - began
     else:
-        successor = say(face, speech(1.0), "?interrupt=1")
-        ear.await_event("speech_started", successor)
-        last = ear.await_event("speech_finished", successor)
+        said = say(face, speech(1.0), "?interrupt=1")
+        answer_seconds = time.monotonic() - began
+        ear.await_event("speech_started", said)
+        successor = ear.await_event("speech_finished", said)
     cut = ear.await_event("speech_interrupted", utterance)
+    recording.until(cut["media_seconds"] + 1.5)
+    return Interruption(recording, asked_ms, answer_seconds, started, cut, successor)
+
+
+def undisturbed_interruption(face: str, way: str) -> Interruption:
+    """One that was answered at once, while no unit came late: a late one is silence, and a click.
+
+    The last of three is taken as it is.
+    """
+    for _ in range(3):
+        repeated = figures(face)["units_repeated"]
+        done = interruption(face, way)
+        if done.answer_seconds <= 0.1 and figures(face)["units_repeated"] == repeated:
+            break
+    return done
+
+
+@pytest.mark.parametrize("way", ["DELETE", "interrupt"])
+def test_an_interruption_is_quick_and_does_not_click(face: str, way: str) -> None:
+    done = undisturbed_interruption(face, way)
+    recording, started, cut, asked_ms = done.recording, done.started, done.cut, done.asked_ms
     # Media time and wall clock are tied by the dates in the playlist; the event has both.
     asked = cut["media_seconds"] - (cut["date_ms"] - asked_ms) / 1000
     assert cut["started"]
     assert cut["media_seconds"] - asked <= INTERRUPT_SECONDS - 0.04
-    recording.until(cut["media_seconds"] + 1.5)
     start, opening, sound = recording.decoded()
 
     at = round((cut["media_seconds"] - start) * RATE_HZ)
@@ -275,7 +357,7 @@ def test_an_interruption_is_quick_and_does_not_click(face: str, way: str) -> Non
     if way == "DELETE":
         assert opening[frame + 6 :].max() < 0.15 * max(spoken.mean(), 1), "lips have closed"
     else:
-        assert last["media_seconds"] - cut["media_seconds"] < 1.0 + 3.0
+        assert done.successor["media_seconds"] - cut["media_seconds"] < 1.0 + 3.0
 
 
 def test_a_face_that_is_killed_goes_on_with_what_nobody_has_heard(running: Service) -> None:

@@ -128,6 +128,24 @@ def test_a_producer_knows_how_much_waits(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("latency", ["ultra", "low", "normal"])
+def test_a_producer_knows_how_much_can_wait(tmp_path: Path, latency: str) -> None:
+    """It is what waits once it is full and has a slot to draw into: a face asks for no more."""
+
+    async def scenario(intake: Intake, path: Path) -> None:
+        async with producing(path) as producer:
+            for number in range(queue_units(latency) + 2):
+                await asyncio.to_thread(write, producer, number)
+            shown, following = intake.take(), intake.take()
+            assert shown is not None
+            assert following is not None
+            intake.release(shown)
+            await asyncio.to_thread(producer.wait)
+            assert producer.waiting() == producer.room == queue_units(latency)
+
+    play(tmp_path, scenario, queue_units(latency))
+
+
 def test_a_producer_waits_for_a_free_slot_and_wakes_on_release(tmp_path: Path) -> None:
     async def scenario(intake: Intake, path: Path) -> None:
         async with producing(path) as producer:

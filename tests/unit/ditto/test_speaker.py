@@ -165,6 +165,57 @@ def test_one_utterance_in_place_of_another(room: Room) -> None:
     assert moved[second[1:-1]] == pytest.approx(heard[second[1:-1]], abs=0.01)
 
 
+def test_a_held_picture_puts_no_work_off(room: Room) -> None:
+    """At the least effort each fifth picture is new; none of them pays for the four before it."""
+    room.render(20)
+    watch = room.speaker.watch
+    watch.governor = replace(watch.governor, level=len(watch.governor.line) - 1)
+    room.render(10)  # the window that was begun with more steps
+    spent = []
+    for _ in range(100):
+        before = len(room.ears.steps)
+        room.render(1)
+        spent.append(len(room.ears.steps) - before)
+    assert [index for index, _m, _l in room.canvas.drawn[-20:]] == list(range(30, 130, 5))
+    assert sum(spent) == 5 * 10  # steps, of windows
+    assert max(spent) == 1
+
+
+def test_a_long_line_is_converted_before_it_is_drawn(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, by who adds it; 10 minutes would keep the face from drawing for a quarter second."""
+    seconds: list[float] = []
+
+    def noted(samples: Samples, rate_hz: int) -> np.ndarray:
+        seconds.append(len(samples) / rate_hz)
+        return to_model(samples, rate_hz)
+
+    monkeypatch.setattr("inference.ditto.listening.to_model", noted)
+    room.say(0.3, 250)
+    room.say(0.6, 250)
+    assert seconds == [10.0, 10.0]
+    room.render(520)
+    assert seconds == [10.0, 10.0]
+
+
+def test_what_waits_already_is_heard_too(mind: Mind, look: Look, tmp_path: Path) -> None:
+    """A queue may be older than the face."""
+    folder, path = tmp_path / "speech", tmp_path / "posted.wav"
+    folder.mkdir()
+    soundfile.write(path, np.full(25 * 1920, 0.5, np.float32), 48_000)
+    utterances = Utterances(MEDIA, folder, 600, Journal(tmp_path / "events"))
+    utterances.add(path, 600, {}, interrupt=False)
+    canvas = Canvas(look, mind.recipe, mind)
+    speaker = Speaker(mind_of(Ears(), mind), canvas, MEDIA, utterances=utterances)
+    for _ in range(40):
+        speaker.render(
+            np.zeros((MEDIA.height, MEDIA.width, 3), np.uint8),
+            np.zeros((MEDIA.samples_per_unit, 1), np.int16),
+        )
+    assert [round(motion, 2) for _i, motion, _l in canvas.drawn[8:24]] == [0.5] * 16
+
+
 def test_going_back_without_a_change_changes_nothing(room: Room) -> None:
     room.say(0.5, 100)
     room.render(40)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from config import SILENT, Settings
+from inference.motion import Pose
+from inference.mouth import MouthShape
 from inference.presenter import Instant, Presenter, mouth_opening, mouth_region
 from inference.source import make_source
 from inference.speech import BUILT_IN_SAMPLE
 from inference.utterances import Utterances, name_of
 from journal import Journal, Moment, read_mark
 from rawmedia import Frame, MediaFormat, Samples
+from tests.machine import Machine
 
 MEDIA = MediaFormat(64, 64, 25)
 SEEN = MediaFormat(640, 360, 25)
@@ -342,3 +346,100 @@ def test_a_cut_without_a_way_back_would_be_seen(folder: Path) -> None:
     show.go_on(5)
     change = steps(show.pictures, source)
     assert change[widest] > 2 * np.median(change[3:widest])
+
+
+# --- when drawing takes too long -----------------------------------------------------------------
+
+
+class SlowFace:
+    """Takes its time to draw, and writes into each picture which one it is."""
+
+    mouth_region = (0, 0, 8, 8)
+
+    def __init__(self, machine: Machine, seconds: float) -> None:
+        self.machine, self.seconds, self.drawn = machine, seconds, 0
+
+    def draw(self, frame: Frame, mouth: MouthShape, pose: Pose) -> None:
+        self.machine.work(self.seconds)
+        self.drawn += 1
+        frame[:] = self.drawn % 256
+
+
+class Stage:
+    """A presenter with such a face, and an encoder."""
+
+    def __init__(self, folder: Path, room: int, seconds: float) -> None:
+        self.machine = Machine(room)
+        self.face = SlowFace(self.machine, seconds)
+        self.utterances = Utterances(MEDIA, folder, 600, Journal(folder.with_suffix(".events")))
+        self.presenter = Presenter(self.face, MEDIA, utterances=self.utterances)
+        self.presenter.watch.now = self.machine.clock
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.figures: list[dict[str, Any]] = []
+        self.presenter.tell = lambda kind, **facts: self.told.append((kind, facts))
+        self.presenter.tell_figures = self.figures.append
+        self.samples: list[Samples] = []
+        self.pictures: list[int] = []
+
+    def go_on(self, units: int) -> None:
+        for _ in range(units):
+            self.presenter.waiting_units = self.machine.wait()
+            self.presenter.room_units = self.machine.room
+            frame = np.zeros((MEDIA.height, MEDIA.width, 3), np.uint8)
+            samples = np.full((MEDIA.samples_per_unit, 1), 7777, np.int16)
+            self.presenter.render(frame, samples)
+            self.machine.sent()
+            self.samples.append(samples)
+            self.pictures.append(int(frame[0, 0, 0]))
+
+    def pictures_told(self) -> list[float]:
+        assert {kind for kind, _ in self.told} <= {"effort"}
+        return [facts["pictures_per_second"] for _, facts in self.told]
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+@pytest.mark.parametrize("seconds", [0.06, 0.1])
+def test_a_slow_face_holds_pictures_and_keeps_its_sound(
+    seconds: float, room: int, folder: Path
+) -> None:
+    stage = Stage(folder, room, seconds)
+    stage.go_on(50)
+    gaps = stage.machine.gaps
+    post(stage.utterances, folder, tone(500))
+    stage.go_on(520)
+    assert stage.machine.gaps - gaps <= 2
+    heard = np.concatenate(stage.samples)[:, 0]
+    first = np.flatnonzero(heard)[0] // 1920 * 1920
+    wanted = np.rint(tone(500) * 32767)
+    inside = slice(FADE_SAMPLES, 500 * 1920 - FADE_SAMPLES)
+    assert np.abs(heard[first:][inside] - wanted[inside]).max() <= 1, "all of it, in its order"
+    held = sum(a == b for a, b in zip(stage.pictures, stage.pictures[1:], strict=False))
+    assert 0.3 * 570 < held < 0.9 * 570
+    assert held == stage.presenter.watch.repeated
+
+
+def test_a_slow_face_says_what_it_gives_up_and_takes_it_back(folder: Path) -> None:
+    stage = Stage(folder, room=2, seconds=0.15)
+    stage.go_on(600)
+    assert stage.pictures_told() == [12.5, 8.33, 5.0]
+    first = stage.told[0][1]
+    assert (first["was"], first["reason"]) == ({"pictures_per_second": 25}, "pictures came late")
+    assert stage.figures[-1]["units_per_picture"] == 5
+    stage.face.seconds = 0.005
+    stage.go_on(25 * 60)
+    assert stage.pictures_told() == [12.5, 8.33, 5.0, 8.33, 12.5, 25]
+    assert stage.told[-1][1]["reason"] == "there is room"
+    before = stage.face.drawn
+    stage.go_on(100)
+    assert stage.face.drawn - before == 100
+
+
+def test_one_slow_picture_costs_no_more_than_its_time(folder: Path) -> None:
+    stage = Stage(folder, room=2, seconds=0.005)
+    stage.go_on(100)
+    stage.face.seconds = 0.6
+    stage.go_on(1)
+    stage.face.seconds, before = 0.005, stage.face.drawn
+    stage.go_on(500)
+    assert stage.face.drawn - before >= 495
+    assert stage.told == []

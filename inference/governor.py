@@ -1,8 +1,8 @@
-"""What to give up when the machine cannot keep up, and when to take it back.
+"""What a face gives up when the machine cannot keep up, and when it takes it back.
 
 Pure: it is told of each second, and answers with how much effort the next one is worth. The order
-is that of what is missed least: diffusion steps, then how often there is a new picture. Sound is
-never given up.
+is that of what is missed least: diffusion steps where a face has any, then how often there is a
+new picture. Sound is never given up.
 """
 
 from __future__ import annotations
@@ -27,12 +27,17 @@ HELD = (2, 3, 5)
 class Effort:
     """How much is done for a unit."""
 
-    steps: int  # of the diffusion
+    steps: int  # of the diffusion; 0: the face has none
     units_per_picture: int = 1
+
+    def told(self, fps: int) -> dict[str, float]:
+        """For the outside."""
+        pictures = {"pictures_per_second": round(fps / self.units_per_picture, 2)}
+        return {"sampling_timesteps": self.steps} | pictures if self.steps else pictures
 
 
 def efforts(steps: int) -> tuple[Effort, ...]:
-    """From the best to the least, for a stream that should have ``steps``."""
+    """From the best to the least, for a stream that should have ``steps``; 0: pictures alone."""
     fewer, line = steps, [Effort(steps)]
     while fewer > FEWEST_STEPS:
         fewer = max(FEWEST_STEPS, round(fewer * 0.7))
@@ -63,14 +68,17 @@ class Governor:
     def second(self, *, late: bool, busy: float) -> Governor:
         """One second is over.
 
+        Where there was room all the same, somebody else held it up: less effort would not help.
+
         Args:
             late: a picture was not there when it was due.
             busy: share of the time that was worked, 0 to 1.
         """
+        has_room = busy < ROOM_SHARE
         now = replace(
             self,
-            late_seconds=self.late_seconds + 1 if late else 0,
-            calm_seconds=self.calm_seconds + 1 if not late and busy < ROOM_SHARE else 0,
+            late_seconds=self.late_seconds + 1 if late and not has_room else 0,
+            calm_seconds=self.calm_seconds + 1 if has_room and not late else 0,
             since_better=self.since_better + 1,
         )
         if now.late_seconds >= PATIENCE_SECONDS and now.level + 1 < len(now.line):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.ditto.governor import Effort, Governor, efforts
+from inference.governor import Effort, Governor, efforts
 
 
 def after(governor: Governor, seconds: int, *, late: bool, busy: float = 1.0) -> Governor:
@@ -35,6 +35,13 @@ def test_three_late_seconds_cost_a_step() -> None:
     # not in a row
     mixed = after(after(after(start, 2, late=True), 1, late=False), 2, late=True)
     assert mixed.effort == Effort(10)
+
+
+def test_what_is_late_though_there_is_room_is_somebody_elses_doing() -> None:
+    start = Governor(efforts(10))
+    assert after(start, 100, late=True, busy=0.5).effort == Effort(10)
+    low = after(start, 3, late=True)
+    assert after(low, 100, late=True, busy=0.5).effort == Effort(7), "and no reason to come back"
 
 
 def test_it_ends_at_the_least_effort() -> None:
