@@ -28,6 +28,7 @@ from inference.ditto.registration import fitted, register
 from inference.ditto.scene import film_scene, photo_scene
 from inference.ditto.windows import Overlap
 from inference.engines.choice import AUTO, choose, open_engine, survey
+from inference.engines.errors import RuntimeUnusable
 from inference.engines.protocol import Engine
 from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
 from inference.images import check_image, is_image, load_image
@@ -59,7 +60,8 @@ def recipe_for(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Rec
         InferenceError: a value that cannot be, or an unusable configuration.
     """
     recipe = Recipe.of(checkpoint.configuration(online=live).defaults)
-    changes: dict[str, object] = {}
+    # A stream is live whatever its file says: where that has no online_mode it means offline.
+    changes: dict[str, object] = {"live": True} if live else {}
     if settings.steps:
         changes["steps"] = settings.steps
     if settings.overlap:
@@ -71,7 +73,7 @@ def recipe_for(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Rec
     return recipe
 
 
-def check_cast(settings: Settings, media: MediaFormat) -> None:
+def check_cast(settings: Settings, media: MediaFormat, *, live: bool) -> None:
     """Refuse early what :func:`cast` would refuse, without loading networks.
 
     Raises:
@@ -86,7 +88,7 @@ def check_cast(settings: Settings, media: MediaFormat) -> None:
     if not settings.image:
         raise DittoRefused("engine is ditto and there is no image: give a photo with a face")
     _check_pictures(settings, Path(settings.image))
-    recipe_for(settings, _checkpoint(settings), live=True)
+    recipe_for(settings, _checkpoint(settings), live=live)
 
 
 def _check_pictures(settings: Settings, path: Path) -> None:
@@ -125,8 +127,7 @@ def cast(
     with ExitStack() as closing:
         checkpoint = _checkpoint(settings)
         if engine is None:
-            # A live one leaves the other cores to the encoder.
-            engine = runtime_for(settings, checkpoint, threads=1 if live else 0)
+            engine = runtime_for(settings, checkpoint, live=live)
             closing.callback(engine.close)
         recipe = recipe_for(settings, checkpoint, live=live)
         networks = Networks(checkpoint.load_all(engine, _names(checkpoint)))
@@ -144,23 +145,28 @@ def cast(
         return Cast(look, mind, closing.pop_all().close)
 
 
-def runtime_for(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
+def runtime_for(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Engine:
     """What runs the networks here; it belongs to the calling thread.
 
     Args:
-        settings: ``runtime``, ``gpu`` and ``engine_folder`` count.
+        settings: ``engine``, ``runtime``, ``gpu`` and ``engine_folder`` count.
         checkpoint: whose networks it shall run.
-        threads: of a CPU; 0: one for each core.
+        live: for a stream: on a CPU it leaves the other cores to the encoder.
 
     Raises:
-        RuntimeUnusable: nothing does.
+        RuntimeUnusable: nothing does; or it would be a CPU, live, and nobody asked for Ditto.
     """
     folder = Path(settings.engine_folder) if settings.engine_folder else None
     name = settings.runtime
     if name == AUTO:
         paths = tuple(checkpoint.path(network) for network in _names(checkpoint))
         name = choose(survey(paths, folder, gpu=settings.gpu)).name
-    return open_engine(name, folder, gpu=settings.gpu, threads=threads)
+    if live and name == "onnx-cpu" and settings.engine == "auto":
+        # a device may be there while its runtimes are not: `lipstream engines` says why
+        raise RuntimeUnusable(
+            name, "a CPU takes seconds for a picture; set engine to ditto to have it all the same"
+        )
+    return open_engine(name, folder, gpu=settings.gpu, threads=1 if live else 0)
 
 
 def _checkpoint(settings: Settings) -> Checkpoint:

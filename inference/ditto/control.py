@@ -100,8 +100,13 @@ def fades(count: int, fade_in: int, fade_out: int) -> dict[int, float]:
     return rising | {i: min(alpha, rising.get(i, 1.0)) for i, alpha in falling.items()}
 
 
-def read_direction(path: Path) -> Direction:
+def read_direction(path: Path, general: Control = NOTHING) -> Direction:
     """From JSON: ``{"overall": {...}, "frames": {"12": {...}}}``.
+
+    Args:
+        path: the file; it counts where it asks for something.
+        general: what is asked for elsewhere: the checkpoint's ``overall_ctrl_info``
+            (DITTO_FACTS section 11, step 1).
 
     Raises:
         ControlRejected, DittoRefused: it is something else.
@@ -112,7 +117,7 @@ def read_direction(path: Path) -> Direction:
         raise ControlRejected(path, f"it has more than {_MOST_BYTES} bytes", "ask for less")
     try:
         table = json.loads(data)
-        overall = Control.of(table.get("overall", {}))
+        overall = Control.of(table.get("overall", {})).over(general)
         frames = {int(k): Control.of(v) for k, v in table.get("frames", {}).items()}
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         wanted = 'give {"overall": {"delta_pitch": 2}, "frames": {"12": {"alpha_exp": 0.5}}}'

@@ -71,6 +71,17 @@ def test_a_file_of_controls(tmp_path: Path) -> None:
     assert plan.at(2) == Control(delta_yaw=3, alpha_exp=0)
 
 
+def test_a_file_of_controls_lies_over_what_the_checkpoint_asks(tmp_path: Path) -> None:
+    """The published configurations look down by two degrees throughout."""
+    path, general = tmp_path / "control.json", Control(delta_pitch=2)
+    path.write_text('{"frames": {"2": {"delta_yaw": 5}}}')
+    plan = read_direction(path, general)
+    assert plan.at(0) == Control(delta_pitch=2)
+    assert plan.at(2) == Control(delta_pitch=2, delta_yaw=5)
+    path.write_text('{"overall": {"delta_pitch": 0}}')
+    assert read_direction(path, general).at(0) == Control(delta_pitch=0)
+
+
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
