@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from inference.checkpoint.configuration import BLINK_FRAMES
 from inference.ditto.errors import DittoRefused
 from inference.ditto.layout import ANGLES, Floats
 from inference.errors import FileRejected
 from inference.files import regular_file
 
 _MOST_BYTES = 4_000_000
-BLINK_FRAMES = 15
 _OPEN_FRAMES = (60, 100)  # between two blinks, drawn anew for each
 ENDLESS_FRAMES = 3000  # a plan for a stream without an end, gone through again and again
 
@@ -131,7 +131,9 @@ class Blinks:
 
     Args:
         shapes: 15x63, what each frame of a blink adds to the eyes at rest; None: they never do.
-        open_frames: 0: a random time between blinks, below 0: no blink; a list is gone through.
+        open_frames: 0: a random time between blinks, below 0: no blink. A list has the time before
+            the first blink at its start, that after the last at its end, and between blinks it is
+            gone through from its second on, round and round (DITTO_FACTS section 15b).
     """
 
     shapes: Floats | None = None
@@ -163,5 +165,4 @@ class Blinks:
                 return int(random.integers(low, high + 1))
 
             return drawn(), drawn(), drawn
-        between = list(told[1:]) or list(told)
-        return told[0], told[-1], lambda number: between[number % len(between)]
+        return told[0], told[-1], lambda number: told[(number + 1) % len(told)]
