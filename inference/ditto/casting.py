@@ -130,19 +130,32 @@ def cast(
             engine = runtime_for(settings, checkpoint, live=live)
             closing.callback(engine.close)
         recipe = recipe_for(settings, checkpoint, live=live)
-        networks = Networks(checkpoint.load_all(engine, _names(checkpoint)))
-        closing.callback(networks.release)
+        # Of a GPU, memory is that of all processes: what others do meanwhile is in the figures.
+        before = engine.memory_bytes()
+        networks = Networks(checkpoint.load_all(engine, _names(checkpoint)), engine.upload)
+        closing.callback(_give_back, networks, engine)
         look = _look(settings, media, networks, recipe, checkpoint)
         event(
             log,
             "face_loaded",
             runtime=engine.name,
             device=engine.device,
-            device_memory_bytes=engine.memory_bytes(),
+            memory_bytes=(now := engine.memory_bytes()),
+            taken_bytes=_difference(now, before),
         )
         chunks = Chunks.parse(settings.chunks)
         mind = Mind.of(networks, recipe, look.avatar, chunks, settings.seed)
         return Cast(look, mind, closing.pop_all().close)
+
+
+def _give_back(networks: Networks, engine: Engine) -> None:
+    before = engine.memory_bytes()
+    networks.release()
+    event(log, "face_released", freed_bytes=_difference(before, engine.memory_bytes()))
+
+
+def _difference(more: int | None, less: int | None) -> int | None:
+    return None if more is None or less is None else more - less
 
 
 def runtime_for(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Engine:

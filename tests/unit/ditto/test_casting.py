@@ -73,6 +73,35 @@ def test_weights_are_loaded_once_and_given_back_with_the_last(settings: Settings
     assert engine._sessions == {}
 
 
+class Counted(OnnxEngine):
+    """Tells a hundred bytes for each network that is there, as a device with nobody else on it."""
+
+    def memory_bytes(self) -> int:
+        return 100 * len(self._networks)
+
+
+def test_what_a_face_takes_and_gives_back_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, dict[str, object]]] = []
+
+    def note(_log: object, name: str, **facts: object) -> None:
+        told.append((name, facts))
+
+    monkeypatch.setattr(casting, "event", note)
+    monkeypatch.setattr(casting, "open_engine", lambda *_a, **_o: Counted(threads=1))
+    cast(replace(settings, runtime="onnx-cpu"), MEDIA, live=True).close()  # an engine of its own
+    shared, size = Counted(threads=1), 100 * len(NAMES)
+    first, second = (cast(settings, MEDIA, live=True, engine=shared) for _ in range(2))
+    first.close()
+    second.close()
+    loaded = [facts for name, facts in told if name == "face_loaded"]
+    assert [facts["memory_bytes"] for facts in loaded] == [size, size, 2 * size]
+    assert [facts["taken_bytes"] for facts in loaded] == [size] * 3
+    released = [facts for name, facts in told if name == "face_released"]
+    assert released == [{"freed_bytes": size}] * 3
+
+
 def test_a_failure_gives_everything_back(settings: Settings, tmp_path: Path) -> None:
     engine = OnnxEngine(threads=1)
     wrong = replace(settings, image=str(tmp_path / "none.png"))
