@@ -17,6 +17,7 @@ from inference.checkpoint.folder import Checkpoint, open_checkpoint
 from inference.ditto import insight
 from inference.ditto.avatar import AvatarStore, key_of
 from inference.ditto.conditions import feeling
+from inference.ditto.control import Control
 from inference.ditto.errors import DittoRefused
 from inference.ditto.hearing import Chunks
 from inference.ditto.layout import FPS, SAMPLE_HZ, SAMPLES_PER_FRAME
@@ -68,6 +69,7 @@ def recipe_for(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Rec
         changes["overlap"] = settings.overlap
     if settings.emotion:
         changes["emotions"] = feeling(settings.emotion)
+    changes["control"] = Control.parse(settings.overall_control).over(recipe.control)
     recipe = replace(recipe, **changes)  # type: ignore[arg-type]
     recipe.joining(np.zeros(0, np.float32))  # an overlap that cannot be is told now
     return recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -53,7 +54,26 @@ class Control:
                 raise DittoRefused(f"control {name[:40]!r}: known are {', '.join(sorted(known))}")
             if not isinstance(value, (int, float)) or isinstance(value, bool):
                 raise DittoRefused(f"control {name} is {value!r}: give a number")
+            if not math.isfinite(value):
+                raise DittoRefused(f"control {name} is {value}: give a finite number")
         return cls(**{name: float(value) for name, value in told.items()})
+
+    @classmethod
+    def parse(cls, text: str) -> Control:
+        """From ``name=value`` with commas between; nothing asks for nothing.
+
+        Raises:
+            DittoRefused: something else, or a name that there is not.
+        """
+        told: dict[str, float] = {}
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, _, value = part.partition("=")
+            try:
+                told[name.strip()] = float(value)
+            except ValueError as error:
+                wanted = "give name=number with commas between, such as delta_pitch=0"
+                raise DittoRefused(f"control {part[:40]!r}: {wanted}") from error
+        return cls.of(told)
 
     def over(self, general: Control) -> Control:
         """This one where it asks for something, the general one elsewhere."""

@@ -26,6 +26,7 @@ _SETTINGS = (
     "chunk_config",
     "overlap",
     "emotion",
+    "overall_control",
     "seed",
     "width",
     "height",

@@ -14,6 +14,7 @@ from inference.checkpoint.errors import CheckpointIncomplete
 from inference.checkpoint.folder import Checkpoint
 from inference.ditto import casting
 from inference.ditto.casting import cast, check_cast, recipe_for
+from inference.ditto.control import Control
 from inference.ditto.errors import DittoRefused
 from inference.ditto.mind import perform
 from inference.ditto.networks import NAMES
@@ -116,6 +117,7 @@ def test_a_failure_gives_everything_back(settings: Settings, tmp_path: Path) -> 
         ({"chunk_config": "9,9,9"}, "must be from 5 to 20 frames"),
         ({"overlap": 39}, "it must be from 40 to 79"),
         ({"emotion": "bored"}, "choose of angry"),
+        ({"overall_control": "nod=1"}, "known are alpha_exp"),
         ({"image": ""}, "there is no image"),
     ],
 )
@@ -189,6 +191,13 @@ def test_settings_count_more_than_the_checkpoint(
     recipe = recipe_for(alone, checkpoint, live=True)
     assert (recipe.steps, recipe.overlap) == (7, 75)
     assert recipe.emotions.shape == (1, 8)
+    assert recipe.control == own.control == Control(delta_pitch=2)
+    asked = replace(settings, overall_control="delta_yaw=5, alpha_exp=0.5")
+    for live in (True, False):
+        control = recipe_for(asked, checkpoint, live=live).control
+        assert control == Control(delta_pitch=2, delta_yaw=5, alpha_exp=0.5)
+    level = replace(settings, overall_control="delta_pitch=0")
+    assert recipe_for(level, checkpoint, live=True).control == Control(delta_pitch=0)
 
 
 def test_auto_takes_the_presenter_where_the_model_cannot_start(

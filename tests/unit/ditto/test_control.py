@@ -83,6 +83,26 @@ def test_a_file_of_controls_lies_over_what_the_checkpoint_asks(tmp_path: Path) -
     assert read_direction(path, general).at(0) == Control(delta_pitch=0)
 
 
+def test_controls_as_text() -> None:
+    assert Control.parse("") == Control.parse(" , ") == Control()
+    assert Control.parse("delta_pitch=0, alpha_exp = .8") == Control(delta_pitch=0, alpha_exp=0.8)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("delta_pitch", "give name=number"),
+        ("delta_pitch=up", "give name=number"),
+        ("pitch=2", "known are alpha_exp"),
+        ("delta_yaw=nan", "give a finite number"),
+        ("delta_yaw=-inf", "give a finite number"),
+    ],
+)
+def test_text_that_is_no_control(text: str, words: str) -> None:
+    with pytest.raises(DittoRefused, match=words):
+        Control.parse(text)
+
+
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
