@@ -192,6 +192,12 @@ class Settings:
         "commas between; empty: of the checkpoint",
         per_stream=True,
     )
+    overall_control: str = _setting(
+        "",
+        "ditto: what is asked of every frame over what the checkpoint asks, such as delta_pitch=0, "
+        "alpha_exp=0.8 (docs/ditto.md)",
+        per_stream=True,
+    )
     seed: int = _setting(
         1,
         "ditto: of all chance; the same seed and sound give the same pictures",

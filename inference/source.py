@@ -88,8 +88,13 @@ def make_source(
     return _presenter(settings, media, landmarks, utterances)
 
 
-def check_source(settings: Settings, media: MediaFormat) -> None:
+def check_source(settings: Settings, media: MediaFormat, *, live: bool = True) -> None:
     """Refuse early what :func:`make_source` would refuse, as far as file headers tell.
+
+    Args:
+        settings: of a stream, or of a rendering.
+        media: what its units look like.
+        live: for a stream, or for a whole sound, of which more can be asked.
 
     Raises:
         InferenceError: an unknown source, or a file that cannot be used.
@@ -107,10 +112,10 @@ def check_source(settings: Settings, media: MediaFormat) -> None:
         return
     if settings.source != "avatar":
         raise UnknownSource(settings.source)
-    if chosen_engine(settings, media, live=True).name == "ditto":
+    if chosen_engine(settings, media, live=live).name == "ditto":
         from inference.ditto.casting import check_cast
 
-        check_cast(settings, media)
+        check_cast(settings, media, live=live)
     elif settings.image:
         from inference.images import check_image
 

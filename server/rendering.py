@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from config import ConfigError, Settings
+from config import AVATAR, ConfigError, Settings
 from encoder.ffmpeg import find_ffmpeg
 from encoder.movie import movie
 from inference.progress import Progress
@@ -42,10 +42,11 @@ def render(settings: Settings, extras: Extras, target: Path) -> str:
     Raises:
         InferenceError, EncoderError, RawMediaError: it cannot be.
     """
+    settings = replace(settings, source=AVATAR)  # whatever streams show here
     media = MediaFormat(**settings.media_fields)
     engine = chosen_engine(settings, media, live=False)
     settings = replace(settings, engine=engine.name)
-    check_source(settings, media)
+    check_source(settings, media, live=False)
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     clip = load_clip(Path(settings.audio), media, settings.max_audio_seconds)
     if engine.name == "ditto":
@@ -83,7 +84,7 @@ def _by_model(
     actors = cast(settings, media, live=False)
     try:
         general = Direction(actors.mind.recipe.control)
-        direction = read_direction(extras.control) if extras.control else general
+        direction = read_direction(extras.control, general.overall) if extras.control else general
         direction = direction.faded(clip.units, extras.fade_in, extras.fade_out)
         sound = to_model(clip.samples, media.audio_rate_hz)
         with Progress(clip.units, "render", "pictures") as progress:

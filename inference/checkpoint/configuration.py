@@ -22,6 +22,9 @@ Floats = NDArray[np.float32]
 
 # Numbers of one look at a face, as the motion network gives them.
 LOOKS = {"pitch": 66, "yaw": 66, "roll": 66, "t": 3, "exp": 63, "scale": 1, "kp": 63}
+DRIVEN = sorted(LOOKS.keys() - {"kp"})  # the points at rest are no motion
+BLINK_FRAMES = 15
+FEELINGS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Defaults:
     crop_vy_ratio: float = -0.125
     crop_flag_do_rot: bool = True
     smo_k_s: int = 13
-    emo: int | Floats = 4  # a label, or (n, 8)
+    # a label, several at once, those of each frame, or (n, 8)
+    emo: int | tuple[int, ...] | tuple[tuple[int, ...], ...] | Floats = 4
     eye_f0_mode: bool = False
     ch_info: Character | None = None
     overlap_v2: int = 10
@@ -59,7 +63,7 @@ class Defaults:
     use_d_keys: Mapping[str, float] | tuple[str, ...] | None = None  # with gains, or only names
     relative_d: bool = True
     drive_eye: bool | None = None
-    delta_eye_arr: Floats | None = None  # (n, 63)
+    delta_eye_arr: Floats | None = None  # (15 or more, 63)
     delta_eye_open_n: int | tuple[int, ...] = 0
     fade_type: str = ""
     fade_out_keys: tuple[str, ...] = ("exp",)
@@ -185,8 +189,38 @@ def _optional(reader: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else reader(value)
 
 
-def _emotion(value: Any) -> int | Floats:
-    return _array(None, 8)(value) if isinstance(value, np.ndarray) else _whole(value)
+def _emotion(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _array(None, FEELINGS)(value)
+    if not isinstance(value, (list, tuple)):
+        return _label(value)
+    if any(isinstance(each, (list, tuple)) for each in value):  # of each frame
+        rows = [each if isinstance(each, (list, tuple)) else (each,) for each in value]
+        return tuple(_labels(row) for row in rows)
+    return _labels(value)
+
+
+def _labels(values: Any) -> tuple[int, ...]:
+    return tuple(_label(each) for each in values or (None,))
+
+
+def _label(value: Any) -> int:
+    if value is None or not 0 <= _whole(value) < FEELINGS:
+        raise ValueError(f"must be a number from 0 to {FEELINGS - 1}")
+    return int(value)
+
+
+def _blink(value: Any) -> Floats:
+    shapes = _array(None, 63)(value)
+    if len(shapes) < BLINK_FRAMES:
+        raise ValueError(f"must have {BLINK_FRAMES} rows, one for each frame of a blink")
+    return shapes
+
+
+def _positive(value: Any) -> float:
+    if _number(value) <= 0:
+        raise ValueError("must be above 0")
+    return float(value)
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -200,7 +234,20 @@ def _limits(value: Any) -> Floats:
 
 
 def _keys(value: Any) -> Mapping[str, float] | tuple[str, ...]:
-    return _gains(value) if isinstance(value, dict) else _texts(value)
+    if not isinstance(value, dict):
+        return _parts(value)
+    gains = _gains(value)
+    _parts(tuple(gains))
+    return gains
+
+
+def _parts(value: Any) -> tuple[str, ...]:
+    """Names of parts of a motion."""
+    names = _texts(value)
+    for name in names:
+        if name not in DRIVEN:
+            raise ValueError(f"{name!r:.40} is not driven: {', '.join(DRIVEN)} are")
+    return names
 
 
 def _gains(value: Any) -> Mapping[str, float]:
@@ -210,9 +257,12 @@ def _gains(value: Any) -> Mapping[str, float]:
 
 
 def _open_frames(value: Any) -> int | tuple[int, ...]:
-    if isinstance(value, (list, tuple)):
-        return tuple(_whole(item) for item in value)
-    return _whole(value)
+    if not isinstance(value, (list, tuple)):
+        return _whole(value)
+    times = tuple(_whole(item) for item in value)
+    if not times or min(times) < 0:
+        raise ValueError("a list of times must hold 0 or more, as frames")
+    return times
 
 
 def _character(value: Any) -> Character:
@@ -234,7 +284,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "online_mode": _truth,
     "max_size": _whole,
     "template_n_frames": _whole,
-    "crop_scale": _number,
+    "crop_scale": _positive,
     "crop_vx_ratio": _number,
     "crop_vy_ratio": _number,
     "crop_flag_do_rot": _truth,
@@ -252,10 +302,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "use_d_keys": _optional(_keys),
     "relative_d": _truth,
     "drive_eye": _optional(_truth),
-    "delta_eye_arr": _optional(_array(None, 63)),
+    "delta_eye_arr": _optional(_blink),
     "delta_eye_open_n": _open_frames,
     "fade_type": _text,
-    "fade_out_keys": _texts,
+    "fade_out_keys": _parts,
     "flag_stitching": _truth,
     "overall_ctrl_info": _gains,
 }

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +21,11 @@ from inference.files import regular_file
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-MAX_BYTES = 8_000_000  # the published ones have 31 kB
+MAX_BYTES = 1_000_000  # the published ones have 31 kB
+# A pickle may use a value again and again, each time within the one before: a few bytes stand for
+# more values than there is time to look at.
+MOST_VALUES = 1_000_000
+MOST_TUPLES_AGAIN = 8  # as keys of a table they are hashed whole while the pickle is read
 
 
 def read(path: Path) -> Any:
@@ -36,7 +42,8 @@ def read(path: Path) -> Any:
             path, f"has more than {MAX_BYTES:,} bytes", "give a file of ditto_cfg"
         )
     try:
-        return _finished(_Reader(path, data).load())
+        _check_tuples(data)
+        return _Finishing().value(_Reader(path, data).load())
     except ConfigurationRejected:
         raise
     except Exception as error:  # damage shows as nearly any kind of error
@@ -101,7 +108,7 @@ class _Kind:
 
 
 class _Array:
-    """An array in the making; :func:`_finished` takes the value out."""
+    """An array in the making; :class:`_Finishing` takes the value out."""
 
     def __init__(self) -> None:
         self.value: Array = np.zeros(0)
@@ -124,15 +131,85 @@ def _plain(kind: Any) -> np.dtype[Any]:
     return kind.dtype
 
 
-def _finished(value: Any) -> Any:
-    """The value, with arrays in place of what stood for them."""
-    if isinstance(value, _Array):
-        return value.value
-    if isinstance(value, dict):
-        return {_finished(key): _finished(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_finished(item) for item in value)
-    return value
+class _Finishing:
+    """Values with arrays in place of what stood for them; one that is used twice is made once.
+
+    Whoever looks at the result goes through all of it, so that what is used twice counts twice.
+    """
+
+    def __init__(self) -> None:
+        # by identity, with the value itself, so that no other gets its number
+        self._made: dict[int, tuple[Any, Any, int]] = {}
+
+    def value(self, raw: Any) -> Any:
+        """What ``raw`` stands for.
+
+        Raises:
+            ValueError: it has too many values.
+            RecursionError: it holds itself.
+        """
+        return self._of(raw)[0]
+
+    def _of(self, raw: Any) -> tuple[Any, int]:
+        if isinstance(raw, _Array):
+            return raw.value, 1
+        if not isinstance(raw, (dict, list, tuple)):
+            return raw, 1
+        if id(raw) not in self._made:
+            made, count = self._container(raw)
+            self._made[id(raw)] = raw, made, count
+        _raw, made, count = self._made[id(raw)]
+        return made, count
+
+    def _container(self, raw: Any) -> tuple[Any, int]:
+        flat = [each for pair in raw.items() for each in pair] if isinstance(raw, dict) else raw
+        parts = [self._of(each) for each in flat]
+        count = 1 + sum(each for _value, each in parts)
+        if count > MOST_VALUES:
+            raise ValueError(f"has more than {MOST_VALUES:,} values")
+        values = [value for value, _count in parts]
+        if isinstance(raw, dict):
+            return dict(zip(values[::2], values[1::2], strict=True)), count
+        return type(raw)(values), count
+
+
+def _check_tuples(data: bytes) -> None:
+    """Refuse a pickle whose tuples are used again and again.
+
+    Nothing else that it can hold is hashed by what is in it. What no pickler writes for a
+    configuration (sets, values doubled on the stack) is not taken at all.
+    """
+    kept: dict[int, bool] = {}  # whether it may be a tuple, by its number
+    again, before = 0, ""
+    for name, argument in _codes(data):
+        if name in _NEVER:
+            raise pickle.UnpicklingError(f"it uses {name}")
+        if "PUT" in name or name == "MEMOIZE":
+            place = len(kept) if argument is None else int(argument)
+            kept[place] = before not in _NO_TUPLE
+        elif "GET" in name:
+            again += kept.get(int(argument), False)
+            if again > MOST_TUPLES_AGAIN:
+                raise pickle.UnpicklingError(f"it uses {again} tuples again")
+        if name not in ("PROTO", "FRAME"):
+            before = name
+
+
+def _codes(data: bytes) -> Iterator[tuple[str, Any]]:
+    """What a pickle does, step by step, as names with their arguments."""
+    try:
+        yield from ((code.name, argument) for code, argument, _at in pickletools.genops(data))
+    except ValueError as error:
+        raise pickle.UnpicklingError(str(error)) from error
+
+
+_NEVER = ("DUP", "EMPTY_SET", "ADDITEMS", "FROZENSET")
+# Behind these the top of the stack, which is what gets kept, is certainly no tuple.
+_NO_TUPLE = {
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "LIST", "DICT", "EMPTY_LIST", "EMPTY_DICT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BINUNICODE8", "BYTEARRAY8"),
+}
 
 
 _KNOWN: dict[tuple[str, str], str | type] = {

@@ -18,7 +18,11 @@ from inference.ditto.layout import Face, Floats
 from logs import event
 
 LAYOUT = 1  # of a stored record; another number is another lipstream's
-MOST_STORED = 32  # records, the newest
+# Records, the newest: each picture of a face has features of 8.4 MB. What has many of them would
+# cost more to keep, and to read, than to look at again.
+MOST_STORED = 32
+MOST_STORED_BYTES = 512_000_000
+MOST_RECORD_BYTES = 64_000_000
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +83,8 @@ def smoothed(views: tuple[View, ...], width: int) -> tuple[View, ...]:
 class AvatarStore:
     """Registered faces on disk, by what they were made from. It never fails: it only forgets.
 
+    It holds at most :data:`MOST_STORED` records and :data:`MOST_STORED_BYTES`.
+
     Args:
         folder: None: nothing is kept.
     """
@@ -101,8 +107,8 @@ class AvatarStore:
             return None
 
     def put(self, key: str, avatar: Avatar) -> None:
-        """Keep a face."""
-        if self._folder is None:
+        """Keep a face, unless it is a longer film: see :data:`MOST_RECORD_BYTES`."""
+        if self._folder is None or _size(avatar) > MOST_RECORD_BYTES:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -123,10 +129,19 @@ class AvatarStore:
 
     def _forget_old(self) -> None:
         assert self._folder is not None
-        kept = sorted(self._folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
-        for path in kept[:-MOST_STORED]:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+        kept = [(path, path.stat()) for path in self._folder.glob("*.npz")]
+        kept.sort(key=lambda each: each[1].st_mtime_ns, reverse=True)
+        total = 0
+        for number, (path, about) in enumerate(kept):
+            total += about.st_size
+            if number >= MOST_STORED or total > MOST_STORED_BYTES:
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+
+
+def _size(avatar: Avatar) -> int:
+    """Bytes of what is large."""
+    return sum(view.features.nbytes for view in avatar.views)
 
 
 def key_of(*parts: bytes | str) -> str:

@@ -17,6 +17,7 @@ from inference.checkpoint.folder import Checkpoint, open_checkpoint
 from inference.ditto import insight
 from inference.ditto.avatar import AvatarStore, key_of
 from inference.ditto.conditions import feeling
+from inference.ditto.control import Control
 from inference.ditto.errors import DittoRefused
 from inference.ditto.hearing import Chunks
 from inference.ditto.layout import FPS, SAMPLE_HZ, SAMPLES_PER_FRAME
@@ -28,6 +29,7 @@ from inference.ditto.registration import fitted, register
 from inference.ditto.scene import film_scene, photo_scene
 from inference.ditto.windows import Overlap
 from inference.engines.choice import AUTO, choose, open_engine, survey
+from inference.engines.errors import RuntimeUnusable
 from inference.engines.protocol import Engine
 from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
 from inference.images import check_image, is_image, load_image
@@ -59,19 +61,21 @@ def recipe_for(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Rec
         InferenceError: a value that cannot be, or an unusable configuration.
     """
     recipe = Recipe.of(checkpoint.configuration(online=live).defaults)
-    changes: dict[str, object] = {}
+    # A stream is live whatever its file says: where that has no online_mode it means offline.
+    changes: dict[str, object] = {"live": True} if live else {}
     if settings.steps:
         changes["steps"] = settings.steps
     if settings.overlap:
         changes["overlap"] = settings.overlap
     if settings.emotion:
         changes["emotions"] = feeling(settings.emotion)
+    changes["control"] = Control.parse(settings.overall_control).over(recipe.control)
     recipe = replace(recipe, **changes)  # type: ignore[arg-type]
     recipe.joining(np.zeros(0, np.float32))  # an overlap that cannot be is told now
     return recipe
 
 
-def check_cast(settings: Settings, media: MediaFormat) -> None:
+def check_cast(settings: Settings, media: MediaFormat, *, live: bool) -> None:
     """Refuse early what :func:`cast` would refuse, without loading networks.
 
     Raises:
@@ -86,7 +90,7 @@ def check_cast(settings: Settings, media: MediaFormat) -> None:
     if not settings.image:
         raise DittoRefused("engine is ditto and there is no image: give a photo with a face")
     _check_pictures(settings, Path(settings.image))
-    recipe_for(settings, _checkpoint(settings), live=True)
+    recipe_for(settings, _checkpoint(settings), live=live)
 
 
 def _check_pictures(settings: Settings, path: Path) -> None:
@@ -125,42 +129,59 @@ def cast(
     with ExitStack() as closing:
         checkpoint = _checkpoint(settings)
         if engine is None:
-            # A live one leaves the other cores to the encoder.
-            engine = runtime_for(settings, checkpoint, threads=1 if live else 0)
+            engine = runtime_for(settings, checkpoint, live=live)
             closing.callback(engine.close)
         recipe = recipe_for(settings, checkpoint, live=live)
-        networks = Networks(checkpoint.load_all(engine, _names(checkpoint)))
-        closing.callback(networks.release)
+        # Of a GPU, memory is that of all processes: what others do meanwhile is in the figures.
+        before = engine.memory_bytes()
+        networks = Networks(checkpoint.load_all(engine, _names(checkpoint)), engine.upload)
+        closing.callback(_give_back, networks, engine)
         look = _look(settings, media, networks, recipe, checkpoint)
         event(
             log,
             "face_loaded",
             runtime=engine.name,
             device=engine.device,
-            device_memory_bytes=engine.memory_bytes(),
+            memory_bytes=(now := engine.memory_bytes()),
+            taken_bytes=_difference(now, before),
         )
         chunks = Chunks.parse(settings.chunks)
         mind = Mind.of(networks, recipe, look.avatar, chunks, settings.seed)
         return Cast(look, mind, closing.pop_all().close)
 
 
-def runtime_for(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
+def _give_back(networks: Networks, engine: Engine) -> None:
+    before = engine.memory_bytes()
+    networks.release()
+    event(log, "face_released", freed_bytes=_difference(before, engine.memory_bytes()))
+
+
+def _difference(more: int | None, less: int | None) -> int | None:
+    return None if more is None or less is None else more - less
+
+
+def runtime_for(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Engine:
     """What runs the networks here; it belongs to the calling thread.
 
     Args:
-        settings: ``runtime``, ``gpu`` and ``engine_folder`` count.
+        settings: ``engine``, ``runtime``, ``gpu`` and ``engine_folder`` count.
         checkpoint: whose networks it shall run.
-        threads: of a CPU; 0: one for each core.
+        live: for a stream: on a CPU it leaves the other cores to the encoder.
 
     Raises:
-        RuntimeUnusable: nothing does.
+        RuntimeUnusable: nothing does; or it would be a CPU, live, and nobody asked for Ditto.
     """
     folder = Path(settings.engine_folder) if settings.engine_folder else None
     name = settings.runtime
     if name == AUTO:
         paths = tuple(checkpoint.path(network) for network in _names(checkpoint))
         name = choose(survey(paths, folder, gpu=settings.gpu)).name
-    return open_engine(name, folder, gpu=settings.gpu, threads=threads)
+    if live and name == "onnx-cpu" and settings.engine == "auto":
+        # a device may be there while its runtimes are not: `lipstream engines` says why
+        raise RuntimeUnusable(
+            name, "a CPU takes seconds for a picture; set engine to ditto to have it all the same"
+        )
+    return open_engine(name, folder, gpu=settings.gpu, threads=1 if live else 0)
 
 
 def _checkpoint(settings: Settings) -> Checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from inference.checkpoint.configuration import BLINK_FRAMES
 from inference.ditto.errors import DittoRefused
 from inference.ditto.layout import ANGLES, Floats
 from inference.errors import FileRejected
 from inference.files import regular_file
 
 _MOST_BYTES = 4_000_000
-BLINK_FRAMES = 15
 _OPEN_FRAMES = (60, 100)  # between two blinks, drawn anew for each
 ENDLESS_FRAMES = 3000  # a plan for a stream without an end, gone through again and again
 
@@ -53,7 +54,26 @@ class Control:
                 raise DittoRefused(f"control {name[:40]!r}: known are {', '.join(sorted(known))}")
             if not isinstance(value, (int, float)) or isinstance(value, bool):
                 raise DittoRefused(f"control {name} is {value!r}: give a number")
+            if not math.isfinite(value):
+                raise DittoRefused(f"control {name} is {value}: give a finite number")
         return cls(**{name: float(value) for name, value in told.items()})
+
+    @classmethod
+    def parse(cls, text: str) -> Control:
+        """From ``name=value`` with commas between; nothing asks for nothing.
+
+        Raises:
+            DittoRefused: something else, or a name that there is not.
+        """
+        told: dict[str, float] = {}
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, _, value = part.partition("=")
+            try:
+                told[name.strip()] = float(value)
+            except ValueError as error:
+                wanted = "give name=number with commas between, such as delta_pitch=0"
+                raise DittoRefused(f"control {part[:40]!r}: {wanted}") from error
+        return cls.of(told)
 
     def over(self, general: Control) -> Control:
         """This one where it asks for something, the general one elsewhere."""
@@ -100,8 +120,13 @@ def fades(count: int, fade_in: int, fade_out: int) -> dict[int, float]:
     return rising | {i: min(alpha, rising.get(i, 1.0)) for i, alpha in falling.items()}
 
 
-def read_direction(path: Path) -> Direction:
+def read_direction(path: Path, general: Control = NOTHING) -> Direction:
     """From JSON: ``{"overall": {...}, "frames": {"12": {...}}}``.
+
+    Args:
+        path: the file; it counts where it asks for something.
+        general: what is asked for elsewhere: the checkpoint's ``overall_ctrl_info``
+            (DITTO_FACTS section 11, step 1).
 
     Raises:
         ControlRejected, DittoRefused: it is something else.
@@ -112,7 +137,7 @@ def read_direction(path: Path) -> Direction:
         raise ControlRejected(path, f"it has more than {_MOST_BYTES} bytes", "ask for less")
     try:
         table = json.loads(data)
-        overall = Control.of(table.get("overall", {}))
+        overall = Control.of(table.get("overall", {})).over(general)
         frames = {int(k): Control.of(v) for k, v in table.get("frames", {}).items()}
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         wanted = 'give {"overall": {"delta_pitch": 2}, "frames": {"12": {"alpha_exp": 0.5}}}'
@@ -126,7 +151,9 @@ class Blinks:
 
     Args:
         shapes: 15x63, what each frame of a blink adds to the eyes at rest; None: they never do.
-        open_frames: 0: a random time between blinks, below 0: no blink; a list is gone through.
+        open_frames: 0: a random time between blinks, below 0: no blink. A list has the time before
+            the first blink at its start, that after the last at its end, and between blinks it is
+            gone through from its second on, round and round (DITTO_FACTS section 15b).
     """
 
     shapes: Floats | None = None
@@ -158,5 +185,4 @@ class Blinks:
                 return int(random.integers(low, high + 1))
 
             return drawn(), drawn(), drawn
-        between = list(told[1:]) or list(told)
-        return told[0], told[-1], lambda number: between[number % len(between)]
+        return told[0], told[-1], lambda number: told[(number + 1) % len(told)]

@@ -49,8 +49,12 @@ def seed_of_203(points: Floats) -> Seed:
 
 
 def crop_matrix(seed: Seed, shape: CropShape) -> Floats:
-    """3x3 float32 from pixels of the picture to pixels of the crop."""
-    ux, uy = _axes(seed) if shape.rotated else (np.array((1.0, 0.0)), np.array((0.0, 1.0)))
+    """3x3 float32 from pixels of the picture to pixels of the crop.
+
+    One that is not rotated lies where the rotated one does and is as large: only the turn is left
+    out (DITTO_FACTS section 6.3).
+    """
+    ux, uy = _axes(seed)
     middle = seed.points.mean(axis=0)
     along = (seed.points - middle) @ np.stack((ux, uy), axis=1)
     low, high = along.min(axis=0), along.max(axis=0)
@@ -59,7 +63,8 @@ def crop_matrix(seed: Seed, shape: CropShape) -> Floats:
     centre = middle + ux * x + uy * (y + shape.up * side)
     k, half = shape.side / side, shape.side / 2
     # the turn by the angle of ux, whose cosine and sine are its own coordinates
-    turn = k * np.array(((ux[0], ux[1]), (-ux[1], ux[0])))
+    cosine, sine = (ux[0], ux[1]) if shape.rotated else (1.0, 0.0)
+    turn = k * np.array(((cosine, sine), (-sine, cosine)))
     matrix = np.eye(3)
     matrix[:2, :2] = turn
     matrix[:2, 2] = half - turn @ centre

@@ -24,7 +24,7 @@ def make_speaker(
     Raises:
         InferenceError: something cannot be used.
     """
-    check_cast(settings, media)
+    check_cast(settings, media, live=True)
     repeated = None if settings.audio == SILENT else _repeated(settings, media)
     actors = cast(settings, media, live=True)
     try:

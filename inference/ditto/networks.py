@@ -5,8 +5,8 @@ Names and shapes are those of the published files; the ranges of values are the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -15,7 +15,7 @@ import numpy as np
 from inference.ditto.errors import DittoRefused
 from inference.ditto.hearing import row_count
 from inference.ditto.layout import Face, Floats
-from inference.engines.protocol import Array, Held, Network, array
+from inference.engines.protocol import Array, Held, Kept, Network, array
 from rawmedia import Frame
 
 NAMES = (
@@ -32,11 +32,23 @@ NAMES = (
 )
 
 
+# Of a session: the face that is drawn, and the one before it while both are in the queue.
+MOST_KEPT = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """One session's networks by name; see :data:`NAMES`."""
+    """One session's networks by name; see :data:`NAMES`.
+
+    Args:
+        by_name: the networks.
+        upload: of their engine; None: what is drawn from is copied for each frame.
+    """
 
     by_name: Mapping[str, Network]
+    upload: Callable[[Array], Kept] | None = None
+    # By identity, each with the features themselves so that no others get its number.
+    _kept: dict[int, tuple[Floats, Kept]] = field(default_factory=dict)
 
     def blaze_face(self, picture: Floats) -> tuple[Floats, Floats]:
         """(regressors, scores) of a (1,128,128,3) picture from -1 to 1."""
@@ -104,9 +116,18 @@ class Networks:
         points: Floats = said["out"][0]
         return points
 
-    def draw(self, features: Array | Held, own: Floats, driven: Floats) -> Floats:
-        """(1,3,512,512) RGB from 0 to 1; what is between the two networks stays on the device."""
-        feeds = {"feature_3d": features, "kp_source": own[None], "kp_driving": driven[None]}
+    def draw(self, features: Floats, own: Floats, driven: Floats, *, again: bool = False) -> Floats:
+        """(1,3,512,512) RGB from 0 to 1; what is between the two networks stays on the device.
+
+        Args:
+            features: (1,32,16,64,64), of one view.
+            own, driven: (21,3) keypoints of the view, and of the frame.
+            again: the next frames are drawn from the same features: they are brought to the
+                device once (DITTO_FACTS section 5), where they also have one address, so that a
+                CUDA graph can be launched again.
+        """
+        volume = self._on_device(features) if again else features
+        feeds = {"feature_3d": volume, "kp_source": own[None], "kp_driving": driven[None]}
         warped = self.by_name["warp_network"].run(feeds, hold=("out",))["out"]
         picture = self.by_name["decoder"].run({"feature": warped})["output"]
         return array(picture)
@@ -115,6 +136,19 @@ class Networks:
         """Give their memory back."""
         for network in self.by_name.values():
             network.release()
+        self._forget(0)
+
+    def _on_device(self, features: Floats) -> Array | Held:
+        if self.upload is None:
+            return features
+        found = self._kept.pop(id(features), None) or (features, self.upload(features))
+        self._kept[id(features)] = found  # the newest
+        self._forget(MOST_KEPT)
+        return found[1]
+
+    def _forget(self, most: int) -> None:
+        for oldest in list(self._kept)[: max(0, len(self._kept) - most)]:
+            self._kept.pop(oldest)[1].release()
 
     def _run(self, name: str, **feeds: Array) -> dict[str, Any]:
         said = self.by_name[name].run(feeds)

@@ -18,6 +18,10 @@ from inference.ditto.scene import Scene
 from inference.presenter import Region
 from rawmedia import Frame as Picture
 
+# The first run allocates and chooses among kernels, TensorRT records the second as a CUDA graph,
+# and the third is the first launch of it, for which the driver brings it to the GPU.
+RUNS_UNTIL_WARM = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -72,9 +76,10 @@ class Painter:
         self._wear(look)
 
     def warm_up(self, picture: Picture, motion: Floats) -> None:
-        """Draw once for nothing."""
+        """Draw for nothing, as often as it takes until a frame costs what later ones do."""
         before = self._anchor
-        self.draw(picture, 0, motion)
+        for _ in range(RUNS_UNTIL_WARM):
+            self.draw(picture, 0, motion)
         self._anchor = before
 
     def draw(self, picture: Picture, index: int, motion: Floats, lips: float = 1.0) -> None:
@@ -92,7 +97,7 @@ class Painter:
         points = self._driven(view.face, index, motion, lips)
         if self._style.stitches:
             points = self._networks.stitch(own, points)
-        drawn = self._networks.draw(view.features, own, points)
+        drawn = self._networks.draw(view.features, own, points, again=not avatar.is_video)
         np.copyto(picture, scene.pictures[number])
         paste(picture, to_face(drawn), scene.places[number])
 

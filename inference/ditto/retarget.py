@@ -147,10 +147,11 @@ def _with_resting_lips(frame: Frame, exp: Floats) -> Floats:
 
 
 def _controlled(values: Values, control: Control) -> Values:
+    """What is asked of the frame, in the order of DITTO_FACTS section 11, step 6."""
     values = dict(values)
     for angle, (factor, addition) in control.turns.items():
-        turned = degrees(values[angle]) * np.float32(1 if factor is None else factor)
-        values[angle] = turned + np.float32(addition or 0)
+        turned = degrees(values[angle]) + np.float32(addition or 0)
+        values[angle] = turned * np.float32(1 if factor is None else factor)
     if control.alpha_exp is not None:
         values["exp"] = values["exp"] * np.float32(control.alpha_exp)
     if control.delta_exp is not None:

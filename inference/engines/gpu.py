@@ -1,10 +1,12 @@
-"""What can be learned of NVIDIA GPUs from their driver, without CUDA."""
+"""What can be learned of NVIDIA GPUs from their driver, without CUDA; and of memory."""
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 _QUERY = ("name", "compute_cap", "driver_version", "memory.used", "memory.total")
 _MIB = 1 << 20
@@ -55,3 +57,12 @@ def memory_in_use(index: int) -> int | None:
     """Memory of that GPU in use by all processes."""
     found, _reason = gpus()
     return found[index].used_bytes if index < len(found) else None
+
+
+def resident_bytes() -> int | None:
+    """Memory of the machine that this process holds; None where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:
+        return None
+    return pages * resource.getpagesize()

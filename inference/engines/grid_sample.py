@@ -75,6 +75,9 @@ def standardise(model: onnx.ModelProto) -> int:
     """Replace the plugin's nodes by standard ones, which ONNX Runtime's CPU provider can run.
 
     Answers how many there were.
+
+    Raises:
+        GraphUnsupported: one has a mode that the plugin does not have.
     """
     custom = [node for node in model.graph.node if node.op_type == CUSTOM]
     for node in custom:
@@ -85,16 +88,26 @@ def standardise(model: onnx.ModelProto) -> int:
 def _standardise(node: onnx.NodeProto) -> None:
     """Its numbers have names there."""
     given = _attributes(node)
-    modes = ("bilinear", "nearest")
-    outside = ("zeros", "border", "reflection")
     named = {
-        "mode": modes[int(given.get("interpolation_mode", 0))],
-        "padding_mode": outside[int(given.get("padding_mode", 0))],
+        "mode": _named(node, given, "interpolation_mode", ("bilinear", "nearest")),
+        "padding_mode": _named(node, given, "padding_mode", ("zeros", "border", "reflection")),
         "align_corners": int(given.get("align_corners", 0)),
     }
     del node.attribute[:]
     node.attribute.extend(helper.make_attribute(key, value) for key, value in named.items())
     node.op_type, node.domain = STANDARD, ""
+
+
+def _named(
+    node: onnx.NodeProto, given: dict[str, Any], attribute: str, names: tuple[str, ...]
+) -> str:
+    number = int(given.get(attribute, 0))
+    if number not in range(len(names)):
+        raise GraphUnsupported(
+            node.name or node.output[0],
+            f"{attribute} is {number}, known are 0 to {len(names) - 1}: {', '.join(names)}",
+        )
+    return names[number]
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:

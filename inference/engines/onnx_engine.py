@@ -21,6 +21,7 @@ from inference.engines.prepare import FETCH_AGAIN, prepared
 from inference.engines.protocol import (
     Array,
     Held,
+    Kept,
     Network,
     Tensor,
     cast,
@@ -65,11 +66,29 @@ class OnnxHeld:
         return copy
 
 
+class OnnxKept(OnnxHeld):
+    """A value that was brought to the device."""
+
+    def __init__(self, value: Any, released: Callable[[OnnxKept], None]) -> None:
+        super().__init__(value)
+        self._released = released
+
+    def release(self) -> None:
+        """See :class:`inference.engines.protocol.Kept`."""
+        if self.value is not None:
+            self.value = None
+            self._released(self)
+
+
 class OnnxNetwork:
     """One user of a session. Sessions keep nothing between runs, so all users share one."""
 
     def __init__(
-        self, path: Path, session: Any, device: tuple[Kind, int], released: Callable[[], None]
+        self,
+        path: Path,
+        session: Any,
+        device: tuple[Kind, int],
+        released: Callable[[OnnxNetwork], None],
     ) -> None:
         self.name = path.stem
         self.inputs = tuple(_tensor(node, path) for node in session.get_inputs())
@@ -103,6 +122,8 @@ class OnnxNetwork:
 
     def _bind(self, binding: Any, tensor: Tensor, value: Array | Held) -> None:
         if isinstance(value, OnnxHeld):
+            if value.value is None:
+                raise FeedRejected(self.name, f"{tensor} was given a value that was released")
             check_shape(self.name, tensor, value.shape)
             binding.bind_ortvalue_input(tensor.name, value.value)
         else:
@@ -113,7 +134,7 @@ class OnnxNetwork:
         """See :class:`inference.engines.protocol.Network`."""
         if self._session is not None:
             self._session = None
-            self._released()
+            self._released(self)
 
 
 class OnnxEngine:
@@ -133,21 +154,34 @@ class OnnxEngine:
         self._threads = threads
         self._gpu = gpu
         self._sessions: dict[Path, Any] = {}
-        self._users: dict[Path, int] = {}
+        self._networks: dict[OnnxNetwork, Path] = {}  # that were not released
+        self._uploads: set[OnnxKept] = set()
 
     def load(self, path: Path) -> Network:
         """See :class:`inference.engines.protocol.Engine`."""
         if path not in self._sessions:
             self._sessions[path] = self._open(path)
         device = (self._kind, self._gpu)
-        network = OnnxNetwork(path, self._sessions[path], device, lambda: self._left(path))
-        self._users[path] = self._users.get(path, 0) + 1
+        network = OnnxNetwork(path, self._sessions[path], device, self._left)
+        self._networks[network] = path
         return network
 
-    def _left(self, path: Path) -> None:
-        self._users[path] -= 1
-        if not self._users[path]:
+    def _left(self, network: OnnxNetwork) -> None:
+        path = self._networks.pop(network)
+        if path not in self._networks.values():
             self._sessions.pop(path, None)
+
+    def upload(self, value: Array) -> Kept:
+        """See :class:`inference.engines.protocol.Engine`."""
+        whole = np.ascontiguousarray(value)
+        try:
+            there = onnxruntime.OrtValue.ortvalue_from_numpy(whole, self._kind, self._gpu)
+        except Exception as error:
+            # ONNX Runtime's errors have no class in common
+            raise RuntimeUnusable(self.name, str(error)) from error
+        kept = OnnxKept(there, self._uploads.discard)
+        self._uploads.add(kept)
+        return kept
 
     def _open(self, path: Path) -> Any:
         on_gpu = self._kind == "cuda"
@@ -157,7 +191,7 @@ class OnnxEngine:
                 model or str(path), self._options(), providers=self._providers()
             )
         except Exception as error:
-            raise NetworkUnusable(path, str(error), FETCH_AGAIN) from error
+            raise NetworkUnusable(path, str(error), _remedy(error)) from error
         used = session.get_providers()
         if on_gpu and used[0] != CUDA:
             # it goes on without a word: seen with a CUDA or cuDNN of another major version
@@ -186,13 +220,32 @@ class OnnxEngine:
 
     def memory_bytes(self) -> int | None:
         """See :class:`inference.engines.protocol.Engine`."""
-        from inference.engines.gpu import memory_in_use
+        from inference.engines.gpu import memory_in_use, resident_bytes
 
-        return memory_in_use(self._gpu) if self._kind == "cuda" else None
+        return memory_in_use(self._gpu) if self._kind == "cuda" else resident_bytes()
 
     def close(self) -> None:
         """See :class:`inference.engines.protocol.Engine`."""
-        self._sessions.clear()
+        for network in list(self._networks):
+            network.release()
+        for kept in list(self._uploads):
+            kept.release()
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about a network that did not load: only a wrong file is to be fetched again."""
+    said = str(error).lower()
+    if any(words in said for words in _NO_MEMORY):
+        return "close other sessions, or take another --gpu"
+    if any(type(error).__name__ == name for name in _WRONG_FILE):
+        return FETCH_AGAIN
+    return "see what `lipstream engines` says of this runtime"
+
+
+# As CUDA, cuDNN and ONNX Runtime's own allocators say it.
+_NO_MEMORY = ("out of memory", "failed to allocate", "alloc_failed", "bad_alloc")
+# The classes of ONNX Runtime for a file that is no network, or not one that it knows.
+_WRONG_FILE = ("InvalidProtobuf", "InvalidGraph", "InvalidArgument", "NoSuchFile", "NotImplemented")
 
 
 def refusal(kind: Kind) -> str:

@@ -56,6 +56,14 @@ class Held(Protocol):
         ...
 
 
+class Kept(Held, Protocol):
+    """A value that was brought to the device, to be fed again and again; good until released."""
+
+    def release(self) -> None:
+        """Give its memory back; twice is once."""
+        ...
+
+
 class Network(Protocol):
     """A loaded network with buffers of its own."""
 
@@ -120,12 +128,20 @@ class Engine(Protocol):
         """
         ...
 
+    def upload(self, value: Array) -> Kept:
+        """Bring a value to the device once, for inputs of its type that do not change.
+
+        Raises:
+            RuntimeUnusable: there is no memory left for it.
+        """
+        ...
+
     def memory_bytes(self) -> int | None:
-        """Memory of the device in use by all processes; None where it is the machine's own."""
+        """Memory in use: of a GPU by all processes, else by this one; None: it cannot be told."""
         ...
 
     def close(self) -> None:
-        """Give everything back, networks too."""
+        """Give everything back: networks and uploaded values too."""
         ...
 
 

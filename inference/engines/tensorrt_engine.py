@@ -14,10 +14,16 @@ import numpy as np
 
 from inference.engines import cuda_graph, engine_files
 from inference.engines.engine_files import Checksums, recipe
-from inference.engines.errors import FeedRejected, NetworkFailed, NetworkUnusable
+from inference.engines.errors import (
+    FeedRejected,
+    NetworkFailed,
+    NetworkUnusable,
+    RuntimeUnusable,
+)
 from inference.engines.protocol import (
     Array,
     Held,
+    Kept,
     Network,
     Shape,
     Tensor,
@@ -34,24 +40,49 @@ BUILD = "run: lipstream build-engines"
 
 
 class DeviceHeld:
-    """A value in a buffer of its network."""
+    """A value on the device, in memory that somebody else frees."""
 
-    def __init__(self, library: Library, buffer: _Buffer, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, library: Library, memory: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
         self._library = library
-        self._buffer = buffer
+        self._memory = memory
         self.shape = shape
-        self.dtype = buffer.tensor.dtype
+        self.dtype = dtype
 
     @property
-    def address(self) -> int:
-        """On the device."""
-        return int(self._buffer.device)
+    def address(self) -> int | None:
+        """On the device; None: it was released."""
+        return None if self._memory is None else int(self._memory)
 
     def fetch(self) -> Array:
         """A copy in the memory of this process."""
         value = np.empty(self.shape, self.dtype)
-        self._library.cuda.memcpy_dtoh(value, self._buffer.device)
+        self._library.cuda.memcpy_dtoh(value, self._memory)
         return value
+
+
+class DeviceKept(DeviceHeld):
+    """A value that was brought to the device, in memory of its own."""
+
+    def __init__(
+        self, library: Library, value: Array, released: Callable[[DeviceKept], None]
+    ) -> None:
+        memory = library.cuda.mem_alloc(max(1, value.nbytes))
+        super().__init__(library, memory, value.shape, value.dtype)
+        self._released = released
+        try:
+            library.cuda.memcpy_htod(memory, value)
+        except BaseException:
+            memory.free()
+            raise
+
+    def release(self) -> None:
+        """See :class:`inference.engines.protocol.Kept`."""
+        if self._memory is not None:
+            self._memory.free()
+            self._memory = None
+            self._released(self)
 
 
 class _Buffer:
@@ -68,6 +99,10 @@ class _Buffer:
         front: Array = self.host[: int(np.prod(shape))]
         return front.reshape(shape)
 
+    def held(self, library: Library, shape: tuple[int, ...]) -> DeviceHeld:
+        """What is in it."""
+        return DeviceHeld(library, self.device, shape, self.tensor.dtype)
+
     def release(self) -> None:
         self.device.free()
         self.host = np.empty(0, self.tensor.dtype)
@@ -82,7 +117,12 @@ class TensorRtNetwork:
     """
 
     def __init__(
-        self, path: Path, library: Library, engine: Any, logger: Any, released: Callable[[], None]
+        self,
+        path: Path,
+        library: Library,
+        engine: Any,
+        logger: Any,
+        released: Callable[[TensorRtNetwork], None],
     ) -> None:
         self.name = path.stem
         self._library = library
@@ -136,7 +176,7 @@ class TensorRtNetwork:
         except (self._library.cuda.Error, cuda_graph.CudaFailed) as error:
             raise NetworkFailed(self.name, f"CUDA: {error}") from error
         return {
-            name: DeviceHeld(self._library, self._buffers[name], shape)
+            name: self._buffers[name].held(self._library, shape)
             if name in hold
             else self._buffers[name].view(shape).copy()
             for name, shape in shapes.items()
@@ -146,6 +186,8 @@ class TensorRtNetwork:
         """Where the network finds it."""
         if isinstance(value, DeviceHeld) and value.dtype == tensor.dtype:
             check_shape(self.name, tensor, value.shape)
+            if value.address is None:
+                raise FeedRejected(self.name, f"{tensor} was given a value that was released")
             shape, address = value.shape, value.address
         else:
             given = value if isinstance(value, np.ndarray) else value.fetch()
@@ -207,7 +249,7 @@ class TensorRtNetwork:
             return
         self._drop_graph()
         self._free()
-        self._released()
+        self._released(self)
 
     def _free(self) -> None:
         for buffer in self._buffers.values():
@@ -243,7 +285,8 @@ class TensorRtEngine:
         self._logger = self._library.logger()
         self._runtime = self._library.trt.Runtime(self._logger)
         self._engines: dict[Path, Any] = {}
-        self._users: dict[Path, int] = {}
+        self._networks: dict[TensorRtNetwork, Path] = {}  # that were not released
+        self._uploads: set[DeviceKept] = set()
 
     def load(self, path: Path) -> Network:
         """See :class:`inference.engines.protocol.Engine`; ``path`` is the ONNX file's."""
@@ -251,19 +294,28 @@ class TensorRtEngine:
             self._engines[path] = self._read(path)
         try:
             network = TensorRtNetwork(
-                path, self._library, self._engines[path], self._logger, lambda: self._left(path)
+                path, self._library, self._engines[path], self._logger, self._left
             )
         except NetworkUnusable:
-            if not self._users.get(path):
+            if path not in self._networks.values():
                 self._engines.pop(path)  # weights that nobody uses
             raise
-        self._users[path] = self._users.get(path, 0) + 1
+        self._networks[network] = path
         return network
 
-    def _left(self, path: Path) -> None:
-        self._users[path] -= 1
-        if not self._users[path]:
+    def _left(self, network: TensorRtNetwork) -> None:
+        path = self._networks.pop(network)
+        if path not in self._networks.values():
             self._engines.pop(path, None)
+
+    def upload(self, value: Array) -> Kept:
+        """See :class:`inference.engines.protocol.Engine`."""
+        try:
+            kept = DeviceKept(self._library, np.ascontiguousarray(value), self._uploads.discard)
+        except self._library.cuda.Error as error:
+            raise RuntimeUnusable(self.name, f"CUDA: {error}") from error
+        self._uploads.add(kept)
+        return kept
 
     def _read(self, path: Path) -> Any:
         built = find_built(path, self._folder, self._checksums, self._library)
@@ -279,7 +331,10 @@ class TensorRtEngine:
 
     def close(self) -> None:
         """See :class:`inference.engines.protocol.Engine`."""
-        self._engines.clear()
+        for network in list(self._networks):
+            network.release()
+        for kept in list(self._uploads):
+            kept.release()
         self._runtime = None
         self._library.close()
 

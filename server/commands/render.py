@@ -26,6 +26,7 @@ _SETTINGS = (
     "chunk_config",
     "overlap",
     "emotion",
+    "overall_control",
     "seed",
     "width",
     "height",
@@ -45,11 +46,17 @@ def add(parser: argparse.ArgumentParser) -> None:
         "checkpoint; without a face of yours it shows the drawn one."
     )
     parser.epilog = (
-        "Example: lipstream render --image me.jpg --audio hello.wav -o hello.mp4 "
+        "Example: lipstream render --source me.jpg --audio hello.wav --output hello.mp4 "
         "--engine ditto --checkpoint checkpoints --preset quality"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="MP4 file to write")
-    parser.add_argument("--video", metavar="FILE", help="a face that moves, in place of --image")
+    parser.add_argument(
+        "--source",
+        "--video",
+        dest="face",
+        metavar="FILE",
+        help="photo of the face, or for ditto a video of it; another name of --image",
+    )
     parser.add_argument(
         "--control", metavar="FILE", type=Path, help="ditto: JSON with controls of single frames"
     )
@@ -68,10 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = read_settings(arguments)
     logs.configure(settings.log_format)
-    if arguments.video and settings.image:
-        raise ConfigError("--image and --video are two faces: give one")
-    if arguments.video:
-        settings = replace(settings, image=arguments.video)
+    if arguments.face and arguments.image:
+        raise ConfigError("--image and --source are two faces: give one")
+    if arguments.face:
+        settings = replace(settings, image=arguments.face)
     if not settings.audio:
         raise ConfigError("there is nothing to say: give --audio FILE")
     extras = Extras(arguments.control, arguments.fade_in, arguments.fade_out)

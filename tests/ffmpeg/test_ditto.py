@@ -214,6 +214,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(
         ({"chunk_config": "1,1,1"}, "chunk_config 1,1,1"),
         ({"overlap": 10}, "would begin 60 frames late"),
         ({"emotion": "cheerful"}, "choose of angry"),
+        ({"overall_control": "nod=1"}, "known are alpha_exp"),
     ):
         png = io.BytesIO(Path(settings.image).read_bytes())
         image = requests.post(f"{running.url}/api/uploads", files={"file": png}, timeout=10).json()

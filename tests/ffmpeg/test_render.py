@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -16,6 +17,11 @@ from config import Settings
 from encoder.errors import MovieUnwritable
 from encoder.ffmpeg import find_ffmpeg
 from encoder.movie import movie
+from inference.ditto.control import Control, Direction
+from inference.ditto.layout import Floats
+from inference.ditto.mind import Mind
+from inference.ditto.painter import Look
+from inference.ditto.render import pictures
 from inference.synthetic import checkpoint
 from rawmedia import MediaFormat
 from server.cli import main
@@ -42,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def render(folder: Path, name: str, *flags: str) -> Path:
     target = folder / name
-    argv = ["render", "--audio", str(folder / "voice.wav"), "-o", str(target)]
+    argv = ["render", "--audio", str(folder / "voice.wav"), "--output", str(target)]
     size = ["--width", "256", "--height", "144"]
     assert main([*argv, *size, *flags]) == 0
     return target
@@ -65,7 +71,7 @@ def watched(path: Path) -> tuple[np.ndarray, float]:
 def test_the_presenter_needs_no_checkpoint(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown, heard = watched(render(folder, "presenter.mp4", "--image", str(folder / "face.png")))
+    shown, heard = watched(render(folder, "presenter.mp4", "--source", str(folder / "face.png")))
     assert shown.shape == (33, 144, 256, 3)  # 1.3 s, in whole pictures
     assert heard == pytest.approx(33 / 25, abs=0.05)
     assert "1.32 s, 256x144, presenter (there is no checkpoint)" in capsys.readouterr().err
@@ -87,13 +93,27 @@ def test_the_model_moves_the_photo_and_a_seed_gives_it_again(folder: Path) -> No
     assert from_rest[12:21].min() > 2 * from_rest[2:8].max()
 
 
-def test_controls_and_fades(folder: Path) -> None:
+def test_windows_of_a_file_may_overlap_by_ten(folder: Path) -> None:
+    shown, _ = watched(render(folder, "ten.mp4", *ditto(folder), "--overlap", "10"))
+    assert len(shown) == 33
+
+
+def test_controls_and_fades(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Direction] = []
+
+    def noted(look: Look, mind: Mind, sound: Floats, direction: Direction, *rest: Any) -> Any:
+        told.append(direction)
+        return pictures(look, mind, sound, direction, *rest)
+
+    monkeypatch.setattr("inference.ditto.render.pictures", noted)
     control = folder / "control.json"
     control.write_text('{"frames": {"20": {"delta_yaw": 20}}}')
     plain, _ = watched(render(folder, "plain.mp4", *ditto(folder)))
     turned, _ = watched(render(folder, "turned.mp4", *ditto(folder), "--control", str(control)))
     apart = np.abs(plain.astype(int) - turned).mean(axis=(1, 2, 3))
     assert int(apart[15:25].argmax()) + 15 == 20
+    assert told[1].at(0) == Control(delta_pitch=2), "the checkpoint's own controls stay"
+    assert told[1].at(20) == Control(delta_pitch=2, delta_yaw=20)
     faded, _ = watched(render(folder, "faded.mp4", *ditto(folder), "--fade-out", "24"))
     gone = np.abs(faded.astype(int) - faded[0]).mean(axis=(1, 2, 3))
     spoken = np.abs(plain.astype(int) - plain[0]).mean(axis=(1, 2, 3))
@@ -109,6 +129,7 @@ def test_controls_and_fades(folder: Path) -> None:
         (["--fade-in", "5"], "need the engine ditto"),
         (["--engine", "ditto"], "there is no image"),
         (["--engine", "ditto", "--image", "x.png", "--video", "y.mp4"], "two faces"),
+        (["--source", "x.png", "--image", "y.png"], "two faces"),
         (["--fps", "30", "--engine", "ditto"], "fps is 30"),
         (["--preset", "best"], "choose one of"),
     ],

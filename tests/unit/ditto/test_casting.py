@@ -14,15 +14,17 @@ from inference.checkpoint.errors import CheckpointIncomplete
 from inference.checkpoint.folder import Checkpoint
 from inference.ditto import casting
 from inference.ditto.casting import cast, check_cast, recipe_for
+from inference.ditto.control import Control
 from inference.ditto.errors import DittoRefused
 from inference.ditto.mind import perform
 from inference.ditto.networks import NAMES
 from inference.ditto.render import pictures
-from inference.engines.errors import NetworkUnusable
+from inference.engines.choice import RUNTIMES, Runtime
+from inference.engines.errors import NetworkUnusable, RuntimeUnusable
 from inference.engines.onnx_engine import OnnxEngine
 from inference.errors import FilmRejected, ImageRejected, InferenceError
 from inference.presenter import Presenter
-from inference.source import chosen_engine, look_ahead_seconds, make_source
+from inference.source import check_source, chosen_engine, look_ahead_seconds, make_source
 from rawmedia import Frame, MediaFormat
 
 MEDIA = MediaFormat(256, 144, 25)
@@ -72,6 +74,35 @@ def test_weights_are_loaded_once_and_given_back_with_the_last(settings: Settings
     assert engine._sessions == {}
 
 
+class Counted(OnnxEngine):
+    """Tells a hundred bytes for each network that is there, as a device with nobody else on it."""
+
+    def memory_bytes(self) -> int:
+        return 100 * len(self._networks)
+
+
+def test_what_a_face_takes_and_gives_back_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, dict[str, object]]] = []
+
+    def note(_log: object, name: str, **facts: object) -> None:
+        told.append((name, facts))
+
+    monkeypatch.setattr(casting, "event", note)
+    monkeypatch.setattr(casting, "open_engine", lambda *_a, **_o: Counted(threads=1))
+    cast(replace(settings, runtime="onnx-cpu"), MEDIA, live=True).close()  # an engine of its own
+    shared, size = Counted(threads=1), 100 * len(NAMES)
+    first, second = (cast(settings, MEDIA, live=True, engine=shared) for _ in range(2))
+    first.close()
+    second.close()
+    loaded = [facts for name, facts in told if name == "face_loaded"]
+    assert [facts["memory_bytes"] for facts in loaded] == [size, size, 2 * size]
+    assert [facts["taken_bytes"] for facts in loaded] == [size] * 3
+    released = [facts for name, facts in told if name == "face_released"]
+    assert released == [{"freed_bytes": size}] * 3
+
+
 def test_a_failure_gives_everything_back(settings: Settings, tmp_path: Path) -> None:
     engine = OnnxEngine(threads=1)
     wrong = replace(settings, image=str(tmp_path / "none.png"))
@@ -86,6 +117,7 @@ def test_a_failure_gives_everything_back(settings: Settings, tmp_path: Path) -> 
         ({"chunk_config": "9,9,9"}, "must be from 5 to 20 frames"),
         ({"overlap": 39}, "it must be from 40 to 79"),
         ({"emotion": "bored"}, "choose of angry"),
+        ({"overall_control": "nod=1"}, "known are alpha_exp"),
         ({"image": ""}, "there is no image"),
     ],
 )
@@ -93,7 +125,17 @@ def test_what_the_model_cannot_follow(
     changes: dict[str, object], words: str, settings: Settings
 ) -> None:
     with pytest.raises(DittoRefused, match=words):
-        check_cast(replace(settings, **changes), MEDIA)  # type: ignore[arg-type]
+        check_cast(replace(settings, **changes), MEDIA, live=True)  # type: ignore[arg-type]
+
+
+def test_offline_windows_may_overlap_by_less(settings: Settings) -> None:
+    """10 is the offline default; only a live stream would begin late (DITTO_FACTS section 10)."""
+    small = replace(settings, overlap=10)
+    check_source(small, MEDIA, live=False)
+    with pytest.raises(DittoRefused, match="would begin 60 frames late"):
+        check_source(small, MEDIA)
+    engine = OnnxEngine(threads=1)
+    assert cast(small, MEDIA, live=False, engine=engine).mind.joining.overlap.frames == 10
 
 
 def test_pictures_are_looked_at_before_anything_is_loaded(
@@ -102,24 +144,24 @@ def test_pictures_are_looked_at_before_anything_is_loaded(
     cut = tmp_path / "cut.png"
     cut.write_bytes(Path(settings.image).read_bytes()[:20])
     with pytest.raises(ImageRejected):
-        check_cast(replace(settings, image=str(cut)), MEDIA)
+        check_cast(replace(settings, image=str(cut)), MEDIA, live=True)
     text = tmp_path / "text"
     text.write_text("no film")
     with pytest.raises(FilmRejected):
-        check_cast(replace(settings, image=str(text)), MEDIA)
+        check_cast(replace(settings, image=str(text)), MEDIA, live=True)
     large = replace(settings, max_image_pixels=10_000)
     with pytest.raises(ImageRejected, match="190x190"):
-        check_cast(large, MEDIA)
+        check_cast(large, MEDIA, live=True)
 
 
 def test_another_frame_rate_is_refused(settings: Settings) -> None:
     with pytest.raises(DittoRefused, match="fps is 50: the model moves at 25 frames a second"):
-        check_cast(settings, MediaFormat(256, 144, 50))
+        check_cast(settings, MediaFormat(256, 144, 50), live=True)
 
 
 def test_without_a_checkpoint(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(CheckpointIncomplete, match="12 files missing"):
-        check_cast(replace(settings, checkpoint=str(tmp_path)), MEDIA)
+        check_cast(replace(settings, checkpoint=str(tmp_path)), MEDIA, live=True)
 
 
 def test_a_corrupt_network(settings: Settings, checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -149,6 +191,13 @@ def test_settings_count_more_than_the_checkpoint(
     recipe = recipe_for(alone, checkpoint, live=True)
     assert (recipe.steps, recipe.overlap) == (7, 75)
     assert recipe.emotions.shape == (1, 8)
+    assert recipe.control == own.control == Control(delta_pitch=2)
+    asked = replace(settings, overall_control="delta_yaw=5, alpha_exp=0.5")
+    for live in (True, False):
+        control = recipe_for(asked, checkpoint, live=live).control
+        assert control == Control(delta_pitch=2, delta_yaw=5, alpha_exp=0.5)
+    level = replace(settings, overall_control="delta_pitch=0")
+    assert recipe_for(level, checkpoint, live=True).control == Control(delta_pitch=0)
 
 
 def test_auto_takes_the_presenter_where_the_model_cannot_start(
@@ -161,6 +210,39 @@ def test_auto_takes_the_presenter_where_the_model_cannot_start(
     assert "engine_refused" in caplog.text
     with pytest.raises(InferenceError, match="tensorrt"):
         make_source(replace(auto, engine="ditto"), MEDIA)
+
+
+def test_auto_does_not_go_live_on_a_cpu(
+    settings: Settings,
+    checkpoint: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A GPU's device is there, but of its runtimes none: a picture would take seconds."""
+    monkeypatch.setattr("inference.source.gpu_is_there", lambda: True)
+    cpu = tuple(Runtime(n, "1", "", "" if n == "onnx-cpu" else "no driver") for n in RUNTIMES)
+    monkeypatch.setattr(casting, "survey", lambda *_a, **_o: cpu)
+    auto = replace(settings, engine="auto", audio="none")
+    with caplog.at_level("WARNING"):
+        assert isinstance(make_source(auto, MEDIA), Presenter)
+    assert "engine_refused" in caplog.text
+    with pytest.raises(RuntimeUnusable, match="a CPU takes seconds for a picture"):
+        casting.runtime_for(auto, checkpoint, live=True)
+    # who asks for it has it, and a file may take its time
+    for given, live in ((settings, True), (auto, False)):
+        engine = casting.runtime_for(given, checkpoint, live=live)
+        assert engine.name == "onnx-cpu"
+        engine.close()
+
+
+def test_a_stream_is_live_whatever_its_file_says(
+    settings: Settings, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online = checkpoint.configuration(online=True)
+    silent = replace(online, defaults=replace(online.defaults, online_mode=False))
+    monkeypatch.setattr(Checkpoint, "configuration", lambda _self, **_which: silent)
+    assert recipe_for(settings, checkpoint, live=True).live
+    assert not recipe_for(settings, checkpoint, live=False).live
 
 
 @pytest.mark.parametrize(("overlap", "seconds"), [(0, 0.885), (70, 0.885), (75, 0.485)])

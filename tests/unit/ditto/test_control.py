@@ -43,7 +43,8 @@ def test_blinks_as_told() -> None:
     fixed = starts(Blinks(SHAPES, 20).plan(200, 1))
     assert fixed == [21, 56, 91, 126, 161]  # 20 frames open, 15 of the blink
     listed = starts(Blinks(SHAPES, (5, 10, 30, 40)).plan(200, 1))
-    assert listed == [6, 31, 76, 131, 156]  # gaps 10, 30, 40, 10; none begins in the last 40
+    # gaps 10, 30, 40, 5: from the second on, round and round (DITTO_FACTS section 15b)
+    assert listed == [6, 31, 76, 131, 151]  # none begins in the last 40
     assert starts(Blinks(SHAPES, -1).plan(3000, 1)) == []
     assert starts(Blinks(SHAPES).plan(60, 1)) == []
 
@@ -69,6 +70,37 @@ def test_a_file_of_controls(tmp_path: Path) -> None:
     path.write_text(json.dumps({"overall": {"delta_yaw": 3}, "frames": {"2": {"alpha_exp": 0}}}))
     plan = read_direction(path)
     assert plan.at(2) == Control(delta_yaw=3, alpha_exp=0)
+
+
+def test_a_file_of_controls_lies_over_what_the_checkpoint_asks(tmp_path: Path) -> None:
+    """The published configurations look down by two degrees throughout."""
+    path, general = tmp_path / "control.json", Control(delta_pitch=2)
+    path.write_text('{"frames": {"2": {"delta_yaw": 5}}}')
+    plan = read_direction(path, general)
+    assert plan.at(0) == Control(delta_pitch=2)
+    assert plan.at(2) == Control(delta_pitch=2, delta_yaw=5)
+    path.write_text('{"overall": {"delta_pitch": 0}}')
+    assert read_direction(path, general).at(0) == Control(delta_pitch=0)
+
+
+def test_controls_as_text() -> None:
+    assert Control.parse("") == Control.parse(" , ") == Control()
+    assert Control.parse("delta_pitch=0, alpha_exp = .8") == Control(delta_pitch=0, alpha_exp=0.8)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("delta_pitch", "give name=number"),
+        ("delta_pitch=up", "give name=number"),
+        ("pitch=2", "known are alpha_exp"),
+        ("delta_yaw=nan", "give a finite number"),
+        ("delta_yaw=-inf", "give a finite number"),
+    ],
+)
+def test_text_that_is_no_control(text: str, words: str) -> None:
+    with pytest.raises(DittoRefused, match=words):
+        Control.parse(text)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,16 @@ def test_a_crop_that_is_not_turned() -> None:
     assert into[0, 0] == into[1, 1]
 
 
+def test_a_crop_that_is_not_turned_is_measured_like_one_that_is() -> None:
+    """Only its matrix loses the turn (DITTO_FACTS section 6.3): same middle, same size."""
+    shapes = [CropShape(224, 1.5, -0.1, rotated=rotated) for rotated in (True, False)]
+    turned_one, level = (crop_matrix(seed(0.5), shape) for shape in shapes)
+    middle = np.array(((112, 112),), np.float32)
+    places = [mapped(middle, inverse(into)) for into in (turned_one, level)]
+    assert places[1] == pytest.approx(places[0], abs=1e-2)
+    assert level[0, 0] == pytest.approx(np.hypot(*turned_one[0, :2]), rel=1e-5)
+
+
 def test_a_face_without_a_direction_is_upright() -> None:
     flat = Seed(seed().points, seed().eyes, seed().eyes)
     assert np.allclose(

@@ -23,6 +23,7 @@ TEN = (
 )
 
 
+@pytest.mark.facts
 def test_ten_steps_are_those_of_the_model() -> None:
     steps = schedule(10)
     assert [step.time for step in steps] == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
@@ -35,6 +36,7 @@ def test_ten_steps_are_those_of_the_model() -> None:
     assert not any(step.last for step in steps[:-1])
 
 
+@pytest.mark.facts
 def test_times_are_counted_in_float32() -> None:
     doubles = {
         steps: np.linspace(-1, 999, steps + 1).astype(int)[::-1].tolist() for steps in range(1, 201)
@@ -44,6 +46,7 @@ def test_times_are_counted_in_float32() -> None:
     assert all(np.abs(times(s) - np.array(doubles[s])).max() == 1 for s in different)
 
 
+@pytest.mark.facts
 def test_no_number_of_steps_divides_by_nothing() -> None:
     """Three steps give a root of less than nothing where it is not watched."""
     for count in range(1, 201):

@@ -22,12 +22,14 @@ def ramp(frames: int) -> Floats:
     return np.repeat(np.arange(frames, dtype=np.float32) / 1000, 640)
 
 
+@pytest.mark.facts
 @pytest.mark.parametrize(("samples", "rows"), [(3240, 9), (6480, 20), (12_960, 40)])
 def test_rows_of_the_speech_network(samples: int, rows: int, networks: Networks) -> None:
     assert row_count(samples) == rows
     assert networks.hear(np.zeros(samples, np.float32)).shape == (rows, 1024)
 
 
+@pytest.mark.facts
 def test_the_published_window() -> None:
     chunks = Chunks(3, 5, 2)
     assert (chunks.window, chunks.hop, chunks.reach) == (6480, 3200, 1360)  # 85 ms of reach
@@ -35,6 +37,7 @@ def test_the_published_window() -> None:
     assert chunks.span(7) == (3200 * 7 - 1920, 3200 * 7 + 4560)
 
 
+@pytest.mark.facts
 def test_the_rows_of_the_group_are_kept() -> None:
     rows = np.repeat(np.arange(20, dtype=np.float32)[:, None], 1024, axis=1)
     kept = group_features(np.zeros(6480, np.float32), Chunks(), lambda _samples: rows)
@@ -42,6 +45,7 @@ def test_the_rows_of_the_group_are_kept() -> None:
     assert kept[:, 0].tolist() == [6.5, 8.5, 10.5, 12.5, 14.5]  # rows [-14:-4], two by two
 
 
+@pytest.mark.facts
 @pytest.mark.parametrize("config", ["3,5,2", "2,3,2", "0,5,0", "5,10,5", "1,4,2"])
 def test_each_frame_gets_its_own_sound(config: str) -> None:
     heard = features(ramp(33), Chunks.parse(config), mean_of_each_row)

@@ -72,11 +72,13 @@ class Stage:
         return [float(self.mind.at(i)[0]) for i in range(first, first + count)]
 
 
+@pytest.mark.facts
 def test_each_frame_moves_by_its_own_sound(mind: Mind) -> None:
     stage = Stage(mind, ramp(200))
     assert stage.shown(0, 120) == pytest.approx([level(i) for i in range(120)], abs=1e-5)
 
 
+@pytest.mark.facts
 @pytest.mark.parametrize("samples", [1, 640, 5000, 64_000, 64_001])
 def test_a_whole_sound_has_a_frame_for_every_640_samples(samples: int, mind: Mind) -> None:
     performance = perform(mind_of(Ears(), mind), np.zeros(samples, np.float32))

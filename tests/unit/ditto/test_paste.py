@@ -13,6 +13,7 @@ from inference.ditto.paste import FACE_SIDE, feather, paste, place_of, to_face
 from rawmedia import Frame
 
 
+@pytest.mark.facts
 def test_the_mask() -> None:
     mask = feather()
     assert mask.shape == (512, 512)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -195,6 +196,33 @@ def test_the_oldest_faces_go(
     for key in ("a", "b", "c"):
         store.put(key, avatar)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_faces_are_kept_by_their_bytes(
+    avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = AvatarStore(tmp_path)
+    store.put("a", avatar)
+    one = (tmp_path / "a.npz").stat().st_size
+    assert one > 8_000_000
+    monkeypatch.setattr("inference.ditto.avatar.MOST_STORED_BYTES", 2 * one + 1000)
+    for second, key in enumerate(("a", "b", "c")):
+        store.put(key, avatar)
+        os.utime(tmp_path / f"{key}.npz", (second, second))
+    store.put("d", avatar)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["c", "d"]
+
+
+def test_a_long_film_is_looked_at_again(avatar: Avatar, tmp_path: Path) -> None:
+    """Five seconds of pictures would be a gigabyte; and as much in memory while it is written."""
+    store = AvatarStore(tmp_path)
+    fits, longer = (replace(avatar, views=avatar.views * count) for count in (7, 8))
+    store.put("longer", longer)
+    assert list(tmp_path.iterdir()) == []
+    store.put("fits", fits)
+    kept = store.get("fits")
+    assert kept is not None
+    assert len(kept.views) == 7
 
 
 def test_keys_tell_their_parts_apart() -> None:

@@ -68,6 +68,11 @@ def test_the_layout_of_a_frame_of_motion() -> None:
     vector = FACE.vector()
     assert vector.shape == (265,)
     assert vector[0] == pytest.approx(0.5)  # scale - 1
+    turned = replace(FACE, pitch=logits(10), yaw=logits(20), roll=logits(30))
+    places = {"pitch": (1, 67), "yaw": (67, 133), "roll": (133, 199), "t": (199, 202)}
+    for key, (first, end) in (places | {"exp": (202, 265)}).items():  # DITTO_FACTS section 9
+        assert np.array_equal(turned.vector()[first:end], getattr(turned, key)), key
+        assert np.array_equal(motion_values(turned.vector())[key], getattr(turned, key)), key
     values = motion_values(vector)
     for key in ("scale", "pitch", "yaw", "roll", "t", "exp"):
         assert np.allclose(values[key], getattr(FACE, key)), key
@@ -151,7 +156,8 @@ def test_angles_that_are_asked_for() -> None:
     assert np.allclose(yaw_of(Control(delta_yaw=10), 0), yaw_of(Control(), 10), atol=2e-3)
     # a factor is one of degrees, also where nothing is added
     assert np.allclose(yaw_of(Control(alpha_yaw=0.5), 20), yaw_of(Control(), 10), atol=2e-3)
-    both = Control(alpha_yaw=0.5, delta_yaw=5)
+    # first what is added, then the factor: DITTO_FACTS section 11, step 6
+    both = Control(alpha_yaw=0.5, delta_yaw=10)
     assert np.allclose(yaw_of(both, 10), yaw_of(Control(), 10), atol=2e-3)
 
 

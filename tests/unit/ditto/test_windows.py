@@ -39,6 +39,7 @@ def live(frames: int) -> LiveWindows:
     return LiveWindows(joining(frames), told(-frames, frames), identity)
 
 
+@pytest.mark.facts
 @pytest.mark.parametrize(
     ("overlap", "numbers"), [(70, [20, 30, 40]), (75, [10, 15, 20]), (40, [80, 120])]
 )
@@ -55,6 +56,7 @@ def test_when_which_frames_come_out(overlap: int, numbers: list[int]) -> None:
     assert came == numbers
 
 
+@pytest.mark.facts
 @pytest.mark.parametrize(
     ("overlap", "total"),
     [(40, 105), (45, 115), (50, 120), (53, 108), (60, 120), (70, 110), (75, 110)],
@@ -69,12 +71,24 @@ def test_how_much_comes_out_of_105_frames(overlap: int, total: int, at_once: int
     assert motion[:105, 0] == pytest.approx(np.minimum(np.arange(105), 104), abs=1e-3)
 
 
+@pytest.mark.facts
+@pytest.mark.parametrize(("overlap", "valid"), [(70, 10), (75, 5)])
+def test_whole_blocks_give_a_block_more(overlap: int, valid: int) -> None:
+    """N + valid, of which the last block is the end padded: trimmed by who knows the samples."""
+    windows = live(overlap)
+    motion = np.concatenate((windows.push(told(0, 100)), windows.close()))
+    assert len(motion) == 100 + valid
+    assert motion[:, 0] == pytest.approx(np.minimum(np.arange(100 + valid), 99), abs=1e-3)
+
+
+@pytest.mark.facts
 def test_fewer_frames_than_a_block_give_nothing() -> None:
     windows = live(70)
     assert len(windows.push(told(0, 9))) == 0
     assert len(windows.close()) == 0
 
 
+@pytest.mark.facts
 @pytest.mark.parametrize("overlap", [0, 10, 39])
 def test_an_overlap_that_would_be_late_for_good_is_refused(overlap: int) -> None:
     with pytest.raises(DittoRefused, match=f"would begin {80 - 2 * overlap} frames late"):
@@ -88,6 +102,7 @@ def test_an_overlap_that_cannot_be_is_refused(overlap: int, is_live: bool) -> No
         Overlap(overlap, is_live)
 
 
+@pytest.mark.facts
 @pytest.mark.parametrize("count", [1, 79, 80, 81, 150, 151, 400])
 @pytest.mark.parametrize("overlap", [0, 10, 40])
 def test_offline_every_frame_is_where_it_was(count: int, overlap: int) -> None:

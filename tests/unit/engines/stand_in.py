@@ -28,6 +28,7 @@ class Device:
         self.total = total
         self.blocks: dict[int, bytearray] = {}
         self.pushed = 0
+        self.copied_up = 0  # bytes that came from the host
         self.next = 1 << 20
 
     def allocate(self, count: int) -> Allocation:
@@ -39,6 +40,10 @@ class Device:
 
     def read(self, address: int, like: Array) -> None:
         like.reshape(-1)[:] = np.frombuffer(self.blocks[address], like.dtype, like.size)
+
+    def copy_up(self, address: int, value: Array) -> None:
+        self.copied_up += value.nbytes
+        self.write(address, value)
 
     def write(self, address: int, value: Array) -> None:
         data = np.ascontiguousarray(value).tobytes()
@@ -84,7 +89,8 @@ def cuda(device: Device) -> Any:
             device.total,
         ),
         pagelocked_empty=lambda count, dtype: np.empty(count, dtype),
-        memcpy_htod_async=lambda to, value, _stream: device.write(int(to), value),
+        memcpy_htod_async=lambda to, value, _stream: device.copy_up(int(to), value),
+        memcpy_htod=lambda to, value: device.copy_up(int(to), value),
         memcpy_dtoh_async=lambda value, source, _stream: device.read(int(source), value),
         memcpy_dtoh=lambda value, source: device.read(int(source), value),
     )

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,8 +203,10 @@ def test_checksums_are_kept_until_the_file_changes(
     with monkeypatch.context() as patch:
         patch.setattr(hashlib, "file_digest", None)  # would fail if it were called
         assert Checksums(cache).of(file) == first
-    time.sleep(0.02)  # file systems count time in steps
+    written = file.stat().st_mtime_ns
     file.write_bytes(b"two")
+    later = written + 1_000_000_000  # file systems count time in steps
+    os.utime(file, ns=(later, later))
     second = Checksums(cache).of(file)
     assert second != first
     (cache / "checksums.json").write_bytes(b"damaged")

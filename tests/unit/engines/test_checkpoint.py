@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from inference.checkpoint.errors import (
 )
 from inference.checkpoint.folder import ONLINE, open_checkpoint
 from inference.checkpoint.networks import SPECS
+from inference.ditto.conditions import feeling
 from inference.engines.errors import NetworkUnusable
 from inference.engines.onnx_engine import OnnxEngine
 from inference.engines.protocol import array
@@ -218,6 +220,42 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         assert f"{name} is " in message
     assert "audio_feat_dim is 1059, not 1103" in message
     assert "w2f_type is 'wavlm', not hubert" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"delta_eye_arr": np.zeros((14, 63))}, "15 rows, one for each frame of a blink"),
+        ({"use_d_keys": ["exp", "mouth"]}, "'mouth' is not driven: exp, pitch, roll, scale, t, ya"),
+        ({"use_d_keys": {"kp": 1.0}}, "'kp' is not driven"),
+        ({"fade_out_keys": ("exp", "lips")}, "'lips' is not driven"),
+        ({"delta_eye_open_n": [60, -15]}, "a list of times must hold 0 or more, as frames"),
+        ({"delta_eye_open_n": []}, "a list of times must hold 0 or more, as frames"),
+        ({"emo": []}, "must be a number from 0 to 7"),
+        ({"emo": [3, 8]}, "must be a number from 0 to 7"),
+        ({"emo": -1}, "must be a number from 0 to 7"),
+        ({"crop_scale": 0}, "must be above 0"),
+    ],
+)
+def test_values_that_would_fail_while_drawing_are_refused(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    (name,) = change
+    with pytest.raises(ConfigurationRejected, match=re.escape(told)) as caught:
+        configuration.read(written(tmp_path / "x.pkl", change))
+    assert f"{name} is " in str(caught.value)
+    assert "fetch the configuration" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("emo", "read"),
+    [(3, 3), ([3, 5], (3, 5)), ([[3], [5, 4], 2], ((3,), (5, 4), (2,)))],
+)
+def test_feelings_may_be_labels(tmp_path: Path, emo: Any, read: Any) -> None:
+    """One, several at once, or a list for each frame (DITTO_FACTS section 8)."""
+    found = configuration.read(written(tmp_path / "x.pkl", {"emo": emo})).defaults.emo
+    assert found == read
+    assert feeling(found).shape == (len(read) if isinstance(emo, list) and emo[0] == [3] else 1, 8)
 
 
 def test_keys_that_nobody_reads_are_named(tmp_path: Path) -> None:

@@ -165,6 +165,12 @@ def test_the_plugins_node_is_the_same() -> None:
         ("GridSample3D", PLUGIN | {"interpolation_mode": 1}, "mode is nearest"),
         ("GridSample3D", PLUGIN | {"padding_mode": 2}, "padding_mode is reflection"),
         ("GridSample3D", PLUGIN | {"align_corners": 1}, "align_corners is 1"),
+        (
+            "GridSample3D",
+            PLUGIN | {"interpolation_mode": 2},
+            "interpolation_mode is 2, known are",
+        ),
+        ("GridSample3D", PLUGIN | {"padding_mode": -1}, "padding_mode is -1, known are 0 to 2"),
         ("GridSample", STOCK | {"padding_mode": "border"}, "padding_mode is border"),
     ],
 )

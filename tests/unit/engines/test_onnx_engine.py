@@ -119,7 +119,90 @@ def test_weights_are_read_once_and_given_back_with_the_last_user(
         networks[0].run({"kp_source": points(1), "kp_driving": points(2)})
     stitch(engine, folder).release()
     assert len(opened) == 2
-    assert engine.memory_bytes() is None
+
+
+def test_closing_gives_back_networks_and_uploads(folder: Path) -> None:
+    engine = OnnxEngine(threads=1)
+    networks = [stitch(engine, folder) for _ in range(2)]
+    kept = engine.upload(points(1))
+    engine.close()
+    assert (engine._sessions, engine._networks, engine._uploads) == ({}, {}, set())
+    for network in networks:
+        with pytest.raises(FeedRejected, match="was released"):
+            network.run({"kp_source": points(1), "kp_driving": points(2)})
+        network.release()  # twice is once
+    kept.release()
+    engine.close()
+
+
+def test_an_uploaded_value_is_fed_until_it_is_released(engine: OnnxEngine, folder: Path) -> None:
+    network = stitch(engine, folder)
+    kept = engine.upload(points(1))
+    assert (kept.shape, kept.dtype) == ((1, 21, 3), np.dtype(np.float32))
+    assert np.array_equal(kept.fetch(), points(1))
+    plain = array(network.run({"kp_source": points(1), "kp_driving": points(2)})["out"])
+    for _ in range(2):
+        again = network.run({"kp_source": kept, "kp_driving": points(2)})["out"]
+        assert np.array_equal(array(again), plain)
+    kept.release()
+    kept.release()  # twice is once
+    with pytest.raises(FeedRejected, match=r"kp_source .* was released"):
+        network.run({"kp_source": kept, "kp_driving": points(2)})
+
+
+def test_memory_of_a_session_comes_back_when_it_closes(tmp_path: Path) -> None:
+    """Weights of 128 MB: there while a network uses them, and given back with the last one."""
+    mib, path = 1 << 20, tmp_path / "large.onnx"
+    weights = onnx.numpy_helper.from_array(np.ones((32 * mib // 4, 4), np.float32), "w")
+    x, y = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("x", [1, 4]), ("y", [32 * mib // 4, 4]))
+    )
+    node = onnx.helper.make_node("Add", ["x", "w"], ["y"])
+    graph = onnx.helper.make_graph([node], "large", [x], [y], [weights])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    del weights, graph
+    engine = OnnxEngine(threads=1)
+    before = used(engine)
+    networks = [engine.load(path) for _ in range(2)]
+    both = used(engine)
+    networks[0].release()
+    one = used(engine)
+    engine.close()
+    after = used(engine)
+    assert both - before > 100 * mib, "weights once"
+    assert both - before < 400 * mib, "and not twice"
+    assert both - one < 50 * mib, "somebody uses them"
+    assert one - after > 100 * mib
+
+
+def used(engine: OnnxEngine) -> int:
+    found = engine.memory_bytes()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("CUDA failure 2: out of memory ; GPU=0", "close other sessions, or take another --gpu"),
+        ("BFCArena: Failed to allocate memory for requested buffer of size 9", "close other ses"),
+        ("no kernel image is available for execution", "see what `lipstream engines` says"),
+    ],
+)
+def test_only_a_wrong_file_is_to_be_fetched_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, said: str, remedy: str
+) -> None:
+    def failing(*_arguments: Any, **_options: Any) -> Any:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", failing)
+    with pytest.raises(NetworkUnusable) as caught:
+        stitch(OnnxEngine(threads=1), folder)
+    assert said in str(caught.value)
+    assert caught.value.remedy.startswith(remedy)
+    assert "fetch" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"GridSample", b"\x08\x07GridSample3D"])
@@ -129,6 +212,7 @@ def test_files_that_are_no_networks(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(NetworkUnusable) as caught:
         OnnxEngine().load(path)
     assert caught.value.path == path
+    assert caught.value.remedy == "fetch the file again"
     assert "\n" not in str(caught.value)
 
 

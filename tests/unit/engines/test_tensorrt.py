@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference.ditto.painter import RUNS_UNTIL_WARM
 from inference.engines import tensorrt_engine
 from inference.engines.engine_files import AMPERE_PLUS, Checksums, recipe
 from inference.engines.errors import (
@@ -188,6 +189,48 @@ def test_weights_are_read_once_and_everything_is_given_back(bench: Bench) -> Non
         networks[0].run({"a": A, "b": B})
     bench.engine.load(path).release()
     assert len(bench.engine._runtime.engines) == 2  # the last one gave the weights back
+
+
+def test_closing_gives_everything_back(bench: Bench) -> None:
+    networks = [bench.load("free"), bench.load("sum")]
+    kept = bench.engine.upload(A)
+    for _ in range(3):
+        networks[1].run({"a": A, "b": B})
+    assert bench.graphs.live == 1
+    bench.engine.close()
+    assert bench.device.blocks == {}
+    assert bench.graphs.live == 0
+    assert bench.engine._engines == {}
+    kept.release()  # twice is once
+    networks[1].release()
+    assert bench.device.pushed == 0
+    bench.engine = TensorRtEngine(bench.folder)
+
+
+def test_an_uploaded_value_is_copied_once_and_its_run_is_recorded(bench: Bench) -> None:
+    network = bench.load("sum")
+    kept = bench.engine.upload(A)
+    assert bench.device.copied_up == A.nbytes
+    for i in range(RUNS_UNTIL_WARM):
+        got = array(network.run({"a": kept, "b": B + i})["c"])
+        assert np.array_equal(got, A - 2 * (B + i))
+    assert bench.device.copied_up == A.nbytes + RUNS_UNTIL_WARM * B.nbytes
+    assert bench.graphs.launches == 1, "what a painter warms up with ends in a launch"
+    assert np.array_equal(kept.fetch(), A)
+    kept.release()
+    with pytest.raises(FeedRejected, match=r"a float32.* was released"):
+        network.run({"a": kept, "b": B})
+    network.release()
+    assert bench.device.blocks == {}
+
+
+def test_no_memory_left_for_an_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, 40)
+    bench.engine.upload(A)
+    with pytest.raises(RuntimeUnusable, match=r"tensorrt cannot be used: CUDA: .*out of memory"):
+        bench.engine.upload(np.zeros(99, FLOAT))
+    assert len(bench.device.blocks) == 1
+    bench.engine.close()
 
 
 def test_no_memory_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import pickletools
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,46 @@ def test_damage_is_told(file: Path, data: bytes, told: str) -> None:
         unpickle.read(file)
 
 
+@pytest.mark.parametrize("shape", ["lists", "tuples", "keys", "doubled"])
+def test_values_within_themselves_are_refused_at_once(file: Path, shape: str) -> None:
+    """Few bytes that stand for two to the power of forty values."""
+    value: Any = []
+    for _ in range(40):
+        value = [value, value] if shape == "lists" else (value, value)
+    data = pickle.dumps({"emo": value}, 4)
+    if shape in ("keys", "doubled"):
+        # a tuple as a key is hashed while it is read: all of it, each time
+        again = b"\x94h%c\x86" if shape == "keys" else b"2\x86"
+        pairs = b"".join(again % i if shape == "keys" else again for i in range(40))
+        data = b"\x80\x04}" + b"N" + pairs + b"Ns."
+    file.write_bytes(data)
+    assert len(data) < 500
+    began = time.perf_counter()
+    with pytest.raises(ConfigurationRejected):
+        unpickle.read(file)
+    assert time.perf_counter() - began < 1
+
+
+def test_a_value_that_holds_itself_is_refused(file: Path) -> None:
+    value: list[Any] = []
+    value.append(value)
+    file.write_bytes(pickle.dumps({"emo": value}, 4))
+    with pytest.raises(ConfigurationRejected, match="no readable pickle"):
+        unpickle.read(file)
+
+
+def test_what_is_used_twice_comes_back_twice(file: Path) -> None:
+    array, pair = np.arange(3.0), ("exp", "t")
+    file.write_bytes(pickle.dumps({"a": [array, array], "b": pair, "c": pair}, 4))
+    found = unpickle.read(file)
+    assert found["a"][0] is found["a"][1]
+    assert (found["b"], found["c"]) == (pair, pair)
+
+
 def test_too_large(file: Path) -> None:
     with file.open("wb") as stream:
         stream.truncate(unpickle.MAX_BYTES + 1)
-    with pytest.raises(ConfigurationRejected, match="more than 8,000,000 bytes"):
+    with pytest.raises(ConfigurationRejected, match="more than 1,000,000 bytes"):
         unpickle.read(file)
 
 
