@@ -18,14 +18,26 @@ async function asked() {
   }
 }
 
-/** A token from the link that brought us here, which then leaves the address bar; else a kept one. */
+/**
+ * A token from the link that brought us here, which then leaves the address bar; else a kept one.
+ * Where a browser keeps nothing for this page, the link's own still holds, until the page is left.
+ */
 export function takeToken() {
   const found = FRAGMENT.exec(location.hash);
-  if (found) {
-    history.replaceState(null, "", location.pathname + location.search);
-    sessionStorage.setItem(KEPT_AS, decoded(found[1]));
+  const given = found ? decoded(found[1]) : "";
+  if (found) history.replaceState(null, "", location.pathname + location.search);
+  if (given) keepToken(given, false);
+  return given || (stored(() => sessionStorage.getItem(KEPT_AS) ?? localStorage.getItem(KEPT_AS)) ?? "");
+}
+
+/** Cookies that are blocked, or a frame without an origin, make the very name of a storage throw (HTML, 12.2.2). */
+function stored(action) {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof DOMException) return null;
+    throw error;
   }
-  return sessionStorage.getItem(KEPT_AS) ?? localStorage.getItem(KEPT_AS) ?? "";
 }
 
 function decoded(text) {
@@ -38,12 +50,12 @@ function decoded(text) {
 
 /** For this tab, or for this device. */
 export function keepToken(token, onThisDevice) {
-  (onThisDevice ? localStorage : sessionStorage).setItem(KEPT_AS, token);
+  stored(() => (onThisDevice ? localStorage : sessionStorage).setItem(KEPT_AS, token));
 }
 
 export function forgetToken() {
-  sessionStorage.removeItem(KEPT_AS);
-  localStorage.removeItem(KEPT_AS);
+  stored(() => sessionStorage.removeItem(KEPT_AS));
+  stored(() => localStorage.removeItem(KEPT_AS));
 }
 
 /**

@@ -31,6 +31,8 @@ export function setUpCaptions(video) {
   video.textTracks.addEventListener("addtrack", apply);
   video.textTracks.addEventListener("removetrack", show);
   video.textTracks.addEventListener("change", () => {
+    // hls.js hides its tracks before it takes them away with the rest of an engine: nobody chose that.
+    if (tracks().length === 0) return;
     wanted = tracks().some((track) => track.mode === "showing");
     show();
   });

@@ -15,6 +15,7 @@ const ANY_ENGINE = "auto";
 const PREVIEW_PIXELS = 480;
 const LOOK_MS = 500;
 const PATIENT_LOOKS = 20;
+const OVER = new Set(["ending", "ended"]);
 
 export class Draft {
   #photo = null;
@@ -152,6 +153,7 @@ export class Draft {
         await this.studio.api.delete(path);
         throw new Error(whyFailed(figures));
       }
+      if (OVER.has(figures.state)) throw new Error("Somebody ended it before it was there.");
       this.#tell(looks < PATIENT_LOOKS ? "Looking at it, and starting…" : "Still starting: large networks take their time.");
       await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
     }

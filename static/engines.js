@@ -39,6 +39,10 @@ const CONFIG = {
   // Begin with the best picture, without a test fragment: a change of rung in the first second, with
   // half a second in the buffer, is a stall. A slow network steps down after the first parts.
   abrEwmaDefaultEstimate: 1_500_000,
+  // Half-lives, in seconds of loading. A second of media is in hand: with hls.js's own 3 and 9 what the
+  // network gave a minute ago still counts when that is used up.
+  abrEwmaFastLive: 1,
+  abrEwmaSlowLive: 3,
   testBandwidth: false,
   fragLoadPolicy: patient(Hls.DefaultConfig.fragLoadPolicy),
   playlistLoadPolicy: patient(Hls.DefaultConfig.playlistLoadPolicy),
@@ -52,6 +56,22 @@ function patient(policy) {
   return { default: { ...base, errorRetry } };
 }
 
+/**
+ * What the network can be trusted to give after a stall: hls.js learns it only from parts that are
+ * there, and never gives one up for the lower of two rungs, so it would stall again and again.
+ *
+ * @param {{bytes: number, ms: number, firstMs: number, seconds: number}} load the last: what has come of it, since it
+ *        was asked for and since its first byte; its length as media
+ * @param {number} estimate  bit/s, hls.js's own
+ * @param {number} least     bit/s of the lowest rung
+ * @returns {number|null}    bit/s; null: it came as fast as it plays, or not at all, and says nothing of the rate
+ */
+export function rateAfterStall({ bytes, ms, firstMs, seconds }, estimate, least) {
+  if (bytes === 0 || ms < seconds * 1000) return null;
+  const rate = Math.max((bytes * 8000) / Math.max(firstMs, 1), least * ROOM);
+  return rate < estimate ? rate : null;
+}
+
 const GONE = new Set([404, 410]);
 const UNREADABLE = new Set([
   Hls.ErrorDetails.MANIFEST_LOAD_ERROR,
@@ -60,6 +80,8 @@ const UNREADABLE = new Set([
   Hls.ErrorDetails.LEVEL_PARSING_ERROR,
 ]);
 const MEDIA_RECOVERY_APART_MS = 5000;
+/** What a rung needs beyond its bit rate, for hls.js to take it: it trusts 0.95 of its estimate. */
+const ROOM = 1.1;
 const NETWORK_RETRIES = 4;
 
 export class HlsJsEngine {
@@ -69,18 +91,19 @@ export class HlsJsEngine {
   #recoveredAt = -Infinity;
   #timer = 0;
   #height = null;
+  #loading = null; // the newest part, or segment, of the picture
 
   constructor(video, url, { failed, noted }) {
-    this.video = video;
-    this.url = url;
-    this.failed = failed;
-    this.noted = noted;
+    Object.assign(this, { video, url, failed, noted });
   }
 
   start() {
     this.#hls.on(Hls.Events.ERROR, (_, data) => this.#onError(data));
     this.#hls.on(Hls.Events.MANIFEST_PARSED, () => { if (this.#height !== null) this.fixRung(this.#height); });
     this.#hls.on(Hls.Events.FRAG_BUFFERED, () => { this.#networkRetries = 0; });
+    this.#hls.on(Hls.Events.FRAG_LOADING, (_, { frag, part }) => {
+      if (frag.type === "main" && frag.sn !== "initSegment") this.#loading = part ?? frag;
+    });
     this.#hls.loadSource(this.url);
     this.#hls.attachMedia(this.video);
   }
@@ -136,10 +159,21 @@ export class HlsJsEngine {
 
   #onError(data) {
     this.noted({ details: data.details, fatal: data.fatal, status: data.response?.code ?? null });
+    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) this.#onStall();
     if (!data.fatal) return;
     if (data.type === Hls.ErrorTypes.NETWORK_ERROR) this.#onNetworkError(data);
     else if (data.type === Hls.ErrorTypes.MEDIA_ERROR) this.#onMediaError(data);
     else this.failed(data.details, "media");
+  }
+
+  #onStall() {
+    const hls = this.#hls;
+    if (this.#loading === null || !hls.autoLevelEnabled || hls.levels.length < 2) return;
+    const { stats: { loaded, loading }, duration } = this.#loading;
+    const end = loading.end || performance.now();
+    const load = { bytes: loaded, ms: end - loading.start, firstMs: end - loading.first, seconds: duration };
+    const rate = rateAfterStall(load, hls.bandwidthEstimate, Math.min(...hls.levels.map(({ bitrate }) => bitrate)));
+    if (rate !== null) hls.bandwidthEstimate = rate;
   }
 
   #onNetworkError(data) {
@@ -166,10 +200,7 @@ export class NativeEngine {
   #listening = new AbortController();
 
   constructor(video, url, { failed, noted }) {
-    this.video = video;
-    this.url = url;
-    this.failed = failed;
-    this.noted = noted;
+    Object.assign(this, { video, url, failed, noted });
   }
 
   start() {

@@ -18,11 +18,12 @@ export class RungChoice {
   }
 
   show() {
-    const { rungs } = this.session;
-    const key = rungs.map(({ height, kbit }) => `${height}:${kbit}`).join();
+    const { rungs, fixedRung } = this.session;
+    if (rungs.length === 0) return; // between two starts of the player, the choice stays in sight
+    const key = [fixedRung, ...rungs.map(({ height, kbit }) => `${height}:${kbit}`)].join();
     if (key === this.#shown) return;
     const select = element("rung");
-    const chosen = select.value || "auto";
+    const chosen = String(fixedRung);
     const options = rungs.map(({ height, kbit }) => make("option", { value: height }, `${height} lines, ${kbit} kbit/s`));
     select.replaceChildren(make("option", { value: "auto" }, "Automatic"), ...options);
     select.value = [...select.options].some(({ value }) => value === chosen) ? chosen : "auto";

@@ -101,8 +101,9 @@ export class Session {
     setInterval(() => this.#tick(), TICK_MS);
     for (;;) {
       await this.#untilFound();
+      const { url } = this;
       await this.#play();
-      await this.#rest(RETRY_MS);
+      if (url === this.url) await this.#rest(RETRY_MS); // something else that is wanted, at once
     }
   }
 
@@ -115,6 +116,11 @@ export class Session {
     this.#finish();
     this.#hurry();
     this.#update();
+  }
+
+  /** The height that was chosen, null for automatic: it holds for every engine from now on. */
+  get fixedRung() {
+    return this.#rung;
   }
 
   /** Stay on the rendition of this height; null: whichever fits the network. */

@@ -1,4 +1,4 @@
-// The list of all streams: watch one, pass on its link, end it.
+// The list of all streams: watch one, pass on its link, end it; clear away what never came to be.
 
 import { pageUrl, readPlayback } from "./address.js";
 import { copyText, element, make, tell } from "./dom.js";
@@ -64,7 +64,8 @@ export class StreamsPanel {
       make("div", { class: "row" },
         ...(isPlaying || OVER.has(state) ? [] : [button("watch", "Watch", () => this.studio.watch(address))]),
         button("link", "Copy link", (event) => this.#copy(event.currentTarget, address)),
-        ...(OVER.has(state) ? [] : [button("end", "End", (event) => this.#end(id, event.currentTarget))])));
+        ...(OVER.has(state) ? [] : [button("end", "End", (event) => this.#end(id, event.currentTarget))]),
+        ...(state === "failed" ? [button("remove", "Remove", () => this.#delete(id, "is removed"))] : [])));
   }
 
   async #copy(button, address) {
@@ -81,13 +82,17 @@ export class StreamsPanel {
       button.addEventListener("blur", () => this.#disarm(id, button), { once: true });
       return;
     }
+    await this.#delete(id, "ends");
+    this.#disarm(id, button);
+  }
+
+  async #delete(id, said) {
     try {
       await this.studio.api.delete(`streams/${encodeURIComponent(id)}`);
-      tell(element("streams-told"), `${id} ends.`);
+      tell(element("streams-told"), `${id} ${said}.`);
     } catch (error) {
       tell(element("streams-told"), error.message, true);
     }
-    this.#disarm(id, button);
     this.#look();
   }
 

@@ -79,3 +79,19 @@ def test_in_a_service_of_another_name_there_is_nothing_to_press(
     closed = 'window.fetch = async () => new Response(\'{"control": "closed"}\');'
     chromium.execute_script(closed)
     assert chromium.execute_async_script(script) == "closed"
+
+
+def test_where_nothing_may_be_kept_the_link_still_opens_it(chromium: Chrome, guarded: str) -> None:
+    """A browser that blocks cookies throws at the very name of a storage."""
+    blocked = """
+        for (const name of ["sessionStorage", "localStorage"]) {
+            const get = () => { throw new DOMException("blocked", "SecurityError"); };
+            Object.defineProperty(window, name, { get });
+        }
+    """
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": blocked})
+    chromium.get(f"{guarded}/")
+    until("the way in", lambda: _is_shown(chromium, "sign-in"), 10)
+    chromium.get(f"{guarded}/?stream=me#control={TOKEN.replace(' ', '%20')}")
+    until("the studio", lambda: _is_shown(chromium, "studio"), 10)
+    assert chromium.current_url == f"{guarded}/?stream=me", "it leaves the address bar"

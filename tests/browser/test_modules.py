@@ -359,6 +359,23 @@ def test_the_code_for_a_phone_is_readable(page: Chrome) -> None:
     assert read == link
 
 
+@pytest.mark.parametrize(
+    ("load", "rate"),
+    [
+        ({"bytes": 10_000, "ms": 400, "firstMs": 320, "seconds": 0.2}, 250_000),
+        ({"bytes": 10_000, "ms": 199, "firstMs": 150, "seconds": 0.2}, None),  # that was not it
+        ({"bytes": 0, "ms": 900, "firstMs": 900, "seconds": 0.2}, None),  # nothing comes at all
+        ({"bytes": 1000, "ms": 900, "firstMs": 800, "seconds": 0.2}, 110_000),  # the lowest
+        ({"bytes": 90_000, "ms": 300, "firstMs": 0, "seconds": 0.2}, None),  # far, not slow
+    ],
+)
+def test_what_a_network_gives_after_a_stall(
+    page: Chrome, load: dict[str, float], rate: float | None
+) -> None:
+    found = call(page, "engines.js", "rateAfterStall", load, 900_000, 100_000)
+    assert found == (None if rate is None else pytest.approx(rate))
+
+
 DROP = """
     const [disabled, done] = arguments;
     import("/static/drop.js").then(({ takeFiles }) => {
@@ -430,6 +447,124 @@ def test_words_are_not_jumped_over(
     page: Chrome, by_viewer: bool, looks: list[tuple[Any, ...]], jumps: list[float | None]
 ) -> None:
     assert page.execute_async_script(LOOKS, by_viewer, looks) == jumps
+
+
+# hls.js makes tracks as elements; of an engine that ends they are hidden, then taken away.
+CAPTIONS = """
+    const done = arguments[arguments.length - 1];
+    document.body.innerHTML = '<button id="captions"></button><video></video>';
+    const [button, video] = document.body.children;
+    const frame = () => new Promise((resolve) => { setTimeout(resolve, 50); });
+    const add = () => {
+        const node = Object.assign(document.createElement("track"), { kind: "subtitles" });
+        video.append(node);
+        return node;
+    };
+    import("/static/captions.js").then(async ({ setUpCaptions }) => {
+        setUpCaptions(video);
+        const first = add();
+        await frame();
+        button.click();
+        await frame();
+        const before = [first.track.mode, button.ariaPressed];
+        first.track.mode = "hidden";
+        first.remove();
+        await frame();
+        const between = [button.hidden, button.ariaPressed];
+        const second = add();
+        await frame();
+        const after = [second.track.mode, button.ariaPressed];
+        second.track.mode = "disabled"; // in the browser's own menu
+        await frame();
+        document.body.replaceChildren();
+        done({ before, between, after, off: button.ariaPressed });
+    });
+"""
+
+
+def test_captions_stay_on_when_the_player_starts_over(page: Chrome) -> None:
+    assert page.execute_async_script(CAPTIONS) == {
+        "before": ["showing", "true"],
+        "between": [True, "true"],
+        "after": ["showing", "true"],
+        "off": "false",
+    }
+
+
+RUNGS = """
+    const done = arguments[arguments.length - 1];
+    document.body.innerHTML = '<p id="rung-field" hidden><select id="rung"></select></p>';
+    import("/static/rung.js").then(({ RungChoice }) => {
+        const rungs = [{ height: 720, kbit: 2500 }, { height: 360, kbit: 530 }];
+        const session = { rungs, fixedRung: null, fixRung(height) { this.fixedRung = height; } };
+        const choice = new RungChoice(session);
+        const select = document.getElementById("rung");
+        const look = (there) => {
+            session.rungs = there;
+            choice.show();
+            return [select.parentNode.hidden, select.value];
+        };
+        const choose = (value) => {
+            select.value = value;
+            select.dispatchEvent(new Event("change"));
+        };
+        choice.start();
+        const seen = [look([]), look(rungs)];
+        choose("360");
+        seen.push(look(rungs), look([]), look(rungs), look(rungs.slice(0, 1)), look(rungs));
+        choose("auto");
+        seen.push(look(rungs));
+        document.body.replaceChildren();
+        done([seen, session.fixedRung]);
+    });
+"""
+
+
+def test_the_choice_of_a_rung_outlives_the_player_that_it_was_made_for(page: Chrome) -> None:
+    seen, fixed = page.execute_async_script(RUNGS)
+    assert seen == [
+        [True, ""],
+        [False, "auto"],
+        [False, "360"],
+        [False, "360"],  # the player starts over
+        [False, "360"],
+        [True, "auto"],  # another stream, of one rendition
+        [False, "360"],
+        [False, "auto"],
+    ]
+    assert fixed is None
+
+
+# A session whose engine does nothing, and playlists that are always there.
+ANOTHER = """
+    const done = arguments[arguments.length - 1];
+    const text = async () => "#EXTM3U\\n#EXTINF:2,\\nmedia.m3u8\\n";
+    const here = (url) => new URL(url, location.href).href;
+    // Each is both kinds of playlist at once.
+    window.fetch = async (url) => ({ ok: true, status: 200, text, url: here(url) });
+    import("/static/session.js").then(({ Session }) => {
+        const session = new Session(document.createElement("video"), "/one.m3u8", null, () => {});
+        const begun = [];
+        session.engineClass = class {
+            constructor(video, url) {
+                begun.push([url, performance.now()]);
+                if (begun.length === 1) setTimeout(() => session.watch("/two.m3u8"), 100);
+                else done([begun[1][0], begun[1][1] - begun[0][1]]);
+            }
+            fixRung() {}
+            start() {}
+            stop() {}
+        };
+        session.run();
+    });
+"""
+
+
+def test_another_stream_is_begun_at_once(page: Chrome) -> None:
+    url, ms = page.execute_async_script(ANOTHER)
+    page.refresh()  # such a session never ends
+    assert url == "/two.m3u8"
+    assert 100 <= ms < 900, "the rest of a second is for streams that broke off"
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,33 @@ def test_network_lost_and_found(chromium: Chrome, service: str) -> None:
         raise AssertionError(f"{error}; {diagnostics(chromium)}") from error
 
 
+# Bytes that no decoder takes, once: the video has an error, and hls.js takes hold of it anew.
+SPOIL = """
+    const { appendBuffer } = SourceBuffer.prototype;
+    SourceBuffer.prototype.appendBuffer = function (data) {
+        if (!window.spoilt) return appendBuffer.call(this, data);
+        window.spoilt = false;
+        return appendBuffer.call(this, new Uint8Array(512).fill(255));
+    };
+"""
+
+
+def test_media_that_cannot_be_decoded(chromium: Chrome, service: str) -> None:
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": SPOIL})
+    chromium.get(service + "/")
+    until_live(chromium)
+    chromium.execute_script(MARK)
+    begin = "window.since = video.currentTime; window.spoilt = true"
+    chromium.execute_script(begin)
+    on = "return lipstream.state === 'live' && video.currentTime > since + 2"
+    try:
+        until("an error", lambda: diagnostics(chromium)["errors"], 5)
+        until("it plays on", lambda: chromium.execute_script(on), 15)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; {diagnostics(chromium)}") from error
+    assert chromium.execute_script(MARKED)
+
+
 def test_service_restarted(chromium: Chrome, media_root: Path) -> None:
     at_one_address = ("--port", str(_free_port()))
     with Service(media_root, at_one_address) as running:

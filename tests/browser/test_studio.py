@@ -35,7 +35,8 @@ pytestmark = pytest.mark.browser
 
 WIDTH, HEIGHT, FPS = 640, 360, 25
 SIZE = ("--width", str(WIDTH), "--height", str(HEIGHT))
-LADDER = ("--video-kbit", "450", "--ladder", "640x360:450,320x180:120")
+SMALL_HEIGHT = 180
+LADDER = ("--video-kbit", "450", "--ladder", f"640x360:450,320x{SMALL_HEIGHT}:120")
 SPEECH_SECONDS = 4.0
 # A loaded machine takes its time with the voice, the encoder and the way here.
 PATIENCE = 15
@@ -228,6 +229,28 @@ def height(browser: Chrome) -> int:
     return int(rung["height"]) if rung else 0
 
 
+def test_the_rung_follows_the_network(studio: Chrome) -> None:
+    """Down where even an idle face does not fit, without standing still for long; and up again."""
+    studio.refresh()
+    until_live(studio)
+    until("the better picture", lambda: height(studio) == HEIGHT, 5)
+    # Bytes a second: less than the better rendition and its sound, more than the other and its.
+    studio.set_network_conditions(offline=False, latency=20, throughput=50_000)
+    try:
+        until("the smaller picture", lambda: height(studio) == SMALL_HEIGHT, 20)
+        until_shown(studio, "live", 5)
+        time.sleep(3)
+        assert (shown(studio), height(studio)) == ("live", SMALL_HEIGHT), "it fits, and stays"
+    except AssertionError as error:
+        seen = diagnostics(studio)
+        told = {name: seen["stats"].get(name) for name in ("bandwidthKbit", "stalls", "kbit")}
+        raise AssertionError(f"{error}; {told}; {seen['errors']}") from error
+    finally:
+        studio.delete_network_conditions()
+    until("the better picture again", lambda: height(studio) == HEIGHT, 10)
+    until_shown(studio, "live")
+
+
 def test_the_rung_follows_the_viewer(studio: Chrome) -> None:
     by_id(studio, "tab-quality").click()
     choice = Select(by_id(studio, "rung"))
@@ -324,6 +347,52 @@ def test_streams_are_made_replaced_and_ended(studio: Chrome, running: Service) -
     studio.back()
     studio.back()
     until_shown(studio, "live", PATIENCE)
+
+
+# Answers of the service as it would give them; what is asked of it otherwise it answers itself.
+ANSWERS = """
+    const [answers] = arguments;
+    const real = window.fetch;
+    window.asked = [];
+    window.fetch = async (url, options = {}) => {
+        const call = `${options.method ?? "GET"} ${new URL(url).pathname}`;
+        if (!(call in answers)) return real(url, options);
+        window.asked.push(call);
+        return new Response(JSON.stringify(answers[call]), { status: 200 });
+    };
+"""
+GONE = {
+    "id": "gone",
+    "reason": "its encoder never came up",
+    "processes": [],
+    "width": WIDTH,
+    "height": HEIGHT,
+    "playback": {"hls": "/live/gone/index.m3u8"},
+}
+
+
+def test_what_came_to_nothing_is_told_and_cleared_away(studio: Chrome) -> None:
+    answers = {
+        "POST /api/streams": GONE,
+        "GET /api/streams/gone": {**GONE, "state": "ended"},
+        "GET /api/streams": {"streams": [{**GONE, "state": "failed"}]},
+        "DELETE /api/streams/gone": GONE,
+    }
+    studio.execute_script(ANSWERS, answers)
+    by_id(studio, "tab-face").click()
+    for _ in range(2):  # the form is not locked by the first
+        by_id(studio, "start-it").click()
+        until("why", lambda: "ended it before" in told(studio, "start-told"), 5)
+    made = [call for call in studio.execute_script("return asked") if call.startswith("POST")]
+    assert len(made) == 2
+    by_id(studio, "tab-streams").click()
+    remove = (By.CSS_SELECTOR, "[data-focus='remove gone']")
+    until("it is in the list", lambda: studio.find_elements(*remove), 8)
+    studio.find_element(*remove).click()
+    until("it is told", lambda: told(studio, "streams-told") == "gone is removed.", 5)
+    assert studio.execute_script("return asked").count("DELETE /api/streams/gone") == 1
+    studio.refresh()
+    until_live(studio)
 
 
 def test_the_page_survives_every_process_in_turn(studio: Chrome, running: Service) -> None:

@@ -13,10 +13,18 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("sh", "sed", "od", "tr", "id", "mkdir", "chown", "dirname")
-# A stand-in: notes its words and succeeds, but for those that it is to know nothing of.
+# A stand-in: notes its words and succeeds, but for those that it is to know nothing of. Compose
+# fills in the whole of compose.yaml for each command, and ends where a variable of `:?` is empty.
 STAND_IN = """#!/bin/sh
 echo "${{0##*/}} $*" >>"{log}"
 case "$1" in {unknown}) exit 1 ;; esac
+case "${{0##*/}} $*" in
+  *" version") ;;
+  "docker compose "* | docker-compose*)
+    [ ! -e .env ] || . ./.env
+    : "${{LIPSTREAM_API_TOKEN:?run ./setup.sh, or choose one in .env}}"
+    ;;
+esac
 """
 
 
