@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from inference.ditto.avatar import Avatar
+from inference.ditto.control import Blinks
 from inference.ditto.layout import Floats
 from inference.ditto.networks import Networks
 from inference.ditto.painter import RUNS_UNTIL_WARM, Look, Painter
@@ -104,6 +105,22 @@ def test_the_faces_own_points_are_the_source_and_the_moved_ones_the_drive(
         assert features is avatar.views[0].features
         assert np.array_equal(drawn_own, own)
         assert points == pytest.approx(spy._networks.stitch(*stitched), abs=1e-6)
+
+
+@pytest.mark.parametrize(("lips", "share"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
+def test_lips_are_as_far_from_rest_as_is_asked(
+    spy: Spy, avatar: Avatar, scene: Scene, live_recipe: Recipe, lips: float, share: float
+) -> None:
+    """The lips alone: the eyes go on with what drives them (DITTO_FACTS section 11, step 5)."""
+    face, lip, eye = avatar.views[0].face, 17, 15
+    recipe = replace(live_recipe, stitches=False, blinks=Blinks(), character=None)
+    painter = Painter(Look(avatar, scene), recipe, spy, 1)  # type: ignore[arg-type]
+    painter.measure_from(face.vector())
+    for motion in (face, replace(face, exp=face.exp + np.float32(0.05))):
+        painter.draw(canvas(scene), 0, motion.vector(), lips)
+    moved = (spy.drawn[-1][2] - spy.drawn[-2][2]) / face.scale
+    assert moved[lip] == pytest.approx(np.full(3, 0.05 * share), abs=1e-5)
+    assert moved[eye] == pytest.approx(np.full(3, 0.05), abs=1e-5)
 
 
 def test_each_picture_of_a_video_has_its_own_face_and_place(
