@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inference.ditto import render
 from inference.ditto.avatar import Avatar
-from inference.ditto.control import Blinks
+from inference.ditto.control import Blinks, Control
 from inference.ditto.layout import Floats
+from inference.ditto.mind import Mind, Performance
 from inference.ditto.networks import Networks
 from inference.ditto.painter import RUNS_UNTIL_WARM, Look, Painter
 from inference.ditto.recipe import Recipe
@@ -188,3 +190,18 @@ def test_a_larger_character_moves_a_smaller_face_more(
             painter.draw(canvas(scene), 0, motion)
         moves.append((spy.drawn[-1][2] - spy.drawn[-2][2])[lip, 1])
     assert moves[1] == pytest.approx(2 * moves[0], rel=1e-3)
+
+
+def test_a_file_is_measured_from_the_zero_of_its_motion(
+    spy: Spy, avatar: Avatar, scene: Scene, mind: Mind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not from its first frame, where live windows warmed up before it (DITTO_FACTS section 10)."""
+    face = avatar.views[0].face
+    zero = replace(face, t=face.t + np.float32(0.1)).vector()
+    moved = Performance(face.vector()[None], zero)
+    monkeypatch.setattr(render, "perform", lambda *_arguments: moved)
+    recipe = replace(mind.recipe, stitches=False, blinks=Blinks(), control=Control())
+    shown = replace(mind, networks=spy, recipe=recipe)  # type: ignore[arg-type]
+    assert len(list(render.pictures(Look(avatar, scene), shown, np.zeros(640, np.float32)))) == 1
+    ((_features, own, driven),) = spy.drawn
+    assert (driven - own)[:, :2] == pytest.approx(np.full((21, 2), -0.1), abs=1e-5)
