@@ -39,7 +39,7 @@ from rawmedia import Frame, MediaFormat
 # Of a video, frames that are used, there and back again. Each has features of 8 MB.
 MOST_FILM_FRAMES = 5 * FPS
 # The registration's own version: another one registers anew.
-_REGISTRATION = "1"
+_REGISTRATION = "2"
 _LOOKERS = ("blaze_face", "face_mesh", "landmark203", "motion_extractor", "appearance_extractor")
 
 log = logging.getLogger(__name__)

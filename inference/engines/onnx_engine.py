@@ -237,7 +237,7 @@ def _remedy(error: Exception) -> str:
     said = str(error).lower()
     if any(words in said for words in _NO_MEMORY):
         return "close other sessions, or take another --gpu"
-    if any(type(error).__name__ == name for name in _WRONG_FILE):
+    if type(error).__name__ in _WRONG_FILE or "load model from" in said:
         return FETCH_AGAIN
     return "see what `lipstream engines` says of this runtime"
 

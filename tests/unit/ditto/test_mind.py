@@ -235,6 +235,28 @@ def test_the_avatar_conditions_where_there_is_no_character(
     assert not np.array_equal(theirs.character.start, own.character.start)
 
 
+def test_what_is_told_belongs_to_its_frame(mind: Mind) -> None:
+    """Feelings go on from frame to frame, wherever a window begins; eyes may be held."""
+    feelings = np.eye(8, dtype=np.float32)
+    eyes = np.arange(6, dtype=np.float32).reshape(3, 2)
+    looking = replace(mind.character, eye_open=eyes, eye_ball=np.zeros((3, 6), np.float32))
+    other = replace(mind, recipe=replace(mind.recipe, emotions=feelings), character=looking)
+    told = other.told(np.zeros((4, 1024), np.float32), 13)
+    assert told[:, 1024:1032].argmax(axis=1).tolist() == [5, 6, 7, 0]
+    assert told[:, 1032].tolist() == [2, 4, 4, 2]  # frames 13 to 16 of 0 1 2 2 1 0 ...
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_eyes_that_are_held(
+    held: bool, networks: Networks, live_recipe: Recipe, avatar: Avatar
+) -> None:
+    second = replace(avatar.views[0], eye_open=avatar.views[0].eye_open + 1)
+    moving = replace(avatar, views=(avatar.views[0], second))
+    recipe = replace(live_recipe, character=None, eyes_held=held)
+    character = Mind.of(networks, recipe, moving, Chunks(), 1).character
+    assert len(character.eye_open) == (1 if held else 2)
+
+
 def test_a_live_mind_refuses_an_overlap_that_would_be_late(mind: Mind) -> None:
     late = replace(mind, recipe=replace(mind.recipe, overlap=10))
     with pytest.raises(DittoRefused, match="would begin 60 frames late"):

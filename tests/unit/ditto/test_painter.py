@@ -9,8 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inference.ditto import render
 from inference.ditto.avatar import Avatar
+from inference.ditto.control import Blinks, Control
 from inference.ditto.layout import Floats
+from inference.ditto.mind import Mind, Performance
 from inference.ditto.networks import Networks
 from inference.ditto.painter import RUNS_UNTIL_WARM, Look, Painter
 from inference.ditto.recipe import Recipe
@@ -106,6 +109,22 @@ def test_the_faces_own_points_are_the_source_and_the_moved_ones_the_drive(
         assert points == pytest.approx(spy._networks.stitch(*stitched), abs=1e-6)
 
 
+@pytest.mark.parametrize(("lips", "share"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
+def test_lips_are_as_far_from_rest_as_is_asked(
+    spy: Spy, avatar: Avatar, scene: Scene, live_recipe: Recipe, lips: float, share: float
+) -> None:
+    """The lips alone: the eyes go on with what drives them (DITTO_FACTS section 11, step 5)."""
+    face, lip, eye = avatar.views[0].face, 17, 15
+    recipe = replace(live_recipe, stitches=False, blinks=Blinks(), character=None)
+    painter = Painter(Look(avatar, scene), recipe, spy, 1)  # type: ignore[arg-type]
+    painter.measure_from(face.vector())
+    for motion in (face, replace(face, exp=face.exp + np.float32(0.05))):
+        painter.draw(canvas(scene), 0, motion.vector(), lips)
+    moved = (spy.drawn[-1][2] - spy.drawn[-2][2]) / face.scale
+    assert moved[lip] == pytest.approx(np.full(3, 0.05 * share), abs=1e-5)
+    assert moved[eye] == pytest.approx(np.full(3, 0.05), abs=1e-5)
+
+
 def test_each_picture_of_a_video_has_its_own_face_and_place(
     spy: Spy, avatar: Avatar, scene: Scene, live_recipe: Recipe
 ) -> None:
@@ -171,3 +190,18 @@ def test_a_larger_character_moves_a_smaller_face_more(
             painter.draw(canvas(scene), 0, motion)
         moves.append((spy.drawn[-1][2] - spy.drawn[-2][2])[lip, 1])
     assert moves[1] == pytest.approx(2 * moves[0], rel=1e-3)
+
+
+def test_a_file_is_measured_from_the_zero_of_its_motion(
+    spy: Spy, avatar: Avatar, scene: Scene, mind: Mind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not from its first frame, where live windows warmed up before it (DITTO_FACTS section 10)."""
+    face = avatar.views[0].face
+    zero = replace(face, t=face.t + np.float32(0.1)).vector()
+    moved = Performance(face.vector()[None], zero)
+    monkeypatch.setattr(render, "perform", lambda *_arguments: moved)
+    recipe = replace(mind.recipe, stitches=False, blinks=Blinks(), control=Control())
+    shown = replace(mind, networks=spy, recipe=recipe)  # type: ignore[arg-type]
+    assert len(list(render.pictures(Look(avatar, scene), shown, np.zeros(640, np.float32)))) == 1
+    ((_features, own, driven),) = spy.drawn
+    assert (driven - own)[:, :2] == pytest.approx(np.full((21, 2), -0.1), abs=1e-5)

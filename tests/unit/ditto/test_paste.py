@@ -79,6 +79,9 @@ def test_a_face_outside_of_the_picture_changes_nothing() -> None:
 def test_the_decoders_red_is_red() -> None:
     output = np.zeros((1, 3, 512, 512), np.float32)
     output[0, 0] = 1.2  # beyond what there is
+    output[0, 1, 10, 400] = 0.5  # green in row 10
     face = to_face(output)
+    assert face[10, 400].tolist() == [0, 127, 255]
+    assert face[400, 10].tolist() == [0, 0, 255]
     assert face[5, 5].tolist() == [0, 0, 255]  # BGR
     assert face.flags["C_CONTIGUOUS"]

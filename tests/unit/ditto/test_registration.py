@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from inference.ditto.avatar import Avatar, AvatarStore, View, key_of, smoothed
-from inference.ditto.networks import Networks
+from inference.ditto.crop import cut, inverse
+from inference.ditto.networks import Networks, halved
 from inference.ditto.recipe import Recipe
 from inference.ditto.registration import Look, fitted, register
 from inference.errors import ImageRejected, NoFaceFound
@@ -56,6 +57,34 @@ def test_a_face_is_registered(avatar: Avatar, photo: Frame) -> None:
     middle = view.points.mean(axis=0)
     assert np.hypot(*(middle - (93, 118))) < 25
     assert avatar.rest.shape == (63,)
+
+
+def test_the_networks_see_red_as_red_and_the_face_in_the_crop(
+    avatar: Avatar, photo: Frame, networks: Networks
+) -> None:
+    """What is kept is what the networks say of the crop that the matrix leads back from."""
+    (view,) = avatar.views
+    rgb = np.ascontiguousarray(photo[..., ::-1])
+    crop = halved(cut(rgb, inverse(view.matrix), 512))
+    assert np.abs(networks.appearance(crop) - view.features).max() < 0.02
+    assert np.abs(networks.motion(crop).exp - view.face.exp).max() < 1e-3
+    red, blue = (view.features[0, channel, :4].mean() for channel in (0, 2))
+    assert red > 1.1 * blue  # skin
+
+
+def test_whose_conditions_an_avatar_has(avatar: Avatar) -> None:
+    """Of each picture in its order, left eye before right."""
+    first = replace(
+        avatar.views[0],
+        eye_open=np.array((0.1, 0.2), np.float32),
+        eye_ball=np.arange(6, dtype=np.float32),
+    )
+    second = replace(first, eye_open=first.eye_open + 1, eye_ball=first.eye_ball + 10)
+    character = replace(avatar, views=(first, second)).character()
+    assert character.eye_open == pytest.approx(np.array(((0.1, 0.2), (1.1, 1.2))))
+    assert character.eye_ball[:, 0].tolist() == [0, 10]
+    assert character.eye_ball[0].tolist() == list(range(6))
+    assert np.array_equal(character.start, first.face.vector())
 
 
 def test_the_same_face_again(
