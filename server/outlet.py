@@ -14,6 +14,7 @@ import threading
 
 from logs import event
 
+STANDARD_ERROR = 2
 # So many lines may wait; what a child says in one line is bounded too (64 KiB).
 MOST_WAITING_LINES = 1000
 # For the last lines to be read, when the service ends.
@@ -28,11 +29,11 @@ class Outlet:
     Use as a context; outside of it lines are written at once.
 
     Args:
-        fd: where to.
+        fd: where to; standard error.
         most_lines: that may wait.
     """
 
-    def __init__(self, fd: int, most_lines: int = MOST_WAITING_LINES) -> None:
+    def __init__(self, fd: int = STANDARD_ERROR, most_lines: int = MOST_WAITING_LINES) -> None:
         self._fd = fd
         self._lines: queue.Queue[bytes] = queue.Queue(most_lines)
         self._left_out = 0

@@ -40,7 +40,7 @@ def serve(settings: Settings) -> None:
             a process cannot go on. Nothing is left behind.
     """
     notifier = Notifier.take_from(os.environ)
-    with Outlet(sys.stderr.fileno()) as outlet:
+    with Outlet() as outlet:
         logs.configure(settings.log_format, outlet)
         _serve(for_children(settings), notifier)
 

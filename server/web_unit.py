@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 
 import logs
@@ -34,7 +33,7 @@ def serve_web(settings: Settings) -> None:
         ServerError, ConfigError: it cannot start, or cannot go on.
     """
     notifier = Notifier.take_from(os.environ)
-    with Outlet(sys.stderr.fileno()) as outlet:
+    with Outlet() as outlet:
         logs.configure(settings.log_format, outlet)
         _serve(for_children(settings), notifier)
 

@@ -232,11 +232,11 @@ def test_viewers_are_with_the_next_service_when_the_supervisor_was_killed(
 
 def follow_anew(audience: Audience) -> None:
     """Of a new stream under an old URL a playlist may say anything."""
-    for follower in audience.followers:
-        follower.stop()
-    audience.followers[:] = [Follower(follower.url) for follower in audience.followers]
-    for follower in audience.followers:
-        follower.start()
+    for place, before in enumerate(audience.followers):
+        before.stop()
+        after = audience.followers[place] = Follower(before.url)
+        after.arrivals = before.arrivals[-1:]  # since then it waits
+        after.start()
 
 
 def test_a_killed_service_leaves_no_media_though_nobody_follows(media_root: Path) -> None:

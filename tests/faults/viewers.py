@@ -251,14 +251,16 @@ class Audience:
             pressure = CpuPressure()
             with self._measured(fault) as row:
                 act(row)
-            check(row.seen, freeze=math.inf, **limits)
             in_time = row.seen.freeze <= freeze and row.seen.part_gap <= part_gap
-            if left and not (in_time and not row.late) and pressure.share > STARVED:
+            is_late = bool(row.late) or not in_time
+            again = left and is_late and pressure.share > STARVED
+            if not again:
+                self._keep(row.seen)
+            check(row.seen, freeze=math.inf, **limits)
+            if again:
                 undo()
                 continue
-            self._keep(row.seen)
-            assert in_time, (row.seen, pressure.share)
-            assert not row.late, (row.late, pressure.share)
+            assert not is_late, (row.seen, row.late, pressure.share)
             return row.seen
         raise AssertionError("the last try returns")
 
