@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.mouth import REST_SHAPE, Curve, MouthShape, MouthTrack, mouth_track
-from inference.speech import Clip
+from inference.speech import BLOCK_FRAMES, Clip
 from rawmedia import MediaFormat, Samples
 
 # Lips need so long to part before a sound, and to meet after it.
@@ -112,8 +112,8 @@ class Line:
 
 def line_of(clip: Clip, media: MediaFormat) -> Line:
     """Get an utterance ready; its ends are faded, for a file may begin and end anywhere."""
-    soft = Clip(_soft_ends(clip.samples, media.audio_rate_hz), clip.units)
     track = mouth_track(clip.samples, media.audio_rate_hz, media.samples_per_unit)
+    soft = Clip(_soft_ends(clip.samples, media.audio_rate_hz), clip.units)
     return Line(soft, track, emphasis(track.open, media.fps), ease_units(media.fps))
 
 
@@ -151,12 +151,20 @@ def emphasis(opening: Curve, fps: int) -> Curve:
 
 def _soft_ends(samples: Samples, rate_hz: int) -> Samples:
     """The last unit is padded with zeros: the sound itself ends before them."""
-    heard = np.flatnonzero(samples.any(axis=1))
-    if not len(heard):
+    first, end = _first_heard(samples), len(samples) - _first_heard(samples[::-1])
+    if first >= end:
         return samples
-    first, end = int(heard[0]), int(heard[-1]) + 1
     count = min((end - first) // 2, round(FADE_SECONDS * rate_hz))
     soft = samples.copy()
     soft[end - count : end] = faded_out(samples[end - count : end], rate_hz)
     soft[first : first + count] = faded_out(samples[first : first + count][::-1], rate_hz)[::-1]
     return soft
+
+
+def _first_heard(samples: Samples) -> int:
+    """Number of the first sample that is not zero; of none: how many there are."""
+    for start in range(0, len(samples), BLOCK_FRAMES):
+        heard = samples[start : start + BLOCK_FRAMES].any(axis=1)
+        if heard.any():
+            return start + int(heard.argmax())
+    return len(samples)

@@ -21,6 +21,7 @@ STEPS_PER_SECOND = 100  # shapes are computed finer than frames, then averaged p
 WINDOW_SECONDS = 0.03
 ANALYSIS_HZ = 16_000
 BLOCK_STEPS = 2048  # bounds the memory of the spectra
+BLOCK_SAMPLES = 1 << 16  # and that of what is thinned
 
 LOW_HZ = (120.0, 600.0)
 MIDDLE_HZ = (850.0, 1600.0)  # the first formant of "ah" tells nothing: left out
@@ -88,7 +89,7 @@ def mouth_track(
     frames = len(samples) // samples_per_frame
     steps_per_frame = max(1, round(STEPS_PER_SECOND * samples_per_frame / rate_hz))
     step_seconds = samples_per_frame / rate_hz / steps_per_frame
-    mono, mono_hz = _thinned(samples.mean(axis=1, dtype=np.float32), rate_hz)
+    mono, mono_hz = _thinned(samples, rate_hz)
     level, low, middle, high, hiss = _bands(mono, mono_hz, frames * steps_per_frame)
 
     opening = _smooth(_loudness(level, scale or _scale(level)), step_seconds)
@@ -110,11 +111,16 @@ def envelope(samples: Samples, samples_per_frame: int) -> Curve:
     return rms
 
 
-def _thinned(mono: NDArray[np.float32], rate_hz: int) -> tuple[NDArray[np.float32], float]:
-    """About 16 kHz: all that lips follow is below 8 kHz, and a third of the samples is faster."""
+def _thinned(samples: Samples, rate_hz: int) -> tuple[NDArray[np.float32], float]:
+    """Mono at about 16 kHz: all that lips follow is below 8 kHz, and a third of it is faster."""
     factor = max(1, rate_hz // ANALYSIS_HZ)
-    padded = np.pad(mono, (0, -len(mono) % factor))
-    thin: NDArray[np.float32] = padded.reshape(-1, factor).mean(axis=1) / np.float32(32768)
+    thin = np.empty(-(-len(samples) // factor), np.float32)
+    size = BLOCK_SAMPLES * factor
+    for start in range(0, len(samples), size):
+        mono = samples[start : start + size].mean(axis=1, dtype=np.float32)
+        padded = np.pad(mono, (0, -len(mono) % factor)).reshape(-1, factor)
+        first = start // factor
+        thin[first : first + len(padded)] = padded.mean(axis=1) / np.float32(32768)
     return thin, rate_hz / factor
 
 

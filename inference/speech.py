@@ -102,8 +102,12 @@ def load_clip(path: Path, media: MediaFormat, max_seconds: int) -> Clip:
         AudioRejected: not a sound file, empty, too long, or with NaN or infinite samples.
     """
     with open_speech(path, max_seconds) as speech:
-        parts = list(speech.samples(media))
-    return _as_clip(path, parts, media)
+        expected = speech.frames * media.audio_rate_hz // speech.rate_hz
+        samples, count = _gathered(speech.samples(media), expected, media)
+    if not count:
+        raise AudioRejected(path, "it has no samples", "give a file with sound in it")
+    units = -(-count // media.samples_per_unit)
+    return Clip(samples[: units * media.samples_per_unit], units)
 
 
 def _open(path: Path, fd: int) -> Any:
@@ -183,11 +187,21 @@ def _to_int16(block: Block) -> Samples:
     return samples
 
 
-def _as_clip(path: Path, parts: list[Samples], media: MediaFormat) -> Clip:
-    count = sum(len(part) for part in parts)
-    if not count:
-        raise AudioRejected(path, "it has no samples", "give a file with sound in it")
-    units = -(-count // media.samples_per_unit)
-    missing = units * media.samples_per_unit - count
-    rest = np.zeros((missing, media.audio_channels), np.int16)
-    return Clip(np.concatenate((*parts, rest)), units)
+def _gathered(parts: Iterator[Samples], expected: int, media: MediaFormat) -> tuple[Samples, int]:
+    """The parts one after the other, zeros after them for more than a unit, and their length.
+
+    Put where they belong as they come: a list of them would take as much memory again.
+    """
+    spare = BLOCK_FRAMES + media.samples_per_unit
+    samples, count = _silence(expected + spare, media), 0
+    for part in parts:
+        if count + len(part) + spare > len(samples):  # the header has told of less
+            samples = np.concatenate((samples, _silence(len(samples) + len(part), media)))
+        samples[count : count + len(part)] = part
+        count += len(part)
+    return samples, count
+
+
+def _silence(count: int, media: MediaFormat) -> Samples:
+    """Memory that is not touched costs nothing."""
+    return np.zeros((count, media.audio_channels), np.int16)

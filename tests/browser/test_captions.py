@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ LOUD = 0.01
 PAUSE_SECONDS = 0.2
 # A caption and its word are one thing to a reader within this.
 TOGETHER_SECONDS = 0.1
+# A page whose timer of 10 ms comes so late measures nothing; then all is done again.
+LATE_SECONDS, ATTEMPTS = 0.08, 3
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +68,36 @@ def seen_by(browser: Chrome) -> dict[str, Any]:
     return found
 
 
+def stood_still(loud: list[tuple[float, float]], around: float) -> float:
+    """For how long the page's own timer, due every 10 ms, did nothing about that media time."""
+    near = [at for at, _volume in loud if abs(at - around) < 5 * TOGETHER_SECONDS]
+    return max((b - a for a, b in pairwise(near)), default=math.inf)
+
+
+def read_aloud(browser: Chrome, face: str, page: str) -> dict[str, Any]:
+    """What a reader of a page sees and hears of a text, from its loading on."""
+    browser.get(f"{page}?src={face}/live/demo/index.m3u8")
+    playing = "return document.querySelector('video').currentTime > 1"
+    until("it plays", lambda: browser.execute_script(playing), 15)
+    browser.execute_script("window.ask()")
+    requests.post(f"{face}/api/streams/demo/speech", json={"text": TEXT}, timeout=10)
+    is_over = lambda: [s for s in seen_by(browser)["shown"] if s[1] == [LINES[-1]]]  # noqa: E731
+    until("the last sentence is shown", is_over, 15)
+    until("and goes", lambda: not seen_by(browser)["shown"][-1][1], 6)
+    return seen_by(browser)
+
+
 def test_each_sentence_is_read_when_it_is_heard(
     chromium: Chrome, face: str, elsewhere: str
 ) -> None:
-    chromium.get(f"{elsewhere}?src={face}/live/demo/index.m3u8")
-    playing = "return document.querySelector('video').currentTime > 1"
-    until("it plays", lambda: chromium.execute_script(playing), 15)
-    chromium.execute_script("window.ask()")
-    seen = seen_by(chromium)
+    for _ in range(ATTEMPTS):
+        seen = read_aloud(chromium, face, elsewhere)
+        starts = [cue["startTime"] for cue in seen["cues"]]
+        # A page that does nothing for a while cannot measure when something is shown.
+        if max(stood_still(seen["loud"], start) for start in starts) < LATE_SECONDS:
+            break
     assert seen["tracks"] == [{"name": "Captions", "lang": "en", "byDefault": False}]
     assert seen["chosenUnasked"] == -1
-    requests.post(f"{face}/api/streams/demo/speech", json={"text": TEXT}, timeout=10)
-    is_over = lambda: [s for s in seen_by(chromium)["shown"] if s[1] == [LINES[-1]]]  # noqa: E731
-    until("the last sentence is shown", is_over, 15)
-    until("and goes", lambda: not seen_by(chromium)["shown"][-1][1], 6)
-    seen = seen_by(chromium)
     assert not seen["errors"]
     # Each line alone, in order, once: no copy of another part stays beside it.
     assert [tuple(texts) for _at, texts in seen["shown"] if texts] == [(line,) for line in LINES]

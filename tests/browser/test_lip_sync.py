@@ -68,13 +68,24 @@ def figures(service: Service) -> dict[str, Any]:
     return told
 
 
-def check_lips(browser: Chrome) -> None:
-    """Of some flashes, for a busy browser may not show a picture, or show it late."""
+def offsets_ms(browser: Chrome, later_ms: float = 0.0) -> list[float]:
+    """Of some flashes, for a busy browser may not show a picture, or show it late.
+
+    Args:
+        later_ms: by so much all pictures are taken to be later than they were.
+    """
     offsets: list[float] = []
     deadline = time.monotonic() + 15
     while len(offsets) < FLASHES:
         assert time.monotonic() < deadline, offsets
-        offsets += senses.sensed(browser, FLASHES + 0.2).offsets_ms()
+        seen = senses.sensed(browser, FLASHES + 0.2)
+        seen.pictures[:, 0] += later_ms
+        offsets += seen.offsets_ms()
+    return offsets
+
+
+def check_lips(browser: Chrome) -> None:
+    offsets = offsets_ms(browser)
     assert abs(statistics.median(offsets)) <= IN_SYNC_MS, offsets
 
 
@@ -120,9 +131,7 @@ def test_after_the_source_stood_still(running: Service, viewer: Chrome) -> None:
 
 def test_the_measure_would_see_a_shift(viewer: Chrome) -> None:
     """Pictures 100 ms later than they were."""
-    seen = senses.sensed(viewer, 2.2)
-    seen.pictures[:, 0] += 100
-    assert statistics.median(seen.offsets_ms()) == pytest.approx(100, abs=IN_SYNC_MS)
+    assert statistics.median(offsets_ms(viewer, 100)) == pytest.approx(100, abs=IN_SYNC_MS)
 
 
 def syllables(seconds: float) -> bytes:
@@ -154,6 +163,10 @@ def test_after_speech_was_interrupted(running: Service, viewer: Chrome) -> None:
     requests.post(speech, data=syllables(20), headers=wav, timeout=10).raise_for_status()
     time.sleep(1.0)
     instead = f"{speech}?interrupt=1"
-    requests.post(instead, data=syllables(8), headers=wav, timeout=10).raise_for_status()
+    requests.post(instead, data=syllables(30), headers=wav, timeout=10).raise_for_status()
     play_up_to_now(viewer)
-    assert abs(senses.sensed(viewer, 5.0).lag_ms()) <= IN_SYNC_MS
+    # A busy machine may spoil one of them.
+    windows = [senses.sensed(viewer, 5.0).lag_ms() for _ in range(3)]
+    lag, alike = (statistics.median(values) for values in zip(*windows, strict=True))
+    assert abs(lag) <= IN_SYNC_MS, windows
+    assert alike > 0.6, windows

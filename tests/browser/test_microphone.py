@@ -16,7 +16,15 @@ from inference.speech import BUILT_IN_SAMPLE
 from tests.browser import drivers
 from tests.browser.need import require
 from tests.browser.watching import until
-from tests.ffmpeg.test_speech import FLAGS, FPS, Ear, Recording, correlation, loudness
+from tests.ffmpeg.test_speech import (
+    FLAGS,
+    FPS,
+    Ear,
+    Recording,
+    correlation,
+    figures,
+    loudness,
+)
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.browser
@@ -78,9 +86,16 @@ def until_state(browser: Chrome, wanted: str) -> dict[str, Any]:
     return found
 
 
+def figures_of_now(url: str) -> dict[str, Any]:
+    """They are written twice a second."""
+    now = figures(url)["at"]
+    until("newer figures", lambda: figures(url)["at"] > now, 5)
+    return figures(url)
+
+
 def test_what_is_said_into_it_is_seen_and_heard(page: Chrome, running: Service) -> None:
     allow(page, "granted")
-    ear, recording = Ear(running.url), Recording(running.url)
+    ear, recording, before = Ear(running.url), Recording(running.url), figures(running.url)
     open_microphone(page)
     live = until_state(page, "live")
     assert live["jitter_ms"] == 120
@@ -94,7 +109,11 @@ def test_what_is_said_into_it_is_seen_and_heard(page: Chrome, running: Service) 
     levels = page.execute_script("return heard.levels")
     assert max(levels) > 0.02
     spoken = finished["media_seconds"] - started["media_seconds"]
-    assert spoken == pytest.approx(ended["heard"] + ended["silent"], abs=0.3)
+    # What a busy machine filled with the last picture, or gave up, the stream has counted.
+    after = figures_of_now(running.url)
+    filled, lost = ((after[k] - before[k]) / FPS for k in ("units_repeated", "units_dropped"))
+    said = ended["heard"] + ended["silent"]
+    assert said - lost - 0.3 < spoken < said + filled + 0.3
     assert spoken > 4
 
     recording.until(finished["media_seconds"])
@@ -102,8 +121,8 @@ def test_what_is_said_into_it_is_seen_and_heard(page: Chrome, running: Service) 
     heard = loudness(sound, len(opening))
     first, end = (round((told["media_seconds"] - start) * FPS) for told in (started, finished))
     assert heard[first:end].max() > 0.02
-    said, seen = heard[first:end], opening[first:end]
-    by_lag = {n: correlation(seen, said, n) for n in range(-5, 6)}
+    voice, seen = heard[first:end], opening[first:end]
+    by_lag = {n: correlation(seen, voice, n) for n in range(-5, 6)}
     best = max(by_lag, key=lambda lag: by_lag[lag])
     assert abs(best) <= 1, by_lag
     assert by_lag[0] >= 0.6, by_lag

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 
 from inference.line import EASE_SECONDS, FADE_SECONDS, ease_units, eased, faded_out, line_of
 from inference.mouth import REST_SHAPE, MouthShape
-from inference.speech import Clip
+from inference.speech import Clip, load_clip
 from rawmedia import MediaFormat, Samples
 
 MEDIA = MediaFormat(64, 64, 25)
@@ -82,3 +86,17 @@ def test_a_fade_is_over_after_its_time() -> None:
     assert faded[0].tolist() == pytest.approx([20_000, 20_000], rel=0.01)
     assert (np.diff(faded[:480, 0].astype(int)) <= 0).all()
     assert not faded_out(samples[:100], RATE_HZ)[99:].any()
+
+
+def test_a_long_one_needs_a_few_times_its_own_memory(tmp_path: Path) -> None:
+    """While it is decoded, looked at and faded; a copy of it in 64 bits would be eight times it."""
+    path = tmp_path / "long.flac"
+    soundfile.write(path, np.tile(tone(25), (180, 1)), RATE_HZ)
+    tracemalloc.start()
+    try:
+        line = line_of(load_clip(path, MEDIA, 600), MEDIA)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert line.units == 180 * MEDIA.fps
+    assert peak < 4.5 * line.clip.samples.nbytes, f"{peak / line.clip.samples.nbytes:.1f} times"

@@ -90,14 +90,33 @@ def ready(child: subprocess.Popen[bytes]) -> None:
     assert json.loads(child.stderr.readline())["event"] == "source_ready"
 
 
-def ended(child: subprocess.Popen[bytes], within: float) -> tuple[int, str]:
+def ended(child: subprocess.Popen[bytes]) -> tuple[int, str]:
     """Wait for the end; (status, what it wrote)."""
     assert child.stderr
-    started = time.monotonic()
     text = child.stderr.read().decode()
-    status = child.wait(20)
-    assert time.monotonic() - started < within
-    return status, text
+    return child.wait(20), text
+
+
+BARE = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@contextmanager
+def promptly(seconds: float) -> Iterator[None]:
+    """The block takes no longer than so, beside what a bare Python needs to end here and now."""
+    with subprocess.Popen([sys.executable, "-c", BARE], stdout=subprocess.PIPE) as bare:
+        assert bare.stdout
+        bare.stdout.readline()
+        began = time.monotonic()
+        bare.terminate()
+        bare.wait(20)
+    needed, began = time.monotonic() - began, time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds + 10 * needed, needed
 
 
 def test_units_come_and_back_pressure_holds(encoder: FakeEncoder) -> None:
@@ -121,9 +140,10 @@ def test_the_end_of_stdin_ends_it_at_once(encoder: FakeEncoder) -> None:
         connection, _memory, _media = encoder.accept()
         connection.recv(1)
         assert child.stdin
-        child.stdin.close()
-        status, text = ended(child, 1.0)
-    assert status == 0
+        with promptly(1.0):
+            child.stdin.close()
+            status, text = ended(child)
+    assert status == 0, "nobody had to kill it"
     assert '"reason": "parent_gone"' in text
 
 
@@ -135,9 +155,10 @@ def test_sigterm_ends_it_well_and_sigint_is_not_for_it(encoder: FakeEncoder) -> 
         connection.sendall(b"\0")
         connection.recv(1)
         assert child.poll() is None
-        child.terminate()
-        status, text = ended(child, 0.8)
-    assert status == 0
+        with promptly(0.8):
+            child.terminate()
+            status, text = ended(child)
+    assert status == 0, "nobody had to kill it"
     assert '"reason": "terminated"' in text
     assert "Traceback" not in text
 
@@ -145,8 +166,11 @@ def test_sigterm_ends_it_well_and_sigint_is_not_for_it(encoder: FakeEncoder) -> 
 def test_sigterm_while_no_encoder_is_there(tmp_path: Path) -> None:
     with worker(SMALL, job_for(tmp_path / "nobody.sock")) as child:
         ready(child)
-        child.terminate()
-        assert ended(child, 0.8)[0] == 0
+        with promptly(0.8):
+            child.terminate()
+            status, text = ended(child)
+    assert status == 0, "nobody had to kill it"
+    assert '"reason": "terminated"' in text
 
 
 def test_it_waits_for_a_socket_that_comes_late(tmp_path: Path) -> None:
@@ -197,7 +221,7 @@ def test_bad_settings_are_one_line_and_status_2(
     given: dict[str, object] = {"width": 64, "height": 64} | change
     settings = Settings(**given)  # type: ignore[arg-type]
     with worker(settings, job_for(tmp_path / "raw.sock")) as child:
-        status, text = ended(child, 20)
+        status, text = ended(child)
     assert status == 2
     assert text.startswith("lipstream: ")
     assert text.count("\n") == 1
@@ -216,4 +240,4 @@ def test_a_parent_gone_before_the_job(tmp_path: Path) -> None:
     with worker(SMALL, b"") as child:
         assert child.stdin
         child.stdin.close()
-        assert ended(child, 20) == (0, "")
+        assert ended(child) == (0, "")
