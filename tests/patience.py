@@ -45,7 +45,7 @@ def come_in_order(moments: Iterable[float]) -> bool:
 
 
 def held_requests(url: str) -> int:
-    """Requests that wait for their answer in a service's web processes (asgi)."""
+    """Requests that wait for their answer in a service's web processes."""
     found = _HELD.search(requests.get(f"{url}/metrics", timeout=STUCK_SECONDS).text)
     assert found
     return int(float(found[1]))
