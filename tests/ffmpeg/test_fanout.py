@@ -151,4 +151,5 @@ def test_absurd_requests_are_answered_at_once_and_hold_nothing(service: Service)
         assert time.monotonic() - began < HELD_SECONDS, (path[:80], "it was held")
         assert b"\r\nX-Mine" not in head
     assert requests.get(f"{service.url}/healthz", timeout=STUCK_SECONDS).ok
-    assert held_requests(service.url) == 0
+    itself = int("gthread" in service.flags)  # there every request under way is counted
+    until("nothing is held", lambda: held_requests(service.url) == itself, HELD_SECONDS / 2)

@@ -125,8 +125,8 @@ def test_a_stream_started_anew_under_its_id() -> None:
             assert client.delete(f"{streams}/demo").is_success
         until("it is gone", lambda: client.get(f"{streams}/demo").status_code == 404)
         assert client.post(streams, json={"id": "demo"}).status_code == 201
+        time.sleep(max(0.0, kept + KEPT_SECONDS - time.monotonic()))
         until("it is live", lambda: client.get(urls[0]).is_success)
-        until("it is forgotten", lambda: time.monotonic() > kept + KEPT_SECONDS + 0.1)
         own = run_of(client.get(urls[0]).text)
         assert len(before) == 1
         assert own not in before
