@@ -95,7 +95,7 @@ Told = tuple[Recording, dict[str, Any], dict[str, Any]]
 
 def test_what_is_posted_moves_the_lips_of_the_photo(running: Service, speaker: Speaker) -> None:
     def record() -> Told:
-        ear, recording = Ear(running.url), Recording(running.url)
+        ear, recording = Ear(running.url), Recording.from_now(running.url)
         utterance = say(running.url, speech(3.0))
         started = ear.await_event("speech_started", utterance)
         finished = ear.await_event("speech_finished", utterance)
@@ -123,7 +123,7 @@ def test_what_is_posted_moves_the_lips_of_the_photo(running: Service, speaker: S
 
 def test_an_interruption_is_told_and_lips_close(running: Service, speaker: Speaker) -> None:
     def record() -> Told:
-        ear, recording = Ear(running.url), Recording(running.url)
+        ear, recording = Ear(running.url), Recording.from_now(running.url)
         utterance = say(running.url, speech(20.0))
         started = ear.await_event("speech_started", utterance)
         time.sleep(0.8)
