@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
+import rawmedia
 from benchmarks import __main__ as bench
 from benchmarks import producer
 from benchmarks.__main__ import JOBS, Job, end, run, run_all
@@ -216,7 +217,8 @@ def test_a_source_does_not_make_up_for_the_time_in_which_nobody_took_a_unit(
 ) -> None:
     """Else it fills the queue before the encoder, for good."""
     media = MediaFormat(640, 360, 25)
-    now, handed = [0.0], []
+    now = [0.0]
+    handed: list[float] = []
 
     class Slow:
         def __init__(self) -> None:
@@ -238,7 +240,7 @@ def test_a_source_does_not_make_up_for_the_time_in_which_nobody_took_a_unit(
 
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=lambda: now[0])
     monkeypatch.setattr(producer, "time", clock)
-    monkeypatch.setattr(producer.rawmedia, "connect", lambda *_: nullcontext(Slow()))
+    monkeypatch.setattr(rawmedia, "connect", lambda *_: nullcontext(Slow()))
     picture = np.zeros((media.height, media.width, 3), np.uint8)
     with pytest.raises(Disconnected):
         producer._send(Path(), media, [picture], 0.0)
