@@ -161,6 +161,7 @@ def _write(results: list[Found], docs: Path) -> None:
         for plot in found.plots:
             draw(plot, docs / "images")
     log = LOG.read_text("utf-8") if LOG.exists() else ""
+    docs.mkdir(parents=True, exist_ok=True)
     (docs / "performance.md").write_text(page(results, log), "utf-8")
 
 
