@@ -196,7 +196,7 @@ def main() -> int:
     parser = script.parser_of("glass", __doc__, runs=3)
     add = parser.add_argument
     add("--seconds", type=float, default=60.0, help="of our page, the first time [%(default)s]")
-    add("--again", type=float, default=15.0, help="of every other watch [%(default)s]")
+    add("--again", type=float, default=12.0, help="of every other watch [%(default)s]")
     given = parser.parse_args()
     if given.quick:
         parser.set_defaults(seconds=10.0, again=5.0)

@@ -120,7 +120,7 @@ def _tell(found: Found, results: Sequence[Result]) -> None:
 
 
 def main() -> int:
-    parser = script.parser_of("microphone", __doc__, runs=2)
+    parser = script.parser_of("microphone", __doc__, runs=1)
     add = parser.add_argument
     add("--vowels", type=int, default=12, help="of each run and way [%(default)s]")
     add("--rate", type=int, default=48_000, help="of the microphone, hertz [%(default)s]")

@@ -246,8 +246,8 @@ def write_fragment(sequence: int, samples: Iterable[Sample], frame_ticks: int) -
         first = struct.pack(">I", SYNC_FLAGS)
     table = b"".join(_trun_row(sample, per_sample_flags) for sample in run)
 
-    def moof(data_offset: int) -> bytes:
-        return box(
+    moof = bytearray(
+        box(
             "moof",
             full_box("mfhd", 0, 0, struct.pack(">I", sequence & 0xFFFFFFFF)),
             box(
@@ -259,14 +259,14 @@ def write_fragment(sequence: int, samples: Iterable[Sample], frame_ticks: int) -
                     struct.pack(">3I", 1, frame_ticks, default_flags),
                 ),
                 full_box("tfdt", 1, 0, struct.pack(">Q", run[0].dts_ticks)),
-                full_box(
-                    "trun", 1, trun_flags, struct.pack(">Ii", len(run), data_offset), first, table
-                ),
+                full_box("trun", 1, trun_flags, struct.pack(">2I", len(run), 0), first, table),
             ),
         )
-
-    size = len(moof(0))
-    return moof(size + HEADER_BYTES) + box("mdat", *(sample.data for sample in run))
+    )
+    # Where the media begins, counted from the moof, is known now that this has its size.
+    offset_at = len(moof) - len(table) - len(first) - 4
+    struct.pack_into(">i", moof, offset_at, len(moof) + HEADER_BYTES)
+    return bytes(moof) + box("mdat", *(sample.data for sample in run))
 
 
 def _trun_row(sample: Sample, with_flags: bool) -> bytes:

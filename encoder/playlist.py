@@ -19,7 +19,7 @@ VERSION, VERSION_WITH_SKIP = 6, 9
 # MPEG-TS and WebVTT need no more than EXTINF with decimals.
 TS_VERSION = VTT_VERSION = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Texts that are packed once for the parts of a segment: two for each rendition, of any ladder.
+# Texts that are packed once for the parts of a segment: up to three of each rendition of a ladder.
 _KEPT_PACKED = 32
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,9 @@ def test_pictures_as_fast_as_it_goes_become_a_whole_stream(frames: Path, tmp_pat
     assert 0 < found["python"] < found["seconds"] + found["ffmpeg"]
     text = (tmp_path / "live/v0/media.m3u8").read_text()
     assert text.endswith("#EXT-X-ENDLIST\n")
-    assert sum(segment.duration for segment in read_segments(text)[1]) == PICTURES / MEDIA.fps
+    assert sum(segment.duration for segment in read_segments(text)[1]) == Fraction(
+        PICTURES, MEDIA.fps
+    )
 
 
 def test_the_alternative_makes_nothing(frames: Path, tmp_path: Path) -> None:

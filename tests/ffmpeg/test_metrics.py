@@ -120,7 +120,8 @@ def test_a_stream_tells_how_it_is_and_what_happened_to_it(media_root: Path) -> N
         for kind in ("v0", "a0"):
             assert told[f"parts_total {kind} demo"] > first[f"parts_total {kind} demo"]
             assert told[f"media_bytes_total {kind} demo"] > 30 * 200
-        assert 0 < told["encode_lag_seconds median demo"] < 1
+        # The first parts are of a busy start; with each later one the median tells less of them.
+        told = scraper.wait_for(lambda now: 0 < now["encode_lag_seconds median demo"] < 1, 30)
         assert told["encode_lag_seconds median demo"] <= told["encode_lag_seconds max demo"]
         part_target = told["live_edge_limit_seconds demo"] / 3
         assert abs(told["av_skew_seconds demo"]) < 2 * part_target

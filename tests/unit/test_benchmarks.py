@@ -6,13 +6,20 @@ import math
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 
+import rawmedia
 from benchmarks import __main__ as bench
+from benchmarks import producer
 from benchmarks.__main__ import JOBS, Job, end, run, run_all
 from benchmarks.page import page
 from benchmarks.pipeline_run import to_null
@@ -30,6 +37,7 @@ from benchmarks.results import (
     text,
 )
 from benchmarks.script import command
+from rawmedia import Disconnected, Frame, MediaFormat, Samples
 
 FOUND = Found(
     "glass",
@@ -202,6 +210,42 @@ def test_a_core_is_filled_until_one_more_is_too_many(holds: int) -> None:
     assert most_held(share_of, guess=5, most=16) == min(holds, 16)
     assert len(set(tried)) == len(tried), "none is tried twice"
     assert max(tried) <= 16
+
+
+def test_a_source_does_not_make_up_for_the_time_in_which_nobody_took_a_unit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else it fills the queue before the encoder, for good."""
+    media = MediaFormat(640, 360, 25)
+    now = [0.0]
+    handed: list[float] = []
+
+    class Slow:
+        def __init__(self) -> None:
+            self.media = media
+
+        def wait(self) -> None:
+            now[0] += 0.5 if len(handed) == 3 else 0.0  # the encoder starts
+            if len(handed) == 8:
+                raise Disconnected("the stream ended")
+
+        @contextmanager
+        def unit(self) -> Iterator[tuple[Frame, Samples]]:
+            handed.append(now[0])
+            samples = np.zeros((media.samples_per_unit, 1), np.int16)
+            yield np.zeros((media.height, media.width, 3), np.uint8), samples
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=lambda: now[0])
+    monkeypatch.setattr(producer, "time", clock)
+    monkeypatch.setattr(rawmedia, "connect", lambda *_: nullcontext(Slow()))
+    picture = np.zeros((media.height, media.width, 3), np.uint8)
+    with pytest.raises(Disconnected):
+        producer._send(Path(), media, [picture], 0.0)
+    gaps = [round(later - earlier, 3) for earlier, later in pairwise(handed)]
+    assert gaps == [0.04, 0.04, 0.54, 0.04, 0.04, 0.04, 0.04]
 
 
 def test_the_command_is_told_without_its_file() -> None:
