@@ -73,6 +73,26 @@ def test_one_tap_gives_sound(chromium: Chrome, service: str) -> None:
     assert after["state"] == "live", after
 
 
+def test_a_tap_on_the_picture_gives_sound_and_in_full_screen_a_pause(
+    chromium: Chrome, service: str
+) -> None:
+    chromium.get(service + "/")
+    until_live(chromium)
+    picture = chromium.find_element(By.ID, "video")
+    picture.click()
+    assert chromium.execute_script("return !video.muted")
+    picture.click()
+    assert chromium.execute_script("return !video.muted && !video.paused"), "buttons are in reach"
+    chromium.find_element(By.ID, "fullscreen").click()
+    filled = "return document.fullscreenElement?.id"
+    until("full screen", lambda: chromium.execute_script(filled) == "stage", 5)
+    picture.click()
+    until("paused", lambda: diagnostics(chromium)["state"] == "paused", 2)
+    chromium.find_element(By.ID, "resume").click()
+    until("live again", lambda: diagnostics(chromium)["state"] == "live", 5)
+    chromium.execute_script("document.exitFullscreen()")
+
+
 def test_pause_says_paused_and_play_returns_to_live(chromium: Chrome, service: str) -> None:
     chromium.get(service + "/")
     until_live(chromium)
