@@ -50,7 +50,7 @@ class Progress:
         if self._bar.disable and self._clock() - self._said_at >= SAID_EVERY_SECONDS:
             self._said_at = self._clock()
             said = self._about.format(self._done) + (f": {doing}" if doing else "")
-            print(said, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{said}\n")
 
     def step(self, doing: str = "") -> None:
         """One unit more."""
