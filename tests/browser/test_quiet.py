@@ -1,4 +1,4 @@
-"""That a stream is silent is known from its sound, in a real player, without anything being heard."""
+"""That a stream is silent is known from its sound, in a real player that nobody hears."""
 
 from __future__ import annotations
 
