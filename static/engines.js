@@ -1,9 +1,11 @@
 // The two ways to play HLS, behind one shape:
 //   start(), stop(), goLive() after a pause, madeAt -> Date|null, livePosition -> seconds|null,
 //   liveDistance -> seconds behind live at which that is, grownSeconds -> how much of it is for stalls that were,
+//   isSilent(from, to) -> boolean|null, seconds on the media clock,
 //   rungs -> [{height, kbit}], fixRung(height|null), figures -> {targetSeconds, edgeSeconds, bandwidthKbit, rung, auto}
 // and two reports: failed(why, "network"|"media") when the engine cannot go on; noted(error) for the record.
 
+import { Quiet } from "./quiet.js";
 import Hls from "./vendor/hls.min.mjs";
 
 const HLS_TYPE = "application/vnd.apple.mpegurl";
@@ -91,6 +93,7 @@ export class HlsJsEngine {
   #recoveredAt = -Infinity;
   #timer = 0;
   #height = null;
+  #quiet = new Quiet();
   #loading = null; // the newest part, or segment, of the picture
 
   constructor(video, url, { failed, noted }) {
@@ -103,6 +106,9 @@ export class HlsJsEngine {
     this.#hls.on(Hls.Events.FRAG_BUFFERED, () => { this.#networkRetries = 0; });
     this.#hls.on(Hls.Events.FRAG_LOADING, (_, { frag, part }) => {
       if (frag.type === "main" && frag.sn !== "initSegment") this.#loading = part ?? frag;
+    });
+    this.#hls.on(Hls.Events.FRAG_LOADED, (_, { frag, part, payload }) => {
+      if (payload && frag.type === "audio" && frag.sn !== "initSegment") this.#quiet.add(part ?? frag, payload);
     });
     this.#hls.loadSource(this.url);
     this.#hls.attachMedia(this.video);
@@ -132,6 +138,10 @@ export class HlsJsEngine {
     const details = this.#hls.latestLevelDetails;
     const holdBack = details?.partHoldBack || details?.holdBack;
     return holdBack && this.#hls.targetLatency !== null ? Math.max(0, this.#hls.targetLatency - holdBack) : 0;
+  }
+
+  isSilent(from, to) {
+    return this.#quiet.between(from, to);
   }
 
   get rungs() {
@@ -235,6 +245,10 @@ export class NativeEngine {
 
   get grownSeconds() {
     return 0;
+  }
+
+  isSilent() {
+    return null; // nor is it steered
   }
 
   get rungs() {

@@ -7,6 +7,7 @@ import { setUpCaptions } from "./captions.js";
 import { element } from "./dom.js";
 import { setUpKey } from "./key.js";
 import { Player } from "./player.js";
+import { RungChoice } from "./rung.js";
 import { nameMedia, setUpMediaSession, setUpScreens } from "./screen.js";
 import { Session } from "./session.js";
 import { setUpShare, showShare } from "./share.js";
@@ -25,6 +26,7 @@ const engine = new URLSearchParams(location.search).get("engine");
 const session = new Session(video, playlistUrl(playing, document.baseURI), engine, show);
 const player = new Player(session, () => playing, isTalking);
 const stats = new Stats(session);
+const rung = new RungChoice(session);
 
 /** In the picture that is shown; null: nobody tells. */
 function isTalking(shown = session.madeAt) {
@@ -38,6 +40,7 @@ session.isSilent = (shown) => {
 
 function show() {
   player.show();
+  rung.show();
   studio?.show();
 }
 
@@ -116,5 +119,6 @@ setUpShare();
 showStream();
 player.start();
 stats.start();
+rung.start();
 session.run();
 openWhereAllowed();

@@ -27,6 +27,7 @@ export class Player {
     element("sound").addEventListener("click", () => this.#toggleSound());
     element("pause").addEventListener("click", () => (session.state === "paused" ? session.play() : session.pause()));
     element("resume").addEventListener("click", () => session.play());
+    video.addEventListener("click", () => this.#tapped());
     video.addEventListener("volumechange", () => this.#showSound());
     document.addEventListener("visibilitychange", () => { if (!document.hidden) session.wake(); });
     video.muted = true; // the attribute alone is not enough where the browser remembers a choice
@@ -65,6 +66,12 @@ export class Player {
     if (heard) element("sound").classList.add("quiet");
     element("sound").classList.toggle("heard", heard);
     write(element("sound-label"), heard ? "Sound on" : "Tap for sound");
+  }
+
+  /** Sound first; in full screen, where no button is in reach, then a pause, whose veil has the way back. */
+  #tapped() {
+    if (this.video.muted) this.#toggleSound();
+    else if (document.fullscreenElement) this.session.pause();
   }
 
   #toggleSound() {

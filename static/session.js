@@ -49,7 +49,7 @@ export class Session {
   #hurry = () => {};
 
   /**
-   * Whether the face is silent in the picture that is shown; null where nobody can say.
+   * Whether the face is silent in the picture that is shown; null where nobody tells.
    * @type {(shown: Date|null) => boolean|null}
    */
   isSilent = () => null;
@@ -270,11 +270,18 @@ export class Session {
     const { livePosition, liveDistance, grownSeconds, madeAt } = this.#engine;
     const forgiven = now - this.#stalledAt > CALM_MS ? grownSeconds : 0;
     const target = livePosition === null ? null : livePosition + forgiven;
-    const { buffered } = this.video;
-    const jump = this.#catchUp.look(now, this.#position, target, liveDistance - forgiven, buffered, this.isSilent(madeAt));
+    const silent = this.#isSilentUntil(target ?? this.#position, madeAt);
+    const jump = this.#catchUp.look(now, this.#position, target, liveDistance - forgiven, this.video.buffered, silent);
     if (jump === null) return;
     this.video.currentTime = jump;
     this.jumps += 1;
+  }
+
+  /** All that a jump would leave out: as the service tells it, and as it is heard. */
+  #isSilentUntil(target, madeAt) {
+    const told = this.isSilent(madeAt);
+    const heard = this.#engine.isSilent(this.#position, Math.max(target, this.#position));
+    return told === null ? heard : told && heard !== false;
   }
 
   /** Still for long: if the stream itself goes on meanwhile, the fault is ours and we start over. */

@@ -4,7 +4,6 @@ import { Draft } from "./draft.js";
 import { keepPage } from "./drop.js";
 import { element } from "./dom.js";
 import { Follower } from "./events.js";
-import { RungChoice } from "./rung.js";
 import { SpeakPanel } from "./speak.js";
 import { StreamsPanel } from "./streams.js";
 import { setUpTabs } from "./tabs.js";
@@ -31,7 +30,6 @@ export class Studio {
   constructor(page) {
     Object.assign(this, page);
     this.panels = { speak: new SpeakPanel(this), draft: new Draft(this), streams: new StreamsPanel(this) };
-    this.rung = new RungChoice(this.session);
     this.talk = new TalkButton(this);
   }
 
@@ -41,7 +39,6 @@ export class Studio {
     keepPage();
     this.panels.speak.start();
     this.panels.streams.start();
-    this.rung.start();
     if (canListen()) this.talk.start();
     element("studio").hidden = false;
     element("main").classList.add("with-studio");
@@ -64,7 +61,6 @@ export class Studio {
     if (isThere && this.#follower === null) this.#meet();
     if (!isThere && this.#follower !== null) this.#leave();
     this.panels.speak.show();
-    this.rung.show();
   }
 
   #opened(panel) {

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
 from werkzeug.serving import make_server
 
 from config import Settings
 from server.app import create_app
 from tests.browser.accessibility import assert_accessible
-from tests.browser.watching import until
+from tests.browser.watching import diagnostics, until, until_live
+from tests.service import Service
 
 pytestmark = pytest.mark.browser
 
@@ -56,6 +58,37 @@ def test_a_viewer_sees_the_player_until_the_token_is_given(chromium: Chrome, gua
     chromium.refresh()
     until("the studio again, in this tab", lambda: _is_shown(chromium, "studio"), 5)
     assert chromium.execute_script("return localStorage.length") == 0
+
+
+def _height(browser: Chrome) -> int:
+    rung = diagnostics(browser)["stats"].get("rung")
+    return int(rung["height"]) if rung else 0
+
+
+def test_a_viewer_chooses_his_rung_and_catches_up_in_silence(
+    chromium: Chrome, media_root: Path
+) -> None:
+    """He is told nothing of the face: that it is silent he has from the sound."""
+    size = ("--width", "640", "--height", "360", "--video-kbit", "450")
+    ladder = ("--ladder", "640x360:450,320x180:120", "--audio", "none")
+    closed = """
+        const real = window.fetch;
+        const access = new Response('{"control": "closed"}');
+        window.fetch = (url, ...more) => `${url}`.endsWith("/access") ? access : real(url, ...more);
+    """
+    with Service(media_root, (*size, *ladder)) as service:
+        chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": closed})
+        chromium.get(service.url + "/")
+        until_live(chromium)
+        assert not _is_shown(chromium, "studio")
+        choice = Select(chromium.find_element(By.ID, "rung"))
+        choice.select_by_value("180")
+        until("the smaller picture", lambda: _height(chromium) == 180, 10)
+        # Not so far that it would be caught up in any case.
+        before = chromium.execute_script("video.currentTime -= 1.5; return lipstream.jumps")
+        late = diagnostics(chromium)["latencySeconds"]
+        until("a jump", lambda: diagnostics(chromium)["jumps"] > before, 15)
+        assert diagnostics(chromium)["latencySeconds"] < late - 1
 
 
 def test_a_link_can_bring_the_token(chromium: Chrome, guarded: str) -> None:

@@ -376,6 +376,41 @@ def test_what_a_network_gives_after_a_stall(
     assert found == (None if rate is None else pytest.approx(rate))
 
 
+# Parts of 0.2 s from second 10 on; each a moof of 100 bytes and so many bytes of samples.
+QUIET = """
+    const [parts, spans, done] = arguments;
+    import("/static/quiet.js").then(({ Quiet }) => {
+        const quiet = new Quiet();
+        parts.forEach(([at, bytes]) => {
+            const view = new DataView(new ArrayBuffer(108 + bytes));
+            [100, 0x6d6f6f66].forEach((word, n) => view.setUint32(4 * n, word));
+            [8 + bytes, 0x6d646174].forEach((word, n) => view.setUint32(100 + 4 * n, word));
+            quiet.add({ start: at, end: at + 0.2, duration: 0.2 }, view.buffer);
+        });
+        done(spans.map(([from, to]) => quiet.between(from, to)));
+    });
+"""
+
+
+@pytest.mark.parametrize(
+    ("parts", "span", "silent"),
+    [
+        ([(10, 60), (10.2, 60), (10.4, 60)], (10.1, 10.5), True),
+        ([(10.2, 60), (10, 60), (10.4, 60)], (10.1, 10.5), True),  # out of order
+        ([(10, 60), (10.2, 400), (10.4, 60)], (10.1, 10.5), False),  # 16 kbit/s
+        ([(10, 400), (10.2, 60), (10.4, 60)], (10.25, 10.5), True),
+        ([(10, 60), (10.4, 60)], (10.1, 10.5), None),  # a hole
+        ([(10, 60)], (10.1, 10.6), None),  # not loaded yet
+        ([(10, 0)], (10.1, 10.1), False),  # no media that we know of
+        ([], (10.1, 10.1), None),
+    ],
+)
+def test_silence_is_told_by_its_bits(
+    page: Chrome, parts: list[Any], span: tuple[float, float], silent: bool | None
+) -> None:
+    assert page.execute_async_script(QUIET, parts, [span]) == [silent]
+
+
 DROP = """
     const [disabled, done] = arguments;
     import("/static/drop.js").then(({ takeFiles }) => {

@@ -176,3 +176,42 @@ def _call(page: Chrome, module: str, name: str, argument: dict[str, Any]) -> Any
         import("/static/" + module).then((m) => done(m[name](argument)));
     """
     return page.execute_async_script(script, module, name, argument)
+
+
+# What a page asks of the system around it, written down.
+AROUND = """
+    window.copied = [];
+    window.handlers = {};
+    MediaSession.prototype.setActionHandler = (name, handler) => { handlers[name] = handler; };
+    Clipboard.prototype.writeText = async (text) => { copied.push(text); };
+"""
+
+
+def test_links_are_copied_and_the_lock_screen_is_told(chromium: Chrome, site: Site) -> None:
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": AROUND})
+    chromium.get(f"{site.url}/?stream=me")
+    for button, what in (("copy-page", "Link"), ("copy", "Stream address")):
+        chromium.find_element(By.ID, button).click()
+        region = chromium.find_element(By.ID, "copied")
+        said = f"{what} copied"
+        until(said, lambda: region.get_property("textContent") == said, 5)  # noqa: B023
+        assert chromium.find_element(By.ID, button).text == "Copied"
+    links = [f"{site.url}/?stream=me", f"{site.url}/live/me/index.m3u8"]
+    assert chromium.execute_script("return copied") == links
+    assert chromium.execute_script("return navigator.mediaSession.metadata.title") == "me"
+    assert chromium.execute_script("return Object.keys(handlers).sort()") == ["pause", "play"]
+
+
+def test_without_a_clipboard_a_link_is_copied_the_old_way(chromium: Chrome, site: Site) -> None:
+    """Plain HTTP from another machine has none."""
+    old = """
+        Object.defineProperty(Navigator.prototype, "clipboard", { value: undefined });
+        window.copied = [];
+        addEventListener("copy", () => copied.push(document.activeElement.value));
+    """
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": old})
+    chromium.get(f"{site.url}/?stream=me")
+    chromium.find_element(By.ID, "copy-page").click()
+    until("copied", lambda: chromium.execute_script("return copied"), 5)
+    assert chromium.execute_script("return copied") == [f"{site.url}/?stream=me"]
+    assert not chromium.find_elements(By.CSS_SELECTOR, "textarea.visually-hidden")
