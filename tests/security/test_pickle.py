@@ -19,10 +19,15 @@ NEEDED |= {"torch.load": ("weights_only", True)}
 # These have no safe form.
 UNSAFE_CALLS = {"yaml.load", "yaml.unsafe_load", "yaml.full_load", "pandas.read_pickle"}
 UNSAFE_CALLS |= {"eval", "exec", "pd.read_pickle", "tensorrt.deserialize_pickle"}
-# The one reader of foreign pickles looks every name up in a table of its own; the maker of test
-# data only writes. What either uses of the module is held to that.
+# The one reader of foreign pickles looks every name up in a table of its own, and has looked at the
+# steps before, which `genops` lists without taking them; the maker of test data only writes. What
+# either uses of these modules is held to that.
 MAY_USE = {
-    "inference/checkpoint/unpickle.py": {"pickle.Unpickler"},
+    "inference/checkpoint/unpickle.py": {
+        "pickle.Unpickler",
+        "pickle.UnpicklingError",
+        "pickletools.genops",
+    },
     "inference/synthetic/config.py": {"pickle.dumps"},
 }
 
@@ -65,7 +70,7 @@ def _is(node: ast.expr, value: bool) -> bool:
 def test_no_module_loads_code(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
     allowed = MAY_USE.get(str(path.relative_to(ROOT)), set())
-    assert list(problems(tree)) == ["pickle"] * bool(allowed)
+    assert sorted(problems(tree)) == sorted({name.partition(".")[0] for name in allowed})
     assert uses_of_pickle(tree) == allowed
 
 
@@ -86,7 +91,7 @@ def uses_of_pickle(tree: ast.AST) -> set[str]:
     return {
         ast.unparse(node)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle"
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("pickle", "pickletools")
     }
 
 
