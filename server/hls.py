@@ -234,7 +234,11 @@ def _position(folder: Path) -> Position | None:
 
 
 def _target_duration(folder: Path) -> int:
-    position = _position(folder)
+    """For the age of an error, which must be told whatever has become of the playlist."""
+    try:
+        position = _position(folder)
+    except ValueError:  # what others wrote there
+        position = None
     return position.target_duration if position else USUAL_TARGET_DURATION
 
 
