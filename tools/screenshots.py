@@ -46,6 +46,7 @@ VIEWER = """
     const closed = () => Promise.resolve(new Response('{"control": "closed"}'));
     window.fetch = (url, ...more) => (`${url}`.endsWith("/access") ? closed() : ask(url, ...more));
 """
+SOURCES = "sources-desktop"
 LATER = "And this waits for its turn."
 
 
@@ -198,6 +199,31 @@ def take(studio: Studio) -> dict[str, Picture]:
     return pictures
 
 
+def take_sources(studio: Studio) -> Picture:
+    """A camera's file and the test card, each as its stream's page shows it."""
+    wish: dict[str, Any] = {"id": "card", "source": {"type": "testcard"}}
+    requests.post(f"{_local(studio)}/api/streams", json=wish, timeout=30).raise_for_status()
+    shown = []
+    for query in ("?stream=card", ""):
+        studio.open(query)
+        until_live(studio.browser, PATIENCE)
+        until("a while", lambda: diagnostics(studio.browser)["stats"]["frames"] > 75, PATIENCE)
+        shown.append(studio.look(DESKTOP))
+    return _grid(shown)
+
+
+def _film(path: Path, seconds: int = 20) -> None:
+    """What a camera might see: the portrait, nearer and nearer."""
+    portrait = np.asarray(skimage.data.astronaut()[:, :, ::-1], np.uint8)  # type: ignore[no-untyped-call]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (1280, 720))
+    for number in range(25 * seconds):
+        width = 512 - round(200 * number / (25 * seconds))
+        height, left = width * 9 // 16, (512 - width) // 2
+        view = portrait[20 : 20 + height, left : left + width]
+        writer.write(cv2.resize(view, (1280, 720), interpolation=cv2.INTER_CUBIC))
+    writer.release()
+
+
 def _end_one(studio: Studio) -> None:
     wish = {"id": "goodbye"}
     requests.post(f"{_local(studio)}/api/streams", json=wish, timeout=30).raise_for_status()
@@ -255,16 +281,29 @@ def _studio(service: Service, folder: Path) -> Iterator[Studio]:
         yield Studio(browser, f"http://{NAME}:{port}", portrait)
 
 
-def main(wanted: list[str]) -> int:
-    """Take every picture; write those that are named, or all."""
-    IMAGES.mkdir(exist_ok=True)
+@contextlib.contextmanager
+def _stage(folder: Path, *flags: str) -> Iterator[Studio]:
+    """A service, and a browser before its page."""
     with (
         temporary_media_root() as root,
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        Service(Path(root) / "media", FLAGS) as service,
-        _studio(service, Path(folder)) as studio,
+        Service(Path(root) / "media", (*FLAGS, *flags)) as service,
+        _studio(service, folder) as studio,
     ):
-        pictures = take(studio)
+        yield studio
+
+
+def main(wanted: list[str]) -> int:
+    """Take the pictures that are named, or all."""
+    IMAGES.mkdir(exist_ok=True)
+    pictures: dict[str, Picture] = {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        if wanted != [SOURCES]:
+            with _stage(Path(folder)) as studio:
+                pictures |= take(studio)
+        if not wanted or SOURCES in wanted:
+            _film(film := Path(folder) / "film.avi")
+            with _stage(Path(folder), "--source", f"camera:{film}") as studio:
+                pictures[SOURCES] = take_sources(studio)
     for name, picture in pictures.items():
         if not wanted or name in wanted:
             save(name, picture)
