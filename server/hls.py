@@ -234,8 +234,10 @@ def _position(folder: Path) -> Position | None:
 
 
 def _target_duration(folder: Path) -> int:
-    position = _position(folder)
-    return position.target_duration if position else USUAL_TARGET_DURATION
+    with contextlib.suppress(ValueError):  # a playlist that is none: its own request says so
+        if position := _position(folder):
+            return position.target_duration
+    return USUAL_TARGET_DURATION
 
 
 def _read(path: Path) -> str | None:
