@@ -234,12 +234,10 @@ def _position(folder: Path) -> Position | None:
 
 
 def _target_duration(folder: Path) -> int:
-    """For the age of an error, which must be told whatever has become of the playlist."""
-    try:
-        position = _position(folder)
-    except ValueError:  # what others wrote there
-        position = None
-    return position.target_duration if position else USUAL_TARGET_DURATION
+    with contextlib.suppress(ValueError):  # a playlist that is none: its own request says so
+        if position := _position(folder):
+            return position.target_duration
+    return USUAL_TARGET_DURATION
 
 
 def _read(path: Path) -> str | None:

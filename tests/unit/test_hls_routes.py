@@ -226,6 +226,11 @@ def test_35_an_unhinted_part_is_404_at_once(stream: Stream) -> None:
     assert stream.client.get(f"/live/demo/v0/{RUN}-8.4.m4s").status_code == 404
 
 
+def test_35_a_file_is_404_also_beside_a_playlist_that_cannot_be_read(stream: Stream) -> None:
+    (stream.folder / "v0" / "media.m3u8").write_bytes(b"\xff")
+    assert stream.client.get("/live/demo/v0/nothing").status_code == 404
+
+
 def test_70_head_never_blocks(stream: Stream) -> None:
     answer = stream.client.head("/live/demo/v0/media.m3u8?_HLS_msn=8&_HLS_part=3")
     assert (answer.status_code, answer.data) == (200, b"")
