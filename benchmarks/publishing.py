@@ -252,7 +252,7 @@ def _pin(encoders: list[int]) -> None:
 
 
 def most_held(share_of: Callable[[int], float], guess: int, most: int) -> int:
-    """How many a core holds: fewer until they keep up, then one more until they do not.
+    """How many a core holds: fewer until they keep up, then more until one more is too many.
 
     Args:
         share_of: tries so many; returns which share of real time the slowest of them made.
@@ -262,8 +262,13 @@ def most_held(share_of: Callable[[int], float], guess: int, most: int) -> int:
     count, too_many = max(1, min(most, guess)), most + 1
     while count and (share := share_of(count)) < _HELD:
         too_many, count = count, _fewer(count, share)
-    while 0 < count < too_many - 1 and share_of(count + 1) >= _HELD:
-        count += 1
+    step = 1
+    while 0 < count < too_many - 1:
+        more = min(count + step, too_many - 1)
+        if share_of(more) >= _HELD:
+            count, step = more, 2 * step
+        else:
+            too_many, step = more, 1
     return count
 
 
