@@ -109,7 +109,7 @@ def watch_in_time(
         if is_whole or not (is_late or repeated) or not left:
             return seen
         print(f"the machine was late, {repeated} frames repeated: {seen}")
-    raise AssertionError
+    raise AssertionError("the last look is always taken")
 
 
 def _frames_repeated(url: str, verify: str | bool) -> int:
