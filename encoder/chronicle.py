@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from journal import Journal, Moment, read_mark, read_place
+from journal import Journal, Moment, change_name, read_face, read_mark, read_place
 from logs import event
 
 # Of the units between two looks, so many came from no source: it has stalled.
@@ -37,7 +37,7 @@ class Chronicle:
 
     def moment(self, mark: int, place: dict[str, Any]) -> None:
         """A unit with a mark is fed."""
-        if read_place(mark):  # it began before, and was told then
+        if read_place(mark) and not read_face(mark):  # it began before, and was told then
             return
         self._add(*told_of(mark, place))
 
@@ -61,6 +61,8 @@ class Chronicle:
 
 def told_of(mark: int, place: dict[str, Any]) -> Told:
     """The event of a mark; ``place`` says where its unit stands."""
+    if change := read_face(mark):
+        return "face_changed", {"change": change_name(change)} | place
     utterance, moment = read_mark(mark)
     name = {"mark": utterance} if moment is Moment.POINT else {"utterance": f"u{utterance:x}"}
     started = {"started": True} if moment is Moment.INTERRUPTED else {}

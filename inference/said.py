@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from journal import Moment, mark_of, read_mark
+from journal import Moment, mark_of, read_face, read_mark
 
 # More units than an encoder holds at once are never given back.
 _REMEMBERED = 32
@@ -39,6 +39,8 @@ class Said:
 
 
 def _next(now: tuple[int, int], mark: int) -> tuple[int, int]:
+    if read_face(mark):  # what is said goes on
+        mark = 0
     number, moment = read_mark(mark)
     if mark and moment is Moment.STARTED:
         return number, 0

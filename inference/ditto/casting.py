@@ -29,6 +29,7 @@ from inference.ditto.scene import film_scene, photo_scene
 from inference.ditto.windows import Overlap
 from inference.engines.choice import AUTO, choose, open_engine, survey
 from inference.engines.protocol import Engine
+from inference.engines.shared import SharedEngine
 from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
 from inference.images import check_image, is_image, load_image
 from logs import event
@@ -49,6 +50,7 @@ class Cast:
 
     look: Look
     mind: Mind
+    look_of: Callable[[str], Look]  # of another picture; where it is live, in any thread
     close: Callable[[], None]
 
 
@@ -116,8 +118,9 @@ def cast(
         settings: ``image`` may be a photo or a video.
         media: size of the pictures.
         live: for a stream, or for a whole sound.
-        engine: of this thread, shared with other casts: weights are loaded once. None: one of its
-            own, which closes with it.
+        engine: shared with other casts: weights are loaded once. None: one of its own, which
+            closes with it. A live cast looks at new faces in another thread than it draws in: a
+            :class:`inference.engines.shared.SharedEngine` can bear that.
 
     Raises:
         InferenceError: something cannot be used.
@@ -125,13 +128,17 @@ def cast(
     with ExitStack() as closing:
         checkpoint = _checkpoint(settings)
         if engine is None:
-            # A live one leaves the other cores to the encoder.
-            engine = runtime_for(settings, checkpoint, threads=1 if live else 0)
+            engine = _own_engine(settings, checkpoint, live=live)
             closing.callback(engine.close)
         recipe = recipe_for(settings, checkpoint, live=live)
         networks = Networks(checkpoint.load_all(engine, _names(checkpoint)))
         closing.callback(networks.release)
-        look = _look(settings, media, networks, recipe, checkpoint)
+
+        def look_of(image: str) -> Look:
+            wished = replace(settings, image=image)
+            return _look(wished, media, networks, recipe, checkpoint)
+
+        look = look_of(settings.image)
         event(
             log,
             "face_loaded",
@@ -141,7 +148,14 @@ def cast(
         )
         chunks = Chunks.parse(settings.chunks)
         mind = Mind.of(networks, recipe, look.avatar, chunks, settings.seed)
-        return Cast(look, mind, closing.pop_all().close)
+        return Cast(look, mind, look_of, closing.pop_all().close)
+
+
+def _own_engine(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Engine:
+    if not live:
+        return runtime_for(settings, checkpoint, threads=0)
+    # It leaves the other cores to the encoder.
+    return SharedEngine(lambda: runtime_for(settings, checkpoint, threads=1))
 
 
 def runtime_for(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:

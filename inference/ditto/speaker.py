@@ -10,7 +10,7 @@ from inference.ditto.governor import Effort
 from inference.ditto.layout import FPS
 from inference.ditto.listening import REMEMBERED_FRAMES, Listener
 from inference.ditto.mind import LiveMind, Mind
-from inference.ditto.painter import Painter
+from inference.ditto.painter import Look, Painter, Worn
 from inference.ditto.watch import Watch
 from inference.line import Line
 from inference.presenter import Instant, Talker
@@ -67,6 +67,10 @@ class Speaker(Talker):
         if units:
             self._shown = None
         super().go_back(units)
+
+    def _put_on(self, face: Look | Worn) -> Worn:
+        self._shown = None  # it is of the face before
+        return self.painter.wear(face)
 
     def _draw(self, frame: Frame, now: Instant) -> None:
         lips = self._lips_of(now)
