@@ -33,7 +33,7 @@ def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """Its face is drawn by the presenter, or by the tiny networks; it idles."""
-    flags = FLAGS
+    flags: tuple[str, ...] = FLAGS
     if request.param == "ditto":
         flags = flags_of(settings_in(tmp_path_factory.mktemp("ditto")))
     with temporary_media_root() as folder, Service(Path(folder) / "media", flags) as service:
@@ -147,6 +147,7 @@ def waits(service: Service) -> bool:
 def snapshot(service: Service) -> NDArray[np.float64]:
     answer = requests.get(f"{service.url}/live/demo/snapshot.jpg", timeout=10)
     jpeg = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+    assert jpeg is not None
     return cv2.resize(jpeg, (96, 54), interpolation=cv2.INTER_AREA).astype(np.float64)
 
 

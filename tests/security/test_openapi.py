@@ -177,12 +177,12 @@ def _speaking() -> dict[tuple[str, str, int], Asking]:
 
 def _changing_face() -> dict[tuple[str, str, int], Asking]:
     def put(reply: Command | Exception, stream: str = "demo", **more: Any) -> Asking:
-        given = more or {"json": {"image": "presenter"}}
+        given: dict[str, Any] = more or {"json": {"image": "presenter"}}
         return lambda s: s.worker(reply).ask("PUT", f"/api/streams/{stream}/face", **given)
 
     changed = {"ok": True, "change": "f1", "notes": []}
     no_face = {"ok": False, "refused": "file", "error": "no face found"}
-    large = {"data": bytes(70_000), "content_type": "application/json"}
+    large: dict[str, Any] = {"data": bytes(70_000), "content_type": "application/json"}
     return {
         ("PUT", FACE, 202): put(changed),
         ("PUT", FACE, 400): put(changed, json={"image": "face.png"}),

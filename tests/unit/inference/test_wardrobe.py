@@ -127,7 +127,9 @@ def test_of_many_wishes_the_last_is_seen(folder: Path) -> None:
 
 
 def two_faces(astronaut: Path, path: Path) -> Path:
-    head = cv2.imread(str(astronaut))[0:300, 60:360]
+    photo = cv2.imread(str(astronaut))
+    assert photo is not None
+    head = photo[0:300, 60:360]
     smaller = cv2.resize(head, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
     below = np.full((head.shape[0], smaller.shape[1], 3), smaller[-1, -1], np.uint8)
     below[: smaller.shape[0]] = smaller
