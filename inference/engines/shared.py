@@ -56,7 +56,8 @@ class SharedEngine:
 
     def memory_bytes(self) -> int | None:
         """As told."""
-        return self._engine.memory_bytes()
+        held: int | None = self._do(self._engine.memory_bytes)
+        return held
 
     def close(self) -> None:
         """As told."""
