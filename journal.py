@@ -61,6 +61,25 @@ def mark_of(utterance: int, moment: Moment, place: int = 0) -> int:
     return (min(place, most) << _NUMBER_BITS | utterance) << _MOMENT_BITS | moment
 
 
+def face_mark(change: int) -> int:
+    """The mark of the first unit that shows another face, while what is said goes on.
+
+    In bits it is a FINISHED with a place, which no utterance has.
+    """
+    return mark_of(change, Moment.FINISHED, 1)
+
+
+def change_name(change: int) -> str:
+    """The id of a change of face for the outside."""
+    return f"f{change:x}"
+
+
+def read_face(mark: int) -> int:
+    """The number of the change of face that begins; 0: the mark tells of none."""
+    change, moment = read_mark(mark)
+    return change if moment is Moment.FINISHED and read_place(mark) else 0
+
+
 def read_mark(mark: int) -> tuple[int, Moment]:
     """The utterance and its moment; of a POINT all that its producer has given it."""
     moment, rest = Moment(mark & 3), mark >> _MOMENT_BITS

@@ -41,6 +41,8 @@ RECALL = 0xFF  # no slot has that number
 # folder of what waits. The first is no longer than ".sock": a socket's path has a limit. In the
 # folder each utterance that was a text has its captions beside its sound.
 SPEECH_SOCKET, SPEECH_FOLDER, CUES_SUFFIX = ".say", ".speech", ".cues"
+# The picture of the face that an avatar has been given last, where it was given another.
+WORN_FACE = ".worn"
 # And the figures of a source that has any.
 SOURCE_FIGURES = ".face"
 MAX_HELLO_BYTES = 4096

@@ -8,7 +8,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from journal import KEPT_EVENTS, Journal, Moment, read_mark, read_place
+from journal import (
+    KEPT_EVENTS,
+    Journal,
+    Moment,
+    change_name,
+    read_face,
+    read_mark,
+    read_place,
+)
 from logs import event
 
 # Of the units between two looks, so many came from no source: it has stalled.
@@ -19,6 +27,7 @@ _KINDS = {
     Moment.FINISHED: "speech_finished",
     Moment.INTERRUPTED: "speech_interrupted",
 }
+_FACE_CHANGED = "face_changed"
 
 # What figures lack while nothing is encoded.
 _OF_LIFE = frozenset(("encoder_restarts", "overloaded", "units_fed", "units_repeated"))
@@ -34,7 +43,7 @@ class Chronicle:
         self._journal = journal
         self._figures: dict[str, Any] = {}
         self._stalled = False
-        self._last: dict[str, str] | None = None  # told of each utterance; None: not looked up yet
+        self._last: dict[str, str] | None = None  # told of whom; None: not looked up yet
 
     def moment(self, mark: int, place: dict[str, Any]) -> None:
         """A unit with a mark is fed.
@@ -42,18 +51,17 @@ class Chronicle:
         A source whose encoder process has gone marks again what that one may not have come to.
         """
         kind, facts = told_of(mark, place)
-        if kind == _KINDS[Moment.POINT] or self._is_news(
-            facts["utterance"], kind, again=bool(read_place(mark))
-        ):
+        is_point = kind == _KINDS[Moment.POINT]
+        if is_point or self._is_news(_of_whom(facts), kind, again=bool(read_place(mark))):
             self._add(kind, facts)
 
-    def _is_news(self, utterance: str, kind: str, *, again: bool) -> bool:
+    def _is_news(self, whom: str, kind: str, *, again: bool) -> bool:
         if self._last is None:
             self._last = last_moments(self._journal)
-        last = self._last.get(utterance)
+        last = self._last.get(whom)
         if last is not None and was_told(kind, last, again=again):
             return False
-        self._last[utterance] = kind
+        self._last[whom] = kind
         if len(self._last) > KEPT_EVENTS:
             del self._last[next(iter(self._last))]
         return True
@@ -79,20 +87,28 @@ class Chronicle:
 
 def told_of(mark: int, place: dict[str, Any]) -> Told:
     """The event of a mark; ``place`` says where its unit stands."""
+    if change := read_face(mark):
+        return _FACE_CHANGED, {"change": change_name(change)} | place
     utterance, moment = read_mark(mark)
     name = {"mark": utterance} if moment is Moment.POINT else {"utterance": f"u{utterance:x}"}
     started = {"started": True} if moment is Moment.INTERRUPTED else {}
     return _KINDS[moment], name | started | place
 
 
+def _of_whom(facts: dict[str, Any]) -> str:
+    """The utterance or the change of face that a moment is of."""
+    whom: str = facts["change"] if "change" in facts else facts["utterance"]
+    return whom
+
+
 def last_moments(journal: Journal) -> dict[str, str]:
-    """Of each utterance, what an encoder process before this one has told last."""
+    """Of each utterance and change of face, what an encoder process before has told last."""
     try:
         events = journal.after(0)
     except OSError:
         return {}
-    kinds = set(_KINDS.values()) - {_KINDS[Moment.POINT]}
-    return {event.facts["utterance"]: event.kind for event in events if event.kind in kinds}
+    kinds = {*_KINDS.values(), _FACE_CHANGED} - {_KINDS[Moment.POINT]}
+    return {_of_whom(event.facts): event.kind for event in events if event.kind in kinds}
 
 
 def was_told(kind: str, last: str, *, again: bool) -> bool:

@@ -8,6 +8,7 @@
     <media root>/run/<id>.events  what happened in it
     <media root>/run/<id>.say    web processes tell its source here what to say
     <media root>/run/<id>.face   what a source tells: a talking head's effort, lost devices
+    <media root>/run/<id>.worn   the face that it was given last
     <media root>/run/<id>.speech/  sound files that wait to be said
     <media root>/run/_control.sock  the supervisor hears wishes here
     <media root>/run/_roster.json   what it tells of its processes
@@ -30,7 +31,7 @@ from pathlib import Path
 from encoder.errors import StoreFull, StoreUnwritable
 from journal import SUFFIX, Journal
 from logs import event
-from rawmedia import SOURCE_FIGURES, SPEECH_FOLDER, SPEECH_SOCKET
+from rawmedia import SOURCE_FIGURES, SPEECH_FOLDER, SPEECH_SOCKET, WORN_FACE
 
 LIVE, RUN, LOCK = "live", "run", ".lock"
 # No stream has such a name.
@@ -104,7 +105,7 @@ class MediaRoot:
     def forget(self, stream: str) -> None:
         """Remove what its source and its listeners had beside the media."""
         self.journal(stream).remove()
-        for suffix in (SPEECH_SOCKET, SOURCE_FIGURES):
+        for suffix in (SPEECH_SOCKET, SOURCE_FIGURES, WORN_FACE):
             (self.run / f"{stream}{suffix}").unlink(missing_ok=True)
         shutil.rmtree(self.run / f"{stream}{SPEECH_FOLDER}", ignore_errors=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -41,6 +41,7 @@ class Landmarks:
     left_eye: Point
     right_eye: Point
     mouth: Point
+    others: int = 0  # faces beside this one in the photo, all smaller
 
     @property
     def eye_distance(self) -> float:
@@ -59,7 +60,7 @@ class Landmarks:
             (p[0] * scale + x, p[1] * scale + y)
             for p in (self.left_eye, self.right_eye, self.mouth)
         )
-        return Landmarks(eye0, eye1, mouth)
+        return Landmarks(eye0, eye1, mouth, self.others)
 
 
 def landmarks_for(path: Path, photo: Frame) -> Landmarks:
@@ -109,7 +110,7 @@ def _read(path: Path) -> Landmarks:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         wanted = '{"left_eye": [x, y], "right_eye": [x, y], "mouth": [x, y]}'
         raise LandmarksRejected(path, "is not what was expected", f"write {wanted}") from error
-    return Landmarks(**points)
+    return Landmarks(points["left_eye"], points["right_eye"], points["mouth"])
 
 
 def _point(value: object) -> Point:
@@ -124,11 +125,16 @@ def find_landmarks(photo: Frame) -> Landmarks | None:
     small = cv2.resize(photo, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
     for picture, margin in _variants(grey):
-        box = _find_face(picture)
-        if box is not None:
-            in_box = _features(picture, box)
+        boxes = _find_faces(picture)
+        if boxes:
+            in_box = replace(_features(picture, boxes[0]), others=len(boxes) - 1)
             return in_box.placed(1 / shrink, -margin / shrink, -margin / shrink)
     return None
+
+
+def several_faces(count: int) -> tuple[str, ...]:
+    """What to tell of a picture with so many faces."""
+    return (f"{count} faces in the picture: the largest is used",) if count > 1 else ()
 
 
 def _variants(grey: MatLike) -> Iterator[tuple[MatLike, int]]:
@@ -144,8 +150,8 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
     return cv2.CascadeClassifier(str(files / f"{name}.xml"))
 
 
-def _find_face(grey: MatLike) -> Box | None:
-    """The largest find that has eyes; without any, the largest that is beyond doubt."""
+def _find_faces(grey: MatLike) -> list[Box]:
+    """The finds that have eyes, the largest first; without any, those that are beyond doubt."""
     even = cv2.equalizeHist(grey)
     smallest = max(24, min(grey.shape) // 12)
     finds: list[list[Box]] = []
@@ -161,7 +167,17 @@ def _find_face(grey: MatLike) -> Box | None:
         for box in finds[0]
         if box[2] >= large and any(_overlap(box, other) > BLIND_OVERLAP for other in finds[1])
     ]
-    return max(seeing or sure, key=lambda box: box[2], default=None)
+    faces: list[Box] = []
+    for box in sorted(seeing or sure, key=lambda box: -box[2]):
+        if not any(_holds(face, box) for face in faces):
+            faces.append(box)
+    return faces
+
+
+def _holds(face: Box, box: Box) -> bool:
+    """Whether a box's middle lies in a face: it was found twice, or is a part of it."""
+    across, down = (box[i] + box[i + 2] / 2 - face[i] for i in (0, 1))
+    return 0 <= across < face[2] and 0 <= down < face[3]
 
 
 def _overlap(a: Box, b: Box) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from inference.fit import place_photo
 from inference.images import load_image
-from inference.landmarks import Landmarks, check_landmarks, landmarks_for
+from inference.landmarks import Landmarks, check_landmarks, landmarks_for, several_faces
 from inference.lips import Seam, find_seam, to_pixels
 from inference.motion import Pose
 from inference.mouth import MouthShape
@@ -65,9 +65,13 @@ def load_portrait(
 
 
 class Portrait:
-    """A face whose still picture is ``picture``, as large as the stream's frames."""
+    """A face whose still picture is ``picture``, as large as the stream's frames.
+
+    ``notes``: what the user should know of it.
+    """
 
     def __init__(self, picture: Frame, landmarks: Landmarks) -> None:
+        self.notes = several_faces(landmarks.others + 1)
         self._picture = picture
         self._matrix = to_pixels(landmarks)
         self._seam = find_seam(picture, landmarks)

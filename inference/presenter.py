@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from inference.motion import Pose, pose
 from inference.mouth import REST_SHAPE, MouthShape
 from inference.utterances import Utterances
 from inference.watch import Watch
-from journal import Moment, mark_of
+from journal import Moment, face_mark, mark_of
 from rawmedia import Frame, MediaFormat, Samples
 
 Region = tuple[int, int, int, int]
@@ -65,6 +66,24 @@ class Instant:
         return self.line is not None and self.cut is None and self.place < self.line.units
 
 
+@dataclass(frozen=True, slots=True)
+class NewFace:
+    """A face that is ready to be worn: what :meth:`Talker._put_on` of its maker takes."""
+
+    face: Any
+    notes: tuple[str, ...] = ()  # what the user should know
+    number: int = 0  # of the change
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Of the face, as long as the units that show it may be given back."""
+
+    new: NewFace
+    index: int  # of the first frame
+    before: Any  # to be put on again
+
+
 class Talker(ABC):
     """A source: ``face`` repeats a line with pauses, says what is posted, and lives in between.
 
@@ -102,6 +121,12 @@ class Talker(ABC):
         self.watch = Watch(media.fps, steps)
         self.watch.on_effort = self._effort_changed
         self.watch.on_second = lambda figures: self.tell_figures(figures)
+        # From the path of a photo (empty: the drawn presenter) to a face for :meth:`wear`; any
+        # thread may ask, one at a time. Raises InferenceError: there is no such face.
+        self.make_face: Callable[[str], NewFace] | None = None
+        self._wished: SimpleQueue[NewFace] = SimpleQueue()
+        self._new_face: NewFace | None = None  # the newest of them
+        self._change: _Change | None = None
         self._media = media
         self._pause_units = pause_units
         self._yields = yields
@@ -115,8 +140,8 @@ class Talker(ABC):
         """Fill the next unit in place; returns its mark."""
         now = self._steadied(self._decided(self._next))
         samples[:] = self._heard(now)
+        mark = self._mark(now) or self._dressed(now.index)
         self._show(frame, now)
-        mark = self._mark(now)
         self._drawn.append(now)
         self._next = self._after(now)
         return mark
@@ -142,6 +167,21 @@ class Talker(ABC):
     def _draw(self, frame: Frame, now: Instant) -> None:
         """Fill the picture of an instant; after :meth:`go_back` they come again, changed."""
 
+    def wear(self, new: NewFace) -> None:
+        """Another face, from the next unit on that has no mark of its own; from any thread.
+
+        Of those that are wished within a second or so only the last may ever be seen.
+        """
+        self._wished.put(new)
+
+    def begin_with(self, new: NewFace) -> None:
+        """The face of the first unit; nobody needs to be told."""
+        self._put_on(new.face)
+
+    @abstractmethod
+    def _put_on(self, face: Any) -> Any:
+        """Draw this face from now on; returns the one before, which may be put on again."""
+
     @property
     def must_stop(self) -> bool:
         """Whether something is said, or has just been drawn, that is not to be heard any more."""
@@ -158,6 +198,7 @@ class Talker(ABC):
         undone = [self._drawn.pop() for _ in range(units)]
         undone.reverse()
         self._next, *later = undone
+        self._undressed()
         kept = self._next.line
         for line in {id(each.line): each.line for each in later if each.line}.values():
             if line is not kept and line.number and self.utterances:
@@ -177,6 +218,28 @@ class Talker(ABC):
             utterances.never_began(line.number)
         else:
             utterances.put_back(line)
+
+    # --- what it looks like ----------------------------------------------------------------------
+
+    def _dressed(self, index: int) -> int:
+        """Put on the face that is wished; returns the mark of a unit that begins with it."""
+        while not self._wished.empty():
+            self._new_face = self._wished.get()
+        if self._change is not None and index >= self._change.index + RECALLABLE:
+            self._change = None  # and the face before is nobody's any more
+        if self._new_face is None or self._change is not None:
+            return 0
+        new, self._new_face = self._new_face, None
+        self._shown = None  # it is of the face before
+        self._change = _Change(new, index, self._put_on(new.face))
+        return face_mark(new.number)
+
+    def _undressed(self) -> None:
+        """Units were given back: if nobody has seen the new face it is put on again, and told."""
+        change = self._change
+        if change is not None and self._next.index <= change.index:
+            self._put_on(change.before)
+            self._new_face, self._change = self._new_face or change.new, None
 
     # --- what happens in a unit ------------------------------------------------------------------
 
@@ -281,6 +344,10 @@ class Presenter(Talker):
     """A talker whose face is drawn from the shapes of mouth and head; see :class:`Talker`."""
 
     face: Face
+
+    def _put_on(self, face: Face) -> Face:
+        before, self.face = self.face, face
+        return before
 
     def _draw(self, frame: Frame, now: Instant) -> None:
         life = pose(now.index, self._media.fps, emphasis=now.emphasis)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from journal import Moment, mark_of, read_mark
+from journal import Moment, mark_of, read_face, read_mark
 
 # More units than an encoder process ever holds; it has come to those before, and told of them.
 IN_FLIGHT = 8
@@ -27,7 +27,7 @@ class Said:
 
     def __init__(self) -> None:
         self._unit = 0  # the next to be drawn
-        self._marks: list[_Marked] = []  # of the last units, and the last one before these
+        self._marks: list[_Marked] = []  # of the last units, and the last of speech before
         self._owed: list[_Marked] = []  # to be sent again, or late
         self._paid: list[tuple[int, _Marked]] = []  # by which unit they were
 
@@ -36,7 +36,8 @@ class Said:
         since = self._unit - IN_FLIGHT
         lost = [owed for unit, owed in self._paid if unit >= since]
         lost += [marked for marked in self._marks if marked.unit >= since]
-        lost += [marked for marked in self._marks[-1:] if _moment(marked) is Moment.STARTED]
+        spoken = [marked for marked in self._marks if not read_face(marked.mark)]
+        lost += [marked for marked in spoken[-1:] if _moment(marked) is Moment.STARTED]
         self._owed, self._paid = sorted({*self._owed, *lost}), []
 
     def drawn(self, mark: int) -> int:
@@ -62,8 +63,8 @@ class Said:
         self._owed = [owed for owed in (*unpaid, *self._owed) if owed.unit < self._unit]
 
     def _forget(self, before: int) -> None:
-        while len(self._marks) > 1 and self._marks[1].unit < before:
-            del self._marks[0]
+        spoken = [each for each in self._marks if each.unit < before and not read_face(each.mark)]
+        self._marks = [*spoken[-1:], *(each for each in self._marks if each.unit >= before)]
         self._paid = [(unit, owed) for unit, owed in self._paid if unit >= before]
 
 

@@ -7,7 +7,7 @@ and a worker starts as fast as its own source allows.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ from rawmedia import Frame, MediaFormat, Samples
 if TYPE_CHECKING:
     from inference.landmarks import Landmarks
     from inference.line import Line
-    from inference.presenter import Face
+    from inference.presenter import Face, NewFace
     from inference.utterances import Utterances
 
 # Of the talking head; see inference/ditto/layout.py.
@@ -213,7 +213,7 @@ def _presenter(
 ) -> Source:
     from inference.presenter import Presenter
 
-    return Presenter(
+    source = Presenter(
         _face(settings, media, landmarks),
         media,
         None if settings.audio == SILENT else _repeated(settings, media),
@@ -221,6 +221,15 @@ def _presenter(
         utterances,
         yields=not settings.audio,
     )
+    source.make_face = lambda image: _new_face(replace(settings, image=image), media)
+    return source
+
+
+def _new_face(settings: Settings, media: MediaFormat) -> NewFace:
+    from inference.presenter import NewFace
+
+    face = _face(settings, media, None)
+    return NewFace(face, getattr(face, "notes", ()))
 
 
 def _repeated(settings: Settings, media: MediaFormat) -> Line:

@@ -5,6 +5,7 @@
     {"say": PATH, "interrupt": false, "facts": {}}  the file is ours now; its event has the facts
     {"hush": true}                                  nothing more of what was asked for
     {"ask": true}                                   how much waits
+    {"face": PATH}                                  the face it has from now on; "": the presenter
     {"live": RATE, "interrupt": false}              somebody speaks: :mod:`inference.live_link`
 
 The answer has ``ok``; where it is false, ``refused`` says what kind of refusal ``error`` is.
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from inference import live_link
-from inference.errors import FileRejected, InferenceError
+from inference.errors import FileRejected, InferenceError, NoFaceFound
 from inference.utterances import QueueFull, TooLong, Utterances, name_of
+from inference.wardrobe import Wardrobe
+from journal import change_name
 from logs import event
 
 # Reading a line; what is asked for may take longer.
@@ -42,10 +45,18 @@ class SpeechSocket:
         path: where to listen.
         utterances: of the face; None: the source is none that can be spoken through.
         max_seconds: longest sound file.
+        wardrobe: of the face; None: it has none that could be another.
     """
 
-    def __init__(self, path: Path, utterances: Utterances | None, max_seconds: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        utterances: Utterances | None,
+        max_seconds: int,
+        wardrobe: Wardrobe | None = None,
+    ) -> None:
         self._path = path
+        self._wardrobe = wardrobe
         self._utterances = utterances
         self._max_seconds = max_seconds
         self._decoding = threading.Lock()  # memory for one long file at a time
@@ -79,6 +90,8 @@ class SpeechSocket:
             event(log, "speech_wish_failed", level=logging.WARNING, reason=error)
 
     def _done(self, wish: dict[str, Any]) -> dict[str, Any]:
+        if "face" in wish:
+            return self._changed(str(wish["face"]))
         if self._utterances is None:
             return {"ok": False, "refused": "mute", "error": "a camera cannot be spoken through"}
         if "say" in wish:
@@ -87,6 +100,22 @@ class SpeechSocket:
             dropped = self._utterances.hush()
             return {"ok": True, "dropped": [name_of(number) for number in dropped]}
         return {"ok": True, "queued_seconds": self._utterances.queued_seconds()}
+
+    def _changed(self, image: str) -> dict[str, Any]:
+        if self._wardrobe is None:
+            error = "the stream's source is no avatar: it has no face that could be another"
+            return {"ok": False, "refused": "mute", "error": error}
+        try:
+            new = self._wardrobe.change(image)
+        except NoFaceFound as refused:
+            reason = f"{refused.problem}; choose an upright frontal portrait"
+            return {"ok": False, "refused": "file", "error": reason}
+        except FileRejected as refused:
+            reason = f"the picture {refused.problem}; {refused.remedy}"
+            return {"ok": False, "refused": "file", "error": reason}
+        except InferenceError as refused:
+            return {"ok": False, "refused": "engine", "error": str(refused)}
+        return {"ok": True, "change": change_name(new.number), "notes": list(new.notes)}
 
     def _say(self, utterances: Utterances, wish: dict[str, Any]) -> dict[str, Any]:
         try:

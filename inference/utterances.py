@@ -141,6 +141,11 @@ class Utterances:
         with self._lock:
             return self._queued_seconds()
 
+    def number(self) -> int:
+        """One for a change of the face: events, marks and later workers tell it from all others."""
+        with self._lock:
+            return self._next_number()
+
     def resume(self, max_seconds: int) -> None:
         """Go on where a worker before this one was ended."""
         for path in self._folder.glob(f"*{SPEAKING}"):

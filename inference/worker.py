@@ -27,6 +27,7 @@ from inference.said import Said
 from inference.source import Source, look_ahead_seconds, make_source
 from inference.speech_socket import SpeechSocket
 from inference.utterances import Utterances
+from inference.wardrobe import Wardrobe
 from journal import SUFFIX, Journal
 from logs import event
 from rawmedia import MediaFormat
@@ -75,6 +76,11 @@ class Job:
     def speech_folder(self) -> Path:
         """Where what waits to be said is kept."""
         return self.socket.with_suffix(rawmedia.SPEECH_FOLDER)
+
+    @property
+    def worn(self) -> Path:
+        """Where the face is kept that was put on last."""
+        return self.socket.with_suffix(rawmedia.WORN_FACE)
 
     @property
     def journal(self) -> Journal:
@@ -135,7 +141,8 @@ def main() -> int:
         source = make_source(settings, media, utterances=utterances, outside=outside)
         if isinstance(source, Talker):
             source.tell, source.tell_figures = told.tell, told.tell_of_face
-        SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds).start()
+        wardrobe = _wardrobe(source, utterances, job)
+        SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds, wardrobe).start()
         event(log, "source_ready")
     except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
         sys.stderr.write(f"lipstream: {error}\n")
@@ -161,6 +168,15 @@ def _utterances(
     limit = settings.speech_queue_seconds
     jitter = max(settings.live_jitter_ms / 1000, look_ahead_seconds(settings, media))
     return Utterances(media, job.speech_folder, limit, journal, jitter)
+
+
+def _wardrobe(source: Source, utterances: Utterances | None, job: Job) -> Wardrobe | None:
+    """With the source in the face that it wore before; None: it is no face."""
+    if not isinstance(source, Talker) or utterances is None:
+        return None
+    wardrobe = Wardrobe(source, utterances, job.worn)
+    wardrobe.begin()
+    return wardrobe
 
 
 def _keep_to_one_core() -> None:

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from config import Settings
 from encoder.disk_folder import archive_root
-from server import api, events, hls, live, openapi, speech, told_limits, uploads
+from server import api, events, face, hls, live, openapi, speech, told_limits, uploads
 from server.counts import Table
 from server.gate import Gate
 from server.problems import problem
@@ -46,6 +46,7 @@ def create_app(settings: Settings, media_root: Path, counts: Table | None = None
     app.register_blueprint(hls.blueprint(media_root / "live", settings.ffmpeg, older))
     gate = Gate(settings)
     app.register_blueprint(api.blueprint(settings, media_root, counts or Table(), gate))
+    app.register_blueprint(face.blueprint(settings, media_root))
     app.register_blueprint(speech.blueprint(settings, media_root))
     app.register_blueprint(live.blueprint(settings, media_root))
     app.register_blueprint(events.blueprint(settings, media_root))

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from config import Settings
+from server.face import PRESENTER
 from server.speech_voice import LONGEST_TEXT
 from server.tokens import STREAM_ID
 from server.told_limits import told
@@ -27,6 +28,7 @@ Json = dict[str, Any]
 _JSON, _PROBLEM = "application/json", "application/problem+json"
 _TYPES: dict[type, str] = {int: "integer", float: "number", str: "string", bool: "boolean"}
 _UPLOAD_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+_FACE = f"^(uploads/[0-9a-f]{{32}}|{PRESENTER})$"
 _ID = {"type": "string", "pattern": f"^{STREAM_ID.pattern}$"}
 
 # What any guarded operation may answer.
@@ -210,6 +212,21 @@ def _speech_paths() -> Json:
             )
             | {"parameters": [rate, interrupt]},
         },
+        "/api/streams/{stream}/face": {
+            "parameters": of_stream,
+            "put": _operation(
+                "Give an avatar another face, while it goes on; see docs/sources.md.",
+                {202: _answer("it will be put on; an event tells when", "FaceChange")},
+                _NO_STREAM
+                | _BODY
+                | {
+                    409: "the source is no avatar, its engine cannot draw that, or it is over",
+                    422: "no picture with a face that can be used; the face before stays",
+                    503: mute[503],
+                },
+                body={"required": True, "content": {_JSON: {"schema": _ref("FaceWish")}}},
+            ),
+        },
         "/api/streams/{stream}/events": {
             "parameters": of_stream,
             "get": _operation(
@@ -339,6 +356,16 @@ def _schemas(settings: Settings) -> Json:
             "queued_seconds",
         ),
         "SpeechQueue": _object({"queued_seconds": number}, "queued_seconds"),
+        "FaceWish": _object({"image": {"type": "string", "pattern": _FACE}}, "image")
+        | {"additionalProperties": False},
+        "FaceChange": _object(
+            {
+                "change": {"type": "string", "pattern": "^f[0-9a-f]+$"},
+                "notes": {"type": "array", "items": text},
+            },
+            "change",
+            "notes",
+        ),
         "Dropped": _object({"dropped": {"type": "array", "items": text}}, "dropped"),
         "EndingStream": _object({"id": _ID, "state": {"const": "ending"}}, "id", "state"),
         "Encoders": _object(

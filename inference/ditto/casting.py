@@ -31,6 +31,7 @@ from inference.ditto.windows import Overlap
 from inference.engines.choice import AUTO, choose, open_engine, survey
 from inference.engines.errors import RuntimeUnusable
 from inference.engines.protocol import Engine
+from inference.engines.shared import SharedEngine
 from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
 from inference.images import check_image, is_image, load_image
 from logs import event
@@ -51,6 +52,7 @@ class Cast:
 
     look: Look
     mind: Mind
+    look_of: Callable[[str], Look]  # of another picture; where it is live, in any thread
     close: Callable[[], None]
 
 
@@ -120,8 +122,9 @@ def cast(
         settings: ``image`` may be a photo or a video.
         media: size of the pictures.
         live: for a stream, or for a whole sound.
-        engine: of this thread, shared with other casts: weights are loaded once. None: one of its
-            own, which closes with it.
+        engine: shared with other casts: weights are loaded once. None: one of its own, which
+            closes with it. A live cast looks at new faces in another thread than it draws in: a
+            :class:`inference.engines.shared.SharedEngine` can bear that.
 
     Raises:
         InferenceError: something cannot be used.
@@ -129,14 +132,19 @@ def cast(
     with ExitStack() as closing:
         checkpoint = _checkpoint(settings)
         if engine is None:
-            engine = runtime_for(settings, checkpoint, live=live)
+            engine = _own_engine(settings, checkpoint, live=live)
             closing.callback(engine.close)
         recipe = recipe_for(settings, checkpoint, live=live)
         # Of a GPU, memory is that of all processes: what others do meanwhile is in the figures.
         before = engine.memory_bytes()
         networks = Networks(checkpoint.load_all(engine, _names(checkpoint)), engine.upload)
         closing.callback(_give_back, networks, engine)
-        look = _look(settings, media, networks, recipe, checkpoint)
+
+        def look_of(image: str) -> Look:
+            wished = replace(settings, image=image)
+            return _look(wished, media, networks, recipe, checkpoint)
+
+        look = look_of(settings.image)
         event(
             log,
             "face_loaded",
@@ -147,7 +155,13 @@ def cast(
         )
         chunks = Chunks.parse(settings.chunks)
         mind = Mind.of(networks, recipe, look.avatar, chunks, settings.seed)
-        return Cast(look, mind, closing.pop_all().close)
+        return Cast(look, mind, look_of, closing.pop_all().close)
+
+
+def _own_engine(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> Engine:
+    if not live:
+        return runtime_for(settings, checkpoint, live=False)
+    return SharedEngine(lambda: runtime_for(settings, checkpoint, live=True))
 
 
 def _give_back(networks: Networks, engine: Engine) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from config import SILENT, Settings
 from inference.ditto.casting import cast, check_cast
-from inference.ditto.painter import Painter
+from inference.ditto.errors import DittoRefused
+from inference.ditto.painter import Look, Painter
 from inference.ditto.speaker import Speaker
 from inference.line import Line, line_of
+from inference.presenter import NewFace
 from inference.speech import BUILT_IN_SAMPLE, load_clip
 from inference.utterances import Utterances
 from rawmedia import MediaFormat
@@ -40,12 +43,23 @@ def make_speaker(
             yields=not settings.audio,
             close=actors.close,
         )
+        look_of = actors.look_of  # alone: the first look is not kept for its sake
+        speaker.make_face = lambda image: _new_face(image, look_of)
         # Now, not in the stream: first runs allocate, and choose among kernels.
         painter.warm_up(np.empty((media.height, media.width, 3), np.uint8), speaker.mind.zero())
     except BaseException:
         actors.close()
         raise
     return speaker
+
+
+def _new_face(image: str, look_of: Callable[[str], Look]) -> NewFace:
+    if not image:
+        raise DittoRefused(
+            "the talking head has no face without a photo, and the presenter is of another engine"
+        )
+    look = look_of(image)
+    return NewFace(look, look.avatar.notes)
 
 
 def _repeated(settings: Settings, media: MediaFormat) -> Line:

@@ -32,8 +32,9 @@ NAMES = (
 )
 
 
-# Of a session: the face that is drawn, and the one before it while both are in the queue.
-MOST_KEPT = 2
+# Of a session: the face that is drawn. One that is put on again, which is rare, is brought again:
+# it would hold 8 MB for a stream's whole life.
+MOST_KEPT = 1
 
 
 @dataclass(frozen=True, slots=True)

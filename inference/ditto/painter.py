@@ -31,6 +31,17 @@ class Look:
     scene: Scene
 
 
+@dataclass(frozen=True, slots=True)
+class Worn:
+    """A look as a painter wears it."""
+
+    look: Look
+    own: tuple[Floats, ...]  # (21, 3) keypoints of each view
+    style: Style
+    size: float  # of the character that moves, over that of the face
+    anchor: Anchor
+
+
 class Painter:
     """Draws any frame, again if need be; remembers only what a stream measures from.
 
@@ -57,23 +68,36 @@ class Painter:
         self._direction = direction or Direction(recipe.control)
         self._blinks = recipe.blinks.plan(frames or ENDLESS_FRAMES, seed)
         self._anchor = Anchor()
-        self._wear(look)
+        self._worn = self._fitted(look)
 
     @property
     def mouth_region(self) -> Region:
         """(x, y, w, h) of the pixels in which the mouth moves."""
-        return self._look.scene.mouth
+        return self._worn.look.scene.mouth
 
     def measure_from(self, zero: Floats) -> None:
         """The motion (265,) that means no change."""
         self._anchor = replace(self._anchor, zero=zero)
 
-    def wear(self, look: Look) -> None:
-        """From the next frame on it is another face; motion and blinks go on."""
-        if look.scene.size != self._look.scene.size:
-            raise ValueError(f"pictures of {look.scene.size}, not {self._look.scene.size}")
+    def wear(self, look: Look | Worn) -> Worn:
+        """From the next frame on it is another face; motion and blinks go on.
+
+        Args:
+            look: of pictures of the same size; or what was worn before, as it was then.
+
+        Returns:
+            What was worn until now.
+        """
+        before = replace(self._worn, anchor=self._anchor)
+        if isinstance(look, Worn):
+            self._worn, self._anchor = look, look.anchor
+            return before
+        size = before.look.scene.size
+        if look.scene.size != size:
+            raise ValueError(f"pictures of {look.scene.size}, not {size}")
         self._anchor = replace(self._anchor, first=None)
-        self._wear(look)
+        self._worn = self._fitted(look)
+        return before
 
     def warm_up(self, picture: Picture, motion: Floats) -> None:
         """Draw for nothing, as often as it takes until a frame costs what later ones do."""
@@ -91,11 +115,12 @@ class Painter:
             motion: (265,).
             lips: 1: as driven, 0: at rest.
         """
-        avatar, scene = self._look.avatar, self._look.scene
+        worn = self._worn
+        avatar, scene = worn.look.avatar, worn.look.scene
         number = ping_pong(index, len(avatar.views))
-        view, own = avatar.views[number], self._own[number]
+        view, own = avatar.views[number], worn.own[number]
         points = self._driven(view.face, index, motion, lips)
-        if self._style.stitches:
+        if worn.style.stitches:
             points = self._networks.stitch(own, points)
         drawn = self._networks.draw(view.features, own, points, again=not avatar.is_video)
         np.copyto(picture, scene.pictures[number])
@@ -105,20 +130,24 @@ class Painter:
         control = self._direction.at(index)
         if lips < 1:
             control = Control(vad_alpha=lips).over(control)
-        first = self._look.avatar.views[0].face
+        worn = self._worn
+        first = worn.look.avatar.views[0].face
         frame = Frame(face, first, motion, control, self._blink(index))
-        points, self._anchor = driven(self._style, frame, self._anchor, self._size)
+        points, self._anchor = driven(worn.style, frame, self._anchor, worn.size)
         return points
 
     def _blink(self, index: int) -> Floats | None:
         shapes = self._recipe.blinks.shapes
         return None if shapes is None else shapes[self._blinks[index % len(self._blinks)]]
 
-    def _wear(self, look: Look) -> None:
-        self._look = look
+    def _fitted(self, look: Look) -> Worn:
         faces = [view.face for view in look.avatar.views]
-        self._own = [keypoints(own_values(face), face.kp) for face in faces]
-        self._style: Style = self._recipe.style(video=look.avatar.is_video)
         character = self._recipe.character
         scale = character.scale if character else None
-        self._size = scale / float(faces[0].scale[0]) if scale else 1.0
+        return Worn(
+            look,
+            tuple(keypoints(own_values(face), face.kp) for face in faces),
+            self._recipe.style(video=look.avatar.is_video),
+            scale / float(faces[0].scale[0]) if scale else 1.0,
+            self._anchor,
+        )

@@ -35,7 +35,7 @@ from inference.ditto.layout import Floats
 from inference.ditto.networks import Networks, halved
 from inference.ditto.paste import FACE_SIDE
 from inference.errors import ImageRejected, NoFaceFound
-from inference.landmarks import find_landmarks
+from inference.landmarks import find_landmarks, several_faces
 from rawmedia import Frame
 
 # A crop that shows less of the picture than this has black where the head should go on.
@@ -122,7 +122,8 @@ def find_seed(path: Path, rgb: Frame, networks: Networks) -> tuple[Seed, tuple[s
     if places is None:
         raise NoFaceFound(path, (rgb.shape[1], rgb.shape[0]), _TRIED)
     three = (places.left_eye, places.right_eye, places.mouth)
-    return seed_of_places(*(np.array(place, np.float32) for place in three)), ()
+    seed = seed_of_places(*(np.array(place, np.float32) for place in three))
+    return seed, several_faces(places.others + 1)
 
 
 def _seed_by_insightface(
@@ -133,19 +134,13 @@ def _seed_by_insightface(
     if not len(boxes):
         raise NoFaceFound(path, (rgb.shape[1], rgb.shape[0]), ("InsightFace",))
     crop, into = insight.landmark_crop(rgb, boxes[0])
-    return insight.seed_of_106(networks.landmark106(crop), into), _told(len(boxes))
-
-
-def _told(faces_found: int) -> tuple[str, ...]:
-    if faces_found < 2:
-        return ()
-    return (f"{faces_found} faces in the picture: the largest is used",)
+    return insight.seed_of_106(networks.landmark106(crop), into), several_faces(len(boxes))
 
 
 def _others(chosen: Found, found: Sequence[Found]) -> tuple[str, ...]:
     """What to tell of faces beside the one that is used; what lies within it is part of it."""
     others = sum(not chosen.holds(face) for face in found)
-    return _told(others + 1)
+    return several_faces(others + 1)
 
 
 def _squared(rgb: Frame) -> tuple[Frame, int]:

@@ -10,7 +10,7 @@ from inference.ditto.joints import Joints, speaks
 from inference.ditto.layout import FPS, Floats
 from inference.ditto.listening import REMEMBERED_FRAMES, Listener, heard_whole
 from inference.ditto.mind import LiveMind, Mind
-from inference.ditto.painter import Painter
+from inference.ditto.painter import Look, Painter, Worn
 from inference.line import Line
 from inference.presenter import Instant, Talker
 from inference.utterances import Utterances
@@ -75,6 +75,9 @@ class Speaker(Talker):
         self._listener.note(now)
         self.mind.steps = self.watch.effort.steps
         self._motion = self._joints.eased(now, self.mind.at(now.index))
+
+    def _put_on(self, face: Look | Worn) -> Worn:
+        return self.painter.wear(face)
 
     def _draw(self, frame: Frame, now: Instant) -> None:
         lips = self._lips[now.index] / LIPS_FRAMES

@@ -131,6 +131,7 @@ def _while_others_upload(path: str) -> Asking:
     return ask
 
 
+FACE = "/api/streams/{stream}/face"
 SPEECH, EVENTS = "/api/streams/demo/speech", "/api/streams/demo/events"
 LIVE, PCM = "/api/streams/demo/pcm", "/api/streams/{stream}/pcm"
 SAID = {
@@ -174,6 +175,25 @@ def _speaking() -> dict[tuple[str, str, int], Asking]:
     return answers
 
 
+def _changing_face() -> dict[tuple[str, str, int], Asking]:
+    def put(reply: Command | Exception, stream: str = "demo", **more: Any) -> Asking:
+        given: dict[str, Any] = more or {"json": {"image": "presenter"}}
+        return lambda s: s.worker(reply).ask("PUT", f"/api/streams/{stream}/face", **given)
+
+    changed = {"ok": True, "change": "f1", "notes": []}
+    no_face = {"ok": False, "refused": "file", "error": "no face found"}
+    large: dict[str, Any] = {"data": bytes(70_000), "content_type": "application/json"}
+    return {
+        ("PUT", FACE, 202): put(changed),
+        ("PUT", FACE, 400): put(changed, json={"image": "face.png"}),
+        ("PUT", FACE, 404): put(changed, "x"),
+        ("PUT", FACE, 409): put({"ok": False, "refused": "engine", "error": "no photo"}),
+        ("PUT", FACE, 413): put(changed, **large),
+        ("PUT", FACE, 422): put(no_face),
+        ("PUT", FACE, 503): put(WorkerAway(OSError("no socket"))),
+    }
+
+
 def test_a_full_queue_answers_as_the_gate_does(service: Service) -> None:
     wav: dict[str, Any] = {"data": files.sound(), "content_type": "audio/wav"}
     answer = service.worker(FULL).ask("POST", SPEECH, **wav)
@@ -199,6 +219,7 @@ ANSWERS: dict[tuple[str, str, int], Asking] = {
         "DELETE", "/api/streams/demo"
     ),
     **_speaking(),
+    **_changing_face(),
     ("GET", PCM, 400): lambda s: s.ask("GET", f"{LIVE}?rate=7999"),
     ("GET", PCM, 404): lambda s: s.ask("GET", "/api/streams/x/pcm"),
     ("GET", PCM, 409): lambda s: s.over().ask("GET", LIVE),

@@ -11,7 +11,7 @@ import pytest
 
 from encoder.chronicle import Chronicle, changes, told_of
 from inference.said import Said
-from journal import Journal, Moment, mark_of
+from journal import Journal, Moment, face_mark, mark_of
 from tests.unit.mounts import small_tmpfs
 
 PLACE = {"media_seconds": 7.16, "msn": 4, "part": 5, "date_ms": 1795185154766}
@@ -44,6 +44,7 @@ def later(figures: dict[str, Any], **changed: Any) -> dict[str, Any]:
             {"utterance": "uabc", "started": True},
         ),
         (mark_of(7, Moment.POINT), "mark", {"mark": 7}),
+        (face_mark(0xABC), "face_changed", {"change": "fabc"}),
     ],
 )
 def test_a_mark_becomes_an_event(mark: int, kind: str, facts: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inference.said import IN_FLIGHT, Said
-from journal import Moment, mark_of, read_mark, read_place
+from journal import Moment, face_mark, mark_of, read_mark, read_place
 
 UTTERANCE = 1_782_907_200_123  # milliseconds, as numbers of utterances are
 STARTED = mark_of(UTTERANCE, Moment.STARTED)
@@ -97,6 +97,13 @@ def test_a_long_one_is_known_however_long_ago_it_began() -> None:
     said.taken_back(3)
     said.connected()
     assert begun_at(said.drawn(0)) == (UTTERANCE, Moment.STARTED, 997)
+
+
+def test_another_face_in_the_middle_changes_nothing_of_what_is_said() -> None:
+    said, other = Said(), face_mark(UTTERANCE + 1)
+    assert [said.drawn(mark) for mark in (STARTED, other, 0)] == [STARTED, other, 0]
+    said.connected()
+    assert begun_at(said.drawn(0)) == (UTTERANCE, Moment.STARTED, 3)
 
 
 def test_a_producer_of_its_own_may_use_all_of_a_point() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +22,14 @@ from inference.ditto.errors import DittoRefused
 from inference.ditto.mind import perform
 from inference.ditto.networks import NAMES
 from inference.ditto.render import pictures
+from inference.ditto.speaker import Speaker
 from inference.engines.choice import RUNTIMES, Runtime
 from inference.engines.errors import NetworkUnusable, RuntimeUnusable
 from inference.engines.onnx_engine import OnnxEngine
-from inference.errors import FilmRejected, ImageRejected, InferenceError
-from inference.presenter import Presenter
+from inference.errors import FilmRejected, ImageRejected, InferenceError, NoFaceFound
+from inference.presenter import RECALLABLE, Presenter
 from inference.source import check_source, chosen_engine, look_ahead_seconds, make_source
+from journal import read_face
 from rawmedia import Frame, MediaFormat
 
 MEDIA = MediaFormat(256, 144, 25)
@@ -292,3 +297,34 @@ def test_which_engine_a_stream_gets(settings: Settings, monkeypatch: pytest.Monk
     assert (slow.name, "without a GPU" in slow.reason) == ("presenter", True)
     assert chosen_engine(auto, MEDIA, live=False).name == "ditto"  # offline it only takes longer
     assert chosen_engine(settings, MEDIA, live=True).name == "ditto"
+
+
+def test_another_face_is_made_beside_the_stream(
+    settings: Settings, photo: Frame, tmp_path: Path
+) -> None:
+    """In another thread than it is drawn in, while it is drawn; only a photo has one."""
+    speaker = make_source(settings, MEDIA)
+    assert isinstance(speaker, Speaker)
+    assert speaker.make_face is not None
+    cv2.imwrite(str(tmp_path / "other.png"), np.ascontiguousarray(photo[:, ::-1]))
+    frame = np.empty((MEDIA.height, MEDIA.width, 3), np.uint8)
+    samples = np.empty((MEDIA.samples_per_unit, 1), np.int16)
+    with ThreadPoolExecutor(1) as thread:
+        made = thread.submit(speaker.make_face, str(tmp_path / "other.png"))
+        while not made.done():
+            speaker.render(frame, samples)
+    old = weakref.ref(speaker.painter._worn.look.avatar.views[0].features)
+    before = frame.copy()
+    speaker.wear(replace(made.result(), number=7))
+    assert read_face(speaker.render(frame, samples)) == 7
+    assert np.abs(frame.astype(int) - before).mean() > 5
+    with pytest.raises(DittoRefused, match="no face without a photo"):
+        speaker.make_face("")
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
+    with pytest.raises(NoFaceFound):
+        speaker.make_face(str(tmp_path / "grey.png"))
+    for _ in range(RECALLABLE):
+        speaker.render(frame, samples)
+    gc.collect()
+    assert old() is None, "8 MB a picture"
+    speaker.close()

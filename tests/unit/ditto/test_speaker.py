@@ -18,7 +18,7 @@ from inference.ditto.scene import Scene
 from inference.ditto.speaker import LIPS_FRAMES, Speaker
 from inference.line import Line, line_of
 from inference.mouth import REST_SHAPE, MouthShape
-from inference.presenter import mouth_region
+from inference.presenter import NewFace, mouth_region
 from inference.speech import Clip
 from inference.utterances import Utterances
 from journal import Journal
@@ -317,6 +317,37 @@ def test_another_face_from_the_next_frame_on(mind: Mind, look: Look) -> None:
     smaller = replace(look.scene, pictures=(np.zeros((72, 128, 3), np.uint8),))
     with pytest.raises(ValueError, match="pictures of"):
         painter.wear(replace(look, scene=smaller))
+
+
+def test_the_face_before_is_as_it_was_when_it_is_put_on_again(mind: Mind, look: Look) -> None:
+    """An encoder gave back the pictures of the new one."""
+
+    def drawn(painter: Painter, index: int) -> np.ndarray:
+        picture = np.empty((MEDIA.height, MEDIA.width, 3), np.uint8)
+        painter.draw(picture, index, (1 + 0.1 * index) * mind.character.start)
+        return picture
+
+    plain = np.full_like(look.scene.pictures[0], 9)
+    other = replace(look, scene=replace(look.scene, pictures=(plain,)))
+    stayed, changed = (Painter(look, mind.recipe, mind.networks, 1) for _ in range(2))
+    for index in range(3):
+        assert np.array_equal(drawn(stayed, index), drawn(changed, index))
+    before = changed.wear(other)
+    assert not np.array_equal(drawn(stayed, 3), drawn(changed, 3))
+    changed.wear(before)
+    assert np.array_equal(drawn(stayed, 4), drawn(changed, 4))
+
+
+def test_no_picture_of_the_face_before_is_shown_again(room: Room, look: Look) -> None:
+    """On a machine that is late a unit shows the picture before it, but not across a change."""
+    room.render(5)
+    room.speaker.waiting_units = 0
+    room.render(1)
+    assert len(room.canvas.drawn) == 5, "it was late"
+    room.speaker.wear(NewFace(look, number=7))
+    room.render(1)
+    assert len(room.canvas.drawn) == 6
+    assert room.speaker.mind.at(7) is not None
 
 
 def test_the_models_sound_is_as_long_as_the_viewers() -> None:
