@@ -95,6 +95,9 @@ def test_a_camera_that_vanishes_is_told_and_so_is_its_return(running: Service) -
     assert lost["called"] == network.url
     assert lost["reason"] == "it gives no more pictures"
     assert lost["msn"] > 0
+    # Figures are told twice a second: those of before are seen a little longer.
+    until(lambda: shown(running, "lobby")["state"] == "live", 5)
+    until(lambda: shown(running, "lobby")["device_up"] == {"camera": 0}, 5)
     figures = shown(running, "lobby")
     assert figures["state"] == "live"
     assert (figures["device_up"], figures["device_losses"]) == ({"camera": 0}, {"camera": 1})
