@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import selectors
 import socket
 import time
 from io import BufferedReader
@@ -24,6 +25,7 @@ from inference.utterances import Utterances, name_of, told_of
 
 # RFC 6455, 7.4, and its registry; 4000 and up is what an application means by it.
 NORMAL, TRY_AGAIN_LATER, INTERRUPTED = 1000, 1013, 4409
+# More than a reader keeps of what it has read: it never holds back what select() does not see.
 _READ_BYTES = 16 * 1024
 # In that time the other side has read it.
 GOODBYE_SECONDS = 1.0
@@ -52,21 +54,55 @@ def serve(
     try:
         jitter_ms = round(utterances.jitter_seconds * 1000)
         _send(link, {"ok": True, "utterance": name_of(live.number), "jitter_ms": jitter_ms})
-        live.on_interrupt = lambda: _stop_reading(link)
         link.settimeout(None)  # he may be silent for as long as the web process has patience
-        code, reason = _listen(link, reader, utterances, live)
+        with _Ears(link, reader) as ears:
+            live.on_interrupt = ears.close_soon
+            code, reason = _listen(ears, link, utterances, live)
     finally:
         utterances.close_live(live)
         utterances.tell_live("live_ended", live)
     _say_goodbye(link, reader, {"ended": code, "reason": reason} | told_of(live))
 
 
+class _Ears:
+    """What comes from the speaker, until another thread has heard enough.
+
+    The link itself stays open for what comes meanwhile: a web process that writes into one that is
+    shut never reads our last word.
+    """
+
+    def __init__(self, link: socket.socket, reader: BufferedReader) -> None:
+        self._reader = reader
+        self._enough, self._wake = socket.socketpair()
+        self._waiting = selectors.DefaultSelector()
+        self._waiting.register(link, selectors.EVENT_READ)
+        self._waiting.register(self._enough, selectors.EVENT_READ)
+
+    def __enter__(self) -> _Ears:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting.close()
+        self._enough.close()
+        self._wake.close()
+
+    def close_soon(self) -> None:
+        """From any thread, also when nobody listens any more."""
+        with contextlib.suppress(OSError):
+            self._wake.send(b"\0")
+
+    def hear(self) -> bytes:
+        """The next bytes; none: the speaker is through, or it is enough."""
+        ready = {key.fileobj for key, _events in self._waiting.select()}
+        return b"" if self._enough in ready else self._reader.read1(_READ_BYTES)
+
+
 def _listen(
-    link: socket.socket, reader: BufferedReader, utterances: Utterances, live: LiveLine
+    ears: _Ears, link: socket.socket, utterances: Utterances, live: LiveLine
 ) -> tuple[int, str]:
     telling = _Telling(link, utterances, live)
     rest = b""
-    while not live.was_interrupted and (data := reader.read1(_READ_BYTES)):
+    while not live.was_interrupted and (data := ears.hear()):
         whole = len(rest + data) // 2 * 2
         data, rest = (rest + data)[:whole], (rest + data)[whole:]
         try:
@@ -114,8 +150,3 @@ def _say_goodbye(link: socket.socket, reader: BufferedReader, message: dict[str,
         link.settimeout(GOODBYE_SECONDS)
         while reader.read1(_READ_BYTES):
             pass
-
-
-def _stop_reading(link: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        link.shutdown(socket.SHUT_RD)

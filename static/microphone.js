@@ -117,6 +117,7 @@ class Microphone {
   #send({ pcm, level }) {
     if (this.#ended) return;
     this.#onLevel(level);
+    if (this.#socket.readyState !== WebSocket.OPEN) return; // its close is on its way here
     const most = UNSENT_SECONDS * this.#context.sampleRate * 2;
     if (this.#socket.bufferedAmount < most) this.#socket.send(pcm);
   }

@@ -85,6 +85,10 @@ class Speaker:
     def write(self, text: str) -> None:
         self._sent.put_nowait({"type": "websocket.receive", "text": text})
 
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
     async def closed(self) -> tuple[int, str]:
         await asyncio.wait_for(self._over.wait(), LONGEST)
         return self.code, self.reason
@@ -196,6 +200,23 @@ def test_silence_is_asked_for_over_http(stage: Stage) -> None:
             await asyncio.to_thread(asked, "/api/streams/face/speech")
             code, reason = await speaker.closed()
             assert (code, reason.partition(":")[0]) == (4409, "interrupted")
+
+    run(talk())
+
+
+def test_who_speaks_on_is_told_why_it_is_over(stage: Stage) -> None:
+    """Sound that comes at that very moment takes no last word with it."""
+
+    async def talk() -> None:
+        for _ in range(20):
+            async with Speaker(stage, "interrupt=1") as speaker:
+                await speaker.told()
+                asking = asyncio.ensure_future(asyncio.to_thread(stage.utterances.hush))
+                while not speaker.is_over:
+                    speaker.say(bytes(64))
+                    await asyncio.sleep(0)
+                await asking
+                assert (await speaker.closed())[0] == 4409
 
     run(talk())
 
