@@ -81,8 +81,14 @@ def read_aloud(browser: Chrome, face: str, page: str) -> dict[str, Any]:
     until("it plays", lambda: browser.execute_script(playing), 15)
     browser.execute_script("window.ask()")
     requests.post(f"{face}/api/streams/demo/speech", json={"text": TEXT}, timeout=10)
-    is_over = lambda: [s for s in seen_by(browser)["shown"] if s[1] == [LINES[-1]]]  # noqa: E731
-    until("the last sentence is shown", is_over, 15)
+    is_over = lambda: [s for s in seen_by(browser)["shown"] if LINES[-1] in s[1]]  # noqa: E731
+    try:
+        until("the last sentence is shown", is_over, 15)
+    except AssertionError as error:
+        seen = seen_by(browser)
+        raise AssertionError(
+            f"{error}; {[seen[key] for key in ('shown', 'cues', 'errors')]}"
+        ) from error
     until("and goes", lambda: not seen_by(browser)["shown"][-1][1], 6)
     return seen_by(browser)
 

@@ -43,10 +43,11 @@ def test_a_photo_speaks_in_a_page(chromium: Chrome, face: str) -> None:
         pictures = decoded(chromium) - before
         if not seen.interruptions:
             break
-    assert seen.interruptions == []
+    # What hls.js steps over while it starts, tests/browser/test_player.py judges.
+    assert (seen.interruptions, seen.errors) == ([], [])
     # Of 30 looks as many can differ as there were pictures to be seen.
     assert pictures > 0
     assert seen.changed > 20 / 30 * min(seen.changed + seen.same, pictures), "it moves"
     assert seen.darkest > 32, "not black"
     after = diagnostics(chromium)
-    assert (after["state"], after["fatalErrors"], after["errors"]) == ("live", 0, [])
+    assert (after["state"], after["fatalErrors"]) == ("live", 0)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tests.browser.watching import diagnostics, until, until_live, watch
+from tests.browser.watching import diagnostics, until, until_live, watch_in_time
 from tests.service import Service
 
 pytestmark = pytest.mark.browser
@@ -73,7 +73,7 @@ def _started(found: dict[str, Any]) -> dict[str, Any] | None:
 def test_page_plays_with_hls_js(webkit: WebDriver, service: str) -> None:
     webkit.get(service + "/")
     until_live(webkit)
-    seen = watch(webkit, seconds=8)
+    seen = watch_in_time(webkit, 8, service)
     assert seen.media_seconds >= seen.wall_seconds - 0.5
     # Without a sound card this browser's clock runs 0.5 % fast, so that a wait may be due any time;
     # it must be short (media_seconds) and nothing else may happen.
