@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from selenium.webdriver import Chrome
 
+from server.child import HEALTHY_SECONDS
 from tests.browser.watching import until
 from tests.faults import lips, stand_in
 from tests.faults.viewers import Audience, Follower, Row, check
@@ -243,6 +245,10 @@ def test_the_source_is_slower_than_real_time(stage: Stage) -> None:
 
 
 def test_the_encoder_process_is_killed(stage: Stage) -> None:
+    """One that was well: the rows before have made the supervisor wait longer each time."""
+    process = psutil.Process(stage.service.find("-m encoder"))
+    is_well = lambda: time.time() - process.create_time() > HEALTHY_SECONDS + 1  # noqa: E731
+    until("it has run for a healthy minute", is_well, HEALTHY_SECONDS + 5)
     with stage.audience.row("encoder process killed (-9)") as row:
         os.kill(stage.service.find("-m encoder"), signal.SIGKILL)
     check(row.seen, freeze=3.0, discontinuities=1)
