@@ -207,11 +207,14 @@ def test_silence_is_asked_for_over_http(stage: Stage) -> None:
 def test_who_speaks_on_is_told_why_it_is_over(stage: Stage) -> None:
     """Sound that comes at that very moment takes no last word with it."""
 
+    utterances = stage.utterances
+    assert utterances is not None
+
     async def talk() -> None:
         for _ in range(20):
             async with Speaker(stage, "interrupt=1") as speaker:
                 await speaker.told()
-                asking = asyncio.ensure_future(asyncio.to_thread(stage.utterances.hush))
+                asking = asyncio.ensure_future(asyncio.to_thread(utterances.hush))
                 while not speaker.is_over:
                     speaker.say(bytes(64))
                     await asyncio.sleep(0)
