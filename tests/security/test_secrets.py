@@ -105,7 +105,10 @@ def test_a_whole_service_tells_no_secret(media_root: Path, tmp_path: Path) -> No
         for word in ("server.web", "inference", "encoder"):
             os.kill(service.find(word), signal.SIGSEGV)
         deadline = time.monotonic() + 15
-        while time.monotonic() < deadline and not _answers(f"{service.url}/{playlist}"):
+        while time.monotonic() < deadline and not (
+            any("process_ended" in line for line in service.log)
+            and _answers(f"{service.url}/{playlist}")
+        ):
             time.sleep(0.1)
         streams = requests.get(f"{service.url}/api/streams", headers=HEADERS, timeout=10)
         assert streams.status_code == 200

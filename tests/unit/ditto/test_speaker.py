@@ -341,7 +341,7 @@ def test_the_face_before_is_as_it_was_when_it_is_put_on_again(mind: Mind, look: 
 def test_no_picture_of_the_face_before_is_shown_again(room: Room, look: Look) -> None:
     """On a machine that is late a unit shows the picture before it, but not across a change."""
     room.render(5)
-    room.speaker.waiting_units = 0
+    room.speaker.waiting_units, room.speaker.room_units = 0, 2
     room.render(1)
     assert len(room.canvas.drawn) == 5, "it was late"
     room.speaker.wear(NewFace(look, number=7))
