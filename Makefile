@@ -22,8 +22,7 @@ BENCH_STAMP := $(VENV)/.bench-$(WANTED)
 run: $(RUN_STAMP)
 	@exec $(VENV)/bin/lipstream serve $(ARGS)
 
-# Tests of values, and of requests one by one, run on all cores; what plays in real time runs alone,
-# and is looked at once more where it failed: docs/decisions/0027-a-second-look.md.
+# Tests of values, and of requests one by one, run on all cores; what plays in real time runs alone.
 QUICK := tests/unit tests/golden tests/check tests/security
 TIMED := tests/ffmpeg tests/fleet tests/browser tests/compat tests/faults
 
@@ -32,7 +31,7 @@ test: lint
 	@VENV=$(VENV) tools/promtool.sh
 ifeq ($(strip $(ARGS)),)
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(QUICK)
-	$(VENV)/bin/python -m pytest --reruns 1 -raR $(TIMED)
+	$(VENV)/bin/python -m pytest $(TIMED)
 else
 	$(VENV)/bin/python -m pytest $(ARGS)
 endif
