@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import pytest
 
 from tests.browser.need import skips_forbidden
 from tests.service import Service, temporary_media_root
+
+
+def pytest_configure() -> None:
+    """Commands are tried with Ctrl-C, and inherit whether it is ignored: in a shell's background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Of a module, not of the session: it takes most of a core, which tests that come after do not have

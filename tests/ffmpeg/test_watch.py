@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -157,9 +156,7 @@ def test_ctrl_c_keeps_the_recording_and_tells_what_was_seen(service: str, tmp_pa
     recorded = tmp_path / "out.mp4"
     argv = [sys.executable, "-m", "server", "watch", f"{service}/live/demo/index.m3u8"]
     argv += ["--seconds", "0", "--json", "--rung", "lowest", "--record-file", str(recorded)]
-    # As at a terminal: what a shell runs in the background, as these tests may be, ignores it.
-    hears = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, preexec_fn=hears)
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 60
         while not recorded.exists() or pictures_in(recorded, growing=True) < RECORDED:
