@@ -14,7 +14,7 @@ from tests.service import Service, temporary_media_root
 
 
 def pytest_configure() -> None:
-    """Commands are tried with Ctrl-C, and inherit whether it is ignored: in a shell's background."""
+    """Commands are tried with Ctrl-C; they inherit that a shell's background ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
