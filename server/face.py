@@ -7,8 +7,8 @@ from pathlib import Path
 from flask import Blueprint, Response, jsonify, request
 
 from config import Settings
+from server.avatars import refusal
 from server.errors import UploadRefused, WorkerAway
-from server.listing import list_streams
 from server.problems import problem
 from server.speech_link import SpeechLink
 from server.upload_store import UploadStore
@@ -17,8 +17,6 @@ from server.upload_store import UploadStore
 PRESENTER = "presenter"
 # How the worker names what it refuses.
 _STATUS = {"file": 422, "engine": 409, "mute": 409}
-_OVER = ("ending", "ended", "failed")
-_INFERENCE = "inference"
 
 
 def blueprint(settings: Settings, media_root: Path) -> Blueprint:
@@ -41,7 +39,9 @@ class _Face:
 
     def change(self, stream: str) -> Response:
         """Have another face put on; when it is seen, an event tells."""
-        refused = self._has_none(stream)
+        refused = refusal(
+            self._root, stream, over="its face stays as it is", foreign=", and no avatar"
+        )
         if refused is not None:
             return refused
         try:
@@ -70,14 +70,3 @@ class _Face:
             wanted = f'{{"image": "uploads/<id>"}} or {{"image": "{PRESENTER}"}}'
             raise UploadRefused(400, f"the body must be {wanted}")
         return "" if image == PRESENTER else str(self._uploads.resolve(image, "image"))
-
-    def _has_none(self, stream: str) -> Response | None:
-        figures = list_streams(self._root).get(stream)
-        if figures is None:
-            return problem(404, f"there is no stream {stream[:64]!r}; /api/streams lists them")
-        if figures["state"] in _OVER:
-            return problem(409, f"the stream is {figures['state']}: its face stays as it is")
-        processes = [process["name"] for process in figures.get("processes", ())]
-        if processes and _INFERENCE not in processes:
-            return problem(409, "the stream's source is a program of yours, and no avatar")
-        return None

@@ -11,8 +11,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from config import Settings
+from server.avatars import refusal
 from server.errors import SpeechRefused, UploadRefused, WorkerAway
-from server.listing import list_streams
 from server.problems import problem
 from server.speech_intake import Received, check_headers, received
 from server.speech_link import SpeechLink
@@ -20,8 +20,6 @@ from server.speech_voice import speak
 
 # How the worker names what it refuses.
 _STATUS = {"full": 429, "long": 413, "file": 422, "mute": 409}
-_OVER = ("ending", "ended", "failed")
-_INFERENCE = "inference"
 PATH = re.compile(r"/api/streams/[^/]+/speech")
 
 
@@ -105,15 +103,12 @@ class _Speech:
 
 def cannot_speak(media_root: Path, stream: str) -> Response | None:
     """Why nobody can speak through a stream; None: somebody can."""
-    figures = list_streams(media_root).get(stream)
-    if figures is None:
-        return problem(404, f"there is no stream {stream[:64]!r}; /api/streams lists them")
-    if figures["state"] in _OVER:
-        return problem(409, f"the stream is {figures['state']}: nobody speaks in it any more")
-    processes = [process["name"] for process in figures.get("processes", ())]
-    if processes and _INFERENCE not in processes:
-        return problem(409, "the stream's source is a program of yours: only it can speak")
-    return None
+    return refusal(
+        media_root,
+        stream,
+        over="nobody speaks in it any more",
+        foreign=": only it can speak",
+    )
 
 
 def _later(response: Response, seconds: float) -> Response:
