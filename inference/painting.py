@@ -69,7 +69,7 @@ def painting(place: Place, shelf: Shelf | None = None) -> Painting:
 
 def _arrays(of: Painting) -> dict[str, Array]:
     layers = {"body": of.body.pixels, "head": of.head.pixels, "jaw": of.jaw.pixels}
-    return {"studio": of.studio} | layers
+    return {"studio": of.studio, **layers}
 
 
 def _restored(arrays: dict[str, Array], place: Place) -> Painting:

@@ -57,8 +57,9 @@ def _line(clip: Clip, track: MouthTrack, loudness: Curve) -> Line:
 
 
 def _arrays(of: Line) -> dict[str, Array]:
-    curves = {"open": of.track.open, "wide": of.track.wide, "round": of.track.round}
-    return {"samples": of.clip.samples, "emphasis": of.emphasis} | curves
+    track = of.track
+    curves = {"open": track.open, "wide": track.wide, "round": track.round}
+    return {"samples": of.clip.samples, "emphasis": of.emphasis, **curves}
 
 
 def _restored(arrays: dict[str, Array], media: MediaFormat) -> Line:
