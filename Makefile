@@ -17,16 +17,16 @@ DEV_STAMP := $(VENV)/.dev-$(WANTED)
 
 BENCH_STAMP := $(VENV)/.bench-$(WANTED)
 
-.PHONY: run test test-gpu lint bench clean
+.PHONY: run test test-gpu lint bench compiled clean
 
-run: $(RUN_STAMP)
+run: $(RUN_STAMP) compiled
 	@exec $(VENV)/bin/lipstream serve $(ARGS)
 
 # Tests of values, and of requests one by one, run on all cores; what plays in real time runs alone.
 QUICK := tests/unit tests/golden tests/check tests/security
 TIMED := tests/ffmpeg tests/fleet tests/browser tests/compat tests/faults
 
-test: lint
+test: lint compiled
 	@tools/packages.sh
 	@VENV=$(VENV) tools/promtool.sh
 ifeq ($(strip $(ARGS)),)
@@ -47,9 +47,16 @@ lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: $(BENCH_STAMP)
+bench: $(BENCH_STAMP) compiled
 	@tools/packages.sh
 	$(VENV)/bin/python -m benchmarks $(ARGS)
+
+# A wheel is compiled when it is installed, a folder is not; and where PYTHONDONTWRITEBYTECODE is set
+# each process would compile it all anew, while somebody waits for the stream that it makes.
+CODE := $(wildcard *.py) client encoder inference server static
+
+compiled: | $(VENV)/bin/python
+	@$(VENV)/bin/python -m compileall -q $(CODE) || echo "not compiled: each start takes longer"
 
 $(RUN_STAMP): | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --editable .
@@ -72,3 +79,5 @@ $(VENV)/bin/python:
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf __pycache__

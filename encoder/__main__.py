@@ -1,59 +1,16 @@
-"""Entry of the encoder process: ``python -m encoder``."""
+"""``python -m encoder``: the encoder process of a stream; see :mod:`encoder.process`."""
 
-from __future__ import annotations
-
-import asyncio
-import json
+import gc
 import os
-import signal
-import sys
-
-import config
-import logs
-from encoder.errors import EncoderError
-from encoder.process import END_WORD, Ending, StreamProcess, StreamSpec
-from rawmedia import RawMediaError
-
-
-async def _run(spec: StreamSpec, settings: config.Settings) -> None:
-    process = StreamProcess(spec, settings)
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, process.stop, Ending.RESTART)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the supervisor's to hear
-    loop.add_reader(sys.stdin, _heard, process)
-    await process.run()
-
-
-def _heard(process: StreamProcess) -> None:
-    """The supervisor's word, or its end."""
-    try:
-        word = os.read(sys.stdin.fileno(), 64)
-    except OSError:
-        word = b""
-    if not word:
-        asyncio.get_running_loop().remove_reader(sys.stdin)
-    process.stop(Ending.WISHED if word.strip() == END_WORD else Ending.ABANDONED)
-
-
-def _first_line() -> bytes:
-    """Not a byte more: what follows is for :func:`_heard`, which reads the descriptor."""
-    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as lines:
-        return lines.readline()
-
-
-def main() -> int:
-    """Run one stream; 0 when it was told to end, 1 when it could not go on."""
-    try:
-        settings = config.load()
-        logs.configure(settings.log_format)
-        spec = StreamSpec(**json.loads(_first_line()))
-        logs.bind(stream=spec.id)
-        asyncio.run(_run(spec, settings))
-    except (EncoderError, RawMediaError, config.ConfigError) as error:
-        print(f"lipstream: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Its threads start when numpy loads: they cost time and memory, and nothing here needs them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # What loads stays. To look through it again and again meanwhile takes a twentieth of a start
+    # that somebody waits for; later, while pictures are due, it need not be looked through at all.
+    gc.disable()
+    from encoder.main import main
+
+    gc.freeze()
+    gc.enable()
+    raise SystemExit(main())

@@ -25,7 +25,7 @@ from config import Settings
 from encoder.candidates import CANDIDATES
 from encoder.captions import Captions
 from encoder.chronicle import Chronicle
-from encoder.ffmpeg import find_ffmpeg
+from encoder.ffmpeg import Ffmpeg, find_ffmpeg
 from encoder.intake import Intake, queue_units
 from encoder.plan import plan_stream
 from encoder.probe import AUTO, working_besides
@@ -89,8 +89,10 @@ class StreamProcess:
         intake.on_mark = self._chronicle.moment
         try:
             intake.start()
-            await self._first_unit(intake)
-            stream = Succession(self._means(intake))
+            # Asked for its version while the source draws: the first picture waits for nothing.
+            asking = asyncio.to_thread(find_ffmpeg, self._settings.ffmpeg)
+            ffmpeg, _ = await asyncio.gather(asking, self._first_unit(intake))
+            stream = Succession(self._means(ffmpeg, intake))
             await self._play(stream)
             if self._ending is not Ending.RESTART:
                 stream.delete()
@@ -152,8 +154,8 @@ class StreamProcess:
             self._chronicle.figures(figures)
             await asyncio.sleep(STATE_SECONDS)
 
-    def _means(self, intake: Intake) -> Means:
-        ffmpeg, media = find_ffmpeg(self._settings.ffmpeg), self._plan.media
+    def _means(self, ffmpeg: Ffmpeg, intake: Intake) -> Means:
+        media = self._plan.media
         chosen = next(c for c in CANDIDATES if c.name == self._spec.encoder)
         others = partial(working_besides, ffmpeg, chosen, media.width, media.height, media.fps)
         captions = None

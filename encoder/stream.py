@@ -44,6 +44,7 @@ from encoder.store import StreamStore
 from encoder.transport import TsRendition
 from encoder.wall import WallWatch
 from logs import event
+from rawmedia import Frame
 
 AUDIO = "a0"
 # An encoder that gives nothing for so long while frames go in is stuck, and is replaced. With its
@@ -514,10 +515,7 @@ def _wall_ms(monotonic_ns: int) -> int:
     return (time.time_ns() - (time.monotonic_ns() - monotonic_ns)) // 1_000_000
 
 
-def _first_picture(intake: Intake) -> Any:
+def _first_picture(intake: Intake) -> Frame:
     """The source's first picture where it is there already, else a slate."""
-    picture = slate(intake.media)
     first = intake.peek()
-    if first is not None:
-        picture[:] = first.frame
-    return picture
+    return slate(intake.media) if first is None else first.frame.copy()

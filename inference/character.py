@@ -7,10 +7,11 @@ import math
 import cv2
 import numpy as np
 
-from inference import features, figure, studio
+from inference import features, figure
 from inference.motion import Pose
 from inference.mouth import MouthShape
 from inference.paint import Extent, Matrix, lay_over, lay_premultiplied
+from inference.painting import Place, painting
 from inference.presenter import Region
 from rawmedia import Frame
 
@@ -32,9 +33,9 @@ class Character:
         self._centre = (width / 2, min(0.455 * height, height - 0.4 * 300 * self._unit))
         # twice the pixels shown: every later turn and shift stays sharp
         scale = max(0.5, min(2 * self._unit, max(3.0, self._unit)))
-        self._studio = studio.draw_studio(width, height, self._centre, self._unit)
-        self._body = figure.draw_body(scale)
-        self._head, self._jaw = figure.draw_head(scale)
+        painted = painting(Place(width, height, self._centre, self._unit, scale))
+        self._studio, self._body = painted.studio, painted.body
+        self._head, self._jaw = painted.head, painted.jaw
         self._nose = features.make_nose(scale)
         self._clean = self._head.pixels.copy()
 

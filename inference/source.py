@@ -233,15 +233,11 @@ def _new_face(settings: Settings, media: MediaFormat) -> NewFace:
 
 
 def _repeated(settings: Settings, media: MediaFormat) -> Line:
-    from inference.line import Line, emphasis
-    from inference.mouth import mouth_track
-    from inference.speech import BUILT_IN_SAMPLE, load_clip
+    from inference.sample import repeated_line, sample_line
 
-    audio = Path(settings.audio) if settings.audio else BUILT_IN_SAMPLE
-    clip = load_clip(audio, media, settings.max_audio_seconds)
-    track = mouth_track(clip.samples, media.audio_rate_hz, media.samples_per_unit)
-    # Its ends are its own: a round may follow the one before without a pause.
-    return Line(clip, track, emphasis(track.open, media.fps), ease=0)
+    if settings.audio:
+        return repeated_line(Path(settings.audio), media, settings.max_audio_seconds)
+    return sample_line(media, settings.max_audio_seconds)
 
 
 def _face(settings: Settings, media: MediaFormat, landmarks: Landmarks | None) -> Face:

@@ -32,7 +32,8 @@ from journal import SUFFIX, Journal
 from logs import event
 from rawmedia import MediaFormat
 
-SOCKET_POLL_SECONDS = 0.05
+# Who waits for a new stream waits for this too.
+SOCKET_POLL_SECONDS = 0.01
 BACKOFF_SECONDS = (0.1, 2.0)
 REFUSED_SECONDS = 5.0
 BAD_INPUT = 2

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import logging
-import os
-import tempfile
-import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -15,7 +9,7 @@ import numpy as np
 
 from inference.ditto.conditions import Character
 from inference.ditto.layout import Face, Floats
-from logs import event
+from inference.kept import Array, Shelf
 
 LAYOUT = 1  # of a stored record; another number is another lipstream's
 # Records, the newest: each picture of a face has features of 8.4 MB. What has many of them would
@@ -23,8 +17,6 @@ LAYOUT = 1  # of a stored record; another number is another lipstream's
 MOST_STORED = 32
 MOST_STORED_BYTES = 512_000_000
 MOST_RECORD_BYTES = 64_000_000
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,53 +82,16 @@ class AvatarStore:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+        self._shelf = Shelf(folder, MOST_STORED, MOST_STORED_BYTES)
 
     def get(self, key: str) -> Avatar | None:
         """The face of a key."""
-        if self._folder is None:
-            return None
-        try:
-            # without pickle: what somebody else puts there can be wrong, never run
-            with np.load(self._folder / f"{key}.npz", allow_pickle=False) as stored:
-                return _restored(dict(stored))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            event(log, "avatar_unreadable", level=logging.WARNING, key=key, reason=error)
-            return None
+        return self._shelf.get(key, _restored)
 
     def put(self, key: str, avatar: Avatar) -> None:
         """Keep a face, unless it is a longer film: see :data:`MOST_RECORD_BYTES`."""
-        if self._folder is None or _size(avatar) > MOST_RECORD_BYTES:
-            return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._write(self._folder / f"{key}.npz", avatar)
-            self._forget_old()
-        except OSError as error:
-            event(log, "avatar_unkept", level=logging.WARNING, key=key, reason=error)
-
-    def _write(self, path: Path, avatar: Avatar) -> None:
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **_stored(avatar))  # type: ignore[arg-type] # numpy annotates its flag
-            Path(name).replace(path)  # whole, or not at all
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
-    def _forget_old(self) -> None:
-        assert self._folder is not None
-        kept = [(path, path.stat()) for path in self._folder.glob("*.npz")]
-        kept.sort(key=lambda each: each[1].st_mtime_ns, reverse=True)
-        total = 0
-        for number, (path, about) in enumerate(kept):
-            total += about.st_size
-            if number >= MOST_STORED or total > MOST_STORED_BYTES:
-                with contextlib.suppress(FileNotFoundError):
-                    path.unlink()
+        if _size(avatar) <= MOST_RECORD_BYTES:
+            self._shelf.put(key, _stored(avatar))
 
 
 def _size(avatar: Avatar) -> int:
@@ -144,19 +99,10 @@ def _size(avatar: Avatar) -> int:
     return sum(view.features.nbytes for view in avatar.views)
 
 
-def key_of(*parts: bytes | str) -> str:
-    """A name for what was made from ``parts``."""
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()
-
-
 _VIEW_ARRAYS = ("features", "matrix", "eye_open", "eye_ball", "points")
 
 
-def _stored(avatar: Avatar) -> dict[str, np.ndarray]:
+def _stored(avatar: Avatar) -> dict[str, Array]:
     views = avatar.views
     arrays = {name: np.stack([getattr(v, name) for v in views]) for name in _VIEW_ARRAYS}
     faces = {
@@ -172,7 +118,7 @@ def _stored(avatar: Avatar) -> dict[str, np.ndarray]:
     return arrays | faces | about
 
 
-def _restored(stored: dict[str, np.ndarray]) -> Avatar:
+def _restored(stored: dict[str, Array]) -> Avatar:
     if int(stored["layout"]) != LAYOUT:
         raise ValueError(f"its layout is {int(stored['layout'])}")
     views = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import numpy as np
 from config import Settings
 from inference.checkpoint.folder import Checkpoint, open_checkpoint
 from inference.ditto import insight
-from inference.ditto.avatar import AvatarStore, key_of
+from inference.ditto.avatar import AvatarStore
 from inference.ditto.conditions import feeling
 from inference.ditto.control import Control
 from inference.ditto.errors import DittoRefused
@@ -34,6 +33,7 @@ from inference.engines.protocol import Engine
 from inference.engines.shared import SharedEngine
 from inference.ffmpeg import Decoder, find_decoder, look_into, pictures_argv
 from inference.images import check_image, is_image, load_image
+from inference.kept import cache_folder, key_of
 from logs import event
 from rawmedia import Frame, MediaFormat
 
@@ -219,7 +219,7 @@ def _look(
     pictures = [load_image(path, settings.max_image_pixels)] if photo else _film(settings, path)
     pictures = [fitted(picture, recipe.look.max_size) for picture in pictures]
     key = _key(pictures, recipe, checkpoint)
-    store = AvatarStore(avatar_folder())
+    store = AvatarStore(cache_folder("avatars"))
     avatar = store.get(key)
     if avatar is None:
         avatar = register(path, pictures, networks, recipe.look)
@@ -260,14 +260,3 @@ def _key(pictures: list[Frame], recipe: Recipe, checkpoint: Checkpoint) -> str:
     stamps = [f"{found.st_size} {found.st_mtime_ns}" for found in files]
     seen_by = "insightface" if checkpoint.research_only else "mediapipe"
     return key_of(digest.hexdigest(), _REGISTRATION, repr(recipe.look), seen_by, *stamps)
-
-
-def avatar_folder() -> Path | None:
-    """Where registered faces are kept: ``$XDG_CACHE_HOME/lipstream/avatars``; None: nowhere."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if Path(base).is_absolute():
-        return Path(base) / "lipstream" / "avatars"
-    try:
-        return Path.home() / ".cache" / "lipstream" / "avatars"
-    except RuntimeError:
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,3 +81,14 @@ def test_make_test_runs_every_folder_of_tests() -> None:
     holding = {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py")}
     tops = {"/".join(folder.split("/")[:2]) for folder in holding}
     assert run == tops
+
+
+def test_make_compiles_what_processes_load() -> None:
+    """Whatever the environment says of bytecode: who wishes for a stream waits for two of them."""
+    lines = (ROOT / "Makefile").read_text("utf-8").splitlines()
+    (code,) = (line.partition(":=")[2].split() for line in lines if line.startswith("CODE :="))
+    assert {*FOLDERS} <= {*code}
+    assert "$(wildcard" in code
+    rules = {line.partition(":")[0]: line for line in lines if re.match(r"[a-z]+:", line)}
+    for target in ("run", "test", "bench"):
+        assert rules[target].split()[-1] == "compiled"

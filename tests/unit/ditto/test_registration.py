@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.ditto.avatar import Avatar, AvatarStore, View, key_of, smoothed
+from inference.ditto.avatar import Avatar, AvatarStore, View, smoothed
 from inference.ditto.crop import cut, inverse
 from inference.ditto.networks import Networks, halved
 from inference.ditto.recipe import Recipe
 from inference.ditto.registration import Look, fitted, register
 from inference.errors import ImageRejected, NoFaceFound
 from inference.images import is_image, load_image
+from inference.kept import key_of
 from rawmedia import Frame
 
 NAME = Path("somebody.png")
@@ -235,6 +236,7 @@ def test_faces_are_kept_by_their_bytes(
     one = (tmp_path / "a.npz").stat().st_size
     assert one > 8_000_000
     monkeypatch.setattr("inference.ditto.avatar.MOST_STORED_BYTES", 2 * one + 1000)
+    store = AvatarStore(tmp_path)
     for second, key in enumerate(("a", "b", "c")):
         store.put(key, avatar)
         os.utime(tmp_path / f"{key}.npz", (second, second))
@@ -252,10 +254,6 @@ def test_a_long_film_is_looked_at_again(avatar: Avatar, tmp_path: Path) -> None:
     kept = store.get("fits")
     assert kept is not None
     assert len(kept.views) == 7
-
-
-def test_keys_tell_their_parts_apart() -> None:
-    assert key_of("ab", "c") != key_of("a", "bc")
 
 
 @pytest.mark.parametrize("kind", ["grey", "alpha", "turned", "GIF", "WEBP", "PNG"])
