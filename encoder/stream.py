@@ -350,6 +350,7 @@ class LiveStream:
         self._forgive_absence(now)
         self._leap_if_far_behind(now)
         self._feeder.pump(now)
+        self._show_slip()
         if self._wake is not None:
             self._wake.cancel()
         wait_ns = self._feeder.next_wake_ns(now) - now
@@ -467,11 +468,14 @@ class LiveStream:
                 self._parts.recorder.multivariant(self._multivariant.for_recording())
         if self._state == "live":
             self._multivariant.refresh()
-        self._show_slip()
         self._check_wall_clock()
 
     def _show_slip(self) -> None:
-        """Units were given up: from the next segment on, the wall clock is set right (14, 16)."""
+        """Units were given up: the wall clock is set right from the next segment on (14, 16).
+
+        At once, for as long as nothing was published of a life's first segment, whose date and
+        DISCONTINUITY are to come in any case, a second break is saved.
+        """
         slip = self._feeder.clock.skipped - self._slip_shown
         if slip >= self._media.fps:
             self._slip_shown += slip
@@ -487,7 +491,7 @@ class LiveStream:
 
     def _move_anchor(self, by_ms: int) -> None:
         anchor_ms = self._calendar.newest.anchor_ms + by_ms
-        first_msn = 1 + max(rendition.segmenter.msn for rendition in self._renditions)
+        first_msn = max(rendition.unbegun_msn for rendition in self._listed)
         self._calendar.begin(Era(first_msn, anchor_ms, self._run_name))
         event(log, "clock_moved", level=logging.WARNING, milliseconds=by_ms, msn=first_msn)
 
