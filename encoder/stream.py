@@ -471,10 +471,8 @@ class LiveStream:
         self._check_wall_clock()
 
     def _show_slip(self) -> None:
-        """Units were given up: the wall clock is set right from the next segment on (14, 16).
-
-        At once, for as long as nothing was published of a life's first segment, whose date and
-        DISCONTINUITY are to come in any case, a second break is saved.
+        """Units were given up: the wall clock is set right (14, 16), from the first segment on that
+        no rendition has begun. That may be a life's first: then it is the same break, not another.
         """
         slip = self._feeder.clock.skipped - self._slip_shown
         if slip >= self._media.fps:
