@@ -245,6 +245,11 @@ class Rendition:
         return self._discontinuity_sequence + broken, tuple(every[-count:])
 
     @property
+    def unbegun_msn(self) -> int:
+        """The first segment of which nothing was published, whose tags can still be chosen."""
+        return self.segmenter.msn + (self._current is not None)
+
+    @property
     def end_seconds(self) -> Fraction:
         """Media time up to which frames have come, those of a part in progress too."""
         return self._media_seconds()

@@ -56,11 +56,17 @@ def take_over(
     if not all(segments for _, segments in left.values()):
         return Resume()
     first_msn = 1 + max(segments[-1].msn for _, segments in left.values())
+    breaks = {
+        segment.msn: segment
+        for _, segments in left.values()
+        for segment in segments
+        if segment.discontinuity
+    }
     past = {}
     for name, (discontinuities, segments) in left.items():
         whole = [_closed(store, name, segment) for segment in segments]
         while whole[-1].msn + 1 < first_msn:
-            whole.append(_gap_after(whole[-1], segment_seconds))
+            whole.append(_gap_after(whole[-1], segment_seconds, breaks))
         past[name] = Past(tuple(whole), discontinuities)
         _adopt(store, name, whole, archive)
     event(log, "stream_resumed", level=logging.WARNING, msn=first_msn, folder=store.folder)
@@ -90,15 +96,20 @@ def _closed(store: StreamStore, name: str, segment: SegmentEntry) -> SegmentEntr
     return closed
 
 
-def _gap_after(previous: SegmentEntry, segment_seconds: Fraction) -> SegmentEntry:
+def _gap_after(
+    previous: SegmentEntry, segment_seconds: Fraction, breaks: Mapping[int, SegmentEntry]
+) -> SegmentEntry:
     msn = previous.msn + 1
+    wall_ms = previous.wall_ms + round(previous.duration * 1000)
+    if msn in breaks:  # 16: in all renditions, though this one had not come to it
+        wall_ms = breaks[msn].wall_ms
     return replace(
         previous,
         msn=msn,
         uri=f"{previous.uri.rpartition('-')[0]}-{msn}{PurePath(previous.uri).suffix}",
         duration=segment_seconds,
-        wall_ms=previous.wall_ms + round(previous.duration * 1000),
-        discontinuity=False,
+        wall_ms=wall_ms,
+        discontinuity=msn in breaks,
         gap=True,
     )
 

@@ -351,6 +351,7 @@ class LiveStream:
         self._forgive_absence(now)
         self._leap_if_far_behind(now)
         self._feeder.pump(now)
+        self._show_slip()
         if self._wake is not None:
             self._wake.cancel()
         wait_ns = self._feeder.next_wake_ns(now) - now
@@ -468,11 +469,12 @@ class LiveStream:
                 self._parts.recorder.multivariant(self._multivariant.for_recording())
         if self._state == "live":
             self._multivariant.refresh()
-        self._show_slip()
         self._check_wall_clock()
 
     def _show_slip(self) -> None:
-        """Units were given up: from the next segment on, the wall clock is set right (14, 16)."""
+        """Units were given up: the wall clock is set right (14, 16), from the first segment on that
+        no rendition has begun. That may be a life's first: then it is the same break, not another.
+        """
         slip = self._feeder.clock.skipped - self._slip_shown
         if slip >= self._media.fps:
             self._slip_shown += slip
@@ -488,7 +490,7 @@ class LiveStream:
 
     def _move_anchor(self, by_ms: int) -> None:
         anchor_ms = self._calendar.newest.anchor_ms + by_ms
-        first_msn = 1 + max(rendition.segmenter.msn for rendition in self._renditions)
+        first_msn = max(rendition.unbegun_msn for rendition in self._listed)
         self._calendar.begin(Era(first_msn, anchor_ms, self._run_name))
         event(log, "clock_moved", level=logging.WARNING, milliseconds=by_ms, msn=first_msn)
 

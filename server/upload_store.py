@@ -22,7 +22,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,15 +126,21 @@ class UploadStore:
         Raises:
             UploadRefused: there is no room.
         """
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        with self._locked(".count"):
-            self._check_room(0)
-        sink = Sink(self._partial(), self._settings.max_upload_bytes)
+        sink = self._open_sink()
         try:
-            yield sink
+            with closing(sink):  # which may find the file system full
+                yield sink
         finally:
-            sink.close()
             sink.path.unlink(missing_ok=True)
+
+    def _open_sink(self) -> Sink:
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with self._locked(".count"):
+                self._check_room(0)
+            return Sink(self._partial(), self._settings.max_upload_bytes)
+        except OSError as error:
+            raise _no_room(error) from error
 
     def keep(self, sink: Sink, wanted: str) -> Upload:
         """Find out what was received, and keep it as we write it.

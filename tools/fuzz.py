@@ -263,13 +263,14 @@ def at_random(target: Target, seconds: float, seed: int) -> int:
     return count
 
 
-def guided(atheris: ModuleType, name: str, seconds: float, corpus: Path) -> None:
+def guided(atheris: ModuleType, name: str, seconds: float, seed: int, corpus: Path) -> None:
     """Have atheris try inputs that reach new places in our code; does not return."""
     with atheris.instrument_imports(include=["encoder", "inference", "rawmedia", "server"]):
-        for seed in TARGETS[name].seeds():
-            (corpus / f"seed-{hash(seed) & 0xFFFFFFFF:08x}").write_bytes(seed)
+        for number, good in enumerate(TARGETS[name].seeds()):
+            (corpus / f"good-{number}").write_bytes(good)
         TARGETS[name].attempt(b"")  # loads, instrumented, what it needs
     limits = [f"-max_total_time={int(seconds)}", "-max_len=4096", "-print_final_stats=1"]
+    limits += [f"-seed={seed & 0xFFFFFFFF}"]
     atheris.Setup([sys.argv[0], *limits, str(corpus)], TARGETS[name].attempt)
     atheris.Fuzz()
 
@@ -296,7 +297,7 @@ def main() -> int:
             print("atheris is not installed: inputs are torn at random", file=sys.stderr)
         else:
             with tempfile.TemporaryDirectory(prefix="lipstream-corpus-") as corpus:
-                guided(atheris, arguments.target, seconds, Path(corpus))
+                guided(atheris, arguments.target, seconds, arguments.seed, Path(corpus))
     count = at_random(TARGETS[arguments.target], seconds, arguments.seed)
     print(f"{arguments.target}: {count} inputs with seed {arguments.seed}, nothing found")
     return 0

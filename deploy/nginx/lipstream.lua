@@ -32,6 +32,9 @@ local TOKEN_SECONDS = 10
 local PATH = [[^(/live(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+)(?:\?|$)]]
 local WITH_TOKEN = [[^(/live/[a-z0-9][a-z0-9-]{0,62})(/t/[A-Za-z0-9_-]{28})((?:/[A-Za-z0-9][A-Za-z0-9._-]*)+)(?:\?|$)]]
 local DIRECTIVES = { "_HLS_msn", "_HLS_part", "_HLS_skip" }
+-- 42: v2 may leave out date ranges too. There are none, so it is the same answer; any other value is
+-- answered as if it were not there.
+local SKIPS = { YES = "YES", v2 = "YES" }
 -- Of a connection, not of an answer; nginx makes its own.
 local NOT_KEPT = {
     connection = true, ["content-length"] = true, ["keep-alive"] = true, server = true,
@@ -61,6 +64,9 @@ local function directives()
         local value = given[name]
         if type(value) == "table" then
             value = value[1] -- the first counts, as at the origin
+        end
+        if name == "_HLS_skip" then
+            value = SKIPS[value]
         end
         if value ~= nil then
             found[#found + 1] = name .. "=" .. ngx.escape_uri(value == true and "" or value)

@@ -57,7 +57,10 @@ sub vcl_recv {
         if (req.url ~ "[%+]") {
             return (pass);  # a directive in disguise would be taken for another parameter
         }
-        set req.url = regsuball(req.url, "(?<=[?&])(?!_HLS_(msn|part|skip)=)[^&]*", "");
+        # 42: v2 may leave out date ranges too. There are none, so it is the same answer; any other
+        # value is answered as if it were not there.
+        set req.url = regsuball(req.url, "(?<=[?&])(?!_HLS_((msn|part)=|skip=(YES|v2)(&|$)))[^&]*", "");
+        set req.url = regsuball(req.url, "(?<=[?&])_HLS_skip=v2(?=&|$)", "_HLS_skip=YES");
         set req.url = regsuball(req.url, "&{2,}", "&");
         set req.url = regsub(req.url, "\?&", "?");
         set req.url = regsub(req.url, "[?&]$", "");

@@ -1,4 +1,5 @@
-"""What viewers see while the media root is full, read-only, or no file can be opened."""
+"""What viewers see while the media root, or the place of one stream alone, is full or read-only, or
+no file can be opened."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ import os
 import resource
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,12 @@ from tests.service import Service, temporary_media_root
 pytestmark = pytest.mark.faults
 
 SIZE = ("--width", "640", "--height", "360")
-ROOM = "size=32m"
+# Three streams, each grown to its bound.
+ROOM = "size=40m"
 OUTAGE_SECONDS = 5.0
 # For what is polled; how soon viewers see it again is measured by the row.
 SOON_SECONDS = 15.0
-OTHER = "other"
+OTHER, OWN = "other", "own"
 # A part each fifth of a second; what a viewer's buffer does not show.
 OTHERS_WAIT_SECONDS = 0.6
 
@@ -54,6 +57,10 @@ class Place:
 
     def ready(self) -> requests.Response:
         return requests.get(f"{self.service.url}/readyz", timeout=5)
+
+    def stale(self) -> set[str]:
+        """The streams for which the service is not ready."""
+        return set(self.ready().json()["stale"])
 
     def check_says_so(self, why: str) -> None:
         """State, event and /readyz tell that the stream cannot write, and why."""
@@ -95,13 +102,17 @@ def place(viewer: Chrome, rows: Path | None) -> Iterator[Place]:
         yield Place(mount, service, audience, other_stream(service))
 
 
-def other_stream(service: Service) -> Follower:
-    """A second one, and who follows it; both end with the service."""
+def make_stream(service: Service, name: str) -> None:
     size = {"width": 320, "height": 180, "ladder": "single"}
-    wish: dict[str, Any] = {"id": OTHER, "source": {"type": "testcard"}, **size}
+    wish: dict[str, Any] = {"id": name, "source": {"type": "testcard"}, **size}
     made = requests.post(f"{service.url}/api/streams", json=wish, timeout=5)
     made.raise_for_status()
     assert requests.get(service.url + made.json()["playback"]["hls"], timeout=10).ok
+
+
+def other_stream(service: Service) -> Follower:
+    """A second one, and who follows it; both end with the service."""
+    make_stream(service, OTHER)
     follower = Follower(f"{service.url}/live/{OTHER}/v0/media.m3u8")
     follower.start()
     return follower
@@ -143,28 +154,103 @@ def remount(mount: Path, mode: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{mode}", mount], check=True)
 
 
+def alone(
+    place: Place, row: Row, *, fail: Callable[[], None], mend: Callable[[], None], why: str
+) -> None:
+    """A fault of one stream: it says so, the other lives on, and who follows that sees nothing."""
+    place.other.take_broken()
+    began = time.monotonic()
+    others: set[str] = set()
+    try:
+        fail()
+        place.check_says_so(why)
+        until("it alone is not ready", lambda: place.stale() == {"demo"}, SOON_SECONDS)
+        while time.monotonic() < began + OUTAGE_SECONDS:
+            others.add(place.figures(OTHER)["state"])
+            time.sleep(0.25)
+    finally:
+        mend()
+    gap = place.other.longest_gap(began)
+    row.note = f"another stream: {gap:.2f} s between two parts at most"
+    if gap > OTHERS_WAIT_SECONDS:
+        row.late = row.note
+    assert others == {"live"}
+    assert place.other.take_broken() == []
+
+
 def test_no_descriptor_is_left(place: Place) -> None:
-    """The limit is a process's own: the other stream lives on, and who follows it sees nothing."""
+    """The limit is a process's own."""
     encoder = place.encoder()
     before = resource.prlimit(encoder, resource.RLIMIT_NOFILE)
-    others: list[str] = []
-
-    def exhaust(row: Row) -> None:
-        place.other.take_broken()
-        began = time.monotonic()
-        resource.prlimit(encoder, resource.RLIMIT_NOFILE, (3, before[1]))
-        place.check_says_so("Too many open files")
-        while time.monotonic() < began + OUTAGE_SECONDS:
-            others.append(place.figures(OTHER)["state"])
-            time.sleep(0.25)
-        resource.prlimit(encoder, resource.RLIMIT_NOFILE, before)
-        gap = place.other.longest_gap(began)
-        row.note = f"another stream: {gap:.2f} s between two parts at most"
-        if gap > OTHERS_WAIT_SECONDS:
-            row.late = row.note
-
+    exhausted = partial(
+        alone,
+        place,
+        fail=lambda: set_descriptors(encoder, (3, before[1])),
+        mend=lambda: set_descriptors(encoder, before),
+        why="Too many open files",
+    )
     name, outage = f"no file descriptors for {OUTAGE_SECONDS:g} s", OUTAGE_SECONDS + 2
-    place.audience.promise(name, exhaust, freeze=outage, discontinuities=1, restarts=1)
-    assert set(others) == {"live"}
-    assert place.other.take_broken() == []
+    place.audience.promise(name, exhausted, freeze=outage, discontinuities=1, restarts=1)
     place.check_well_again()
+
+
+def set_descriptors(process: int, limits: tuple[int, int]) -> None:
+    resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
+
+
+def test_the_folder_of_one_stream_is_read_only(place: Place) -> None:
+    folder = place.mount / "media/live/demo"
+    read_only = partial(
+        alone,
+        place,
+        fail=lambda: lock(folder),
+        mend=lambda: run("umount", "--lazy", folder),
+        why="Read-only file system",
+    )
+    name = f"one stream's folder read-only for {OUTAGE_SECONDS:g} s"
+    outage = OUTAGE_SECONDS + 2
+    place.audience.promise(name, read_only, freeze=outage, discontinuities=1, restarts=1)
+    place.check_well_again()
+
+
+def lock(folder: Path) -> None:
+    """Through a mount of its own: below it nothing can be written, beside it everything."""
+    run("mount", "--bind", folder, folder)
+    # The kernel refuses while a file is just being written.
+    again = ["mount", "-o", "remount,bind,ro", str(folder)]
+    until("it is read-only", lambda: not subprocess.run(again, check=False).returncode, 5)
+
+
+def run(*words: str | Path) -> None:
+    subprocess.run(words, check=True)
+
+
+def test_the_place_of_one_stream_is_full(place: Place) -> None:
+    """A stream whose folder is a file system of its own takes no room from others."""
+
+    def fill_up(_row: Row) -> None:
+        fill(room / "ballast")
+        until("blocked", lambda: place.figures(OWN)["state"] == "blocked", SOON_SECONDS)
+        assert "No space left on device" in place.figures(OWN)["reason"]
+        until("it alone is not ready", lambda: place.stale() == {OWN}, SOON_SECONDS)
+        assert [place.figures(name)["state"] for name in ("demo", OTHER)] == ["live"] * 2
+        (room / "ballast").unlink()
+        until("live again", lambda: place.figures(OWN)["state"] == "live", SOON_SECONDS)
+
+    with mounted(place.mount / "media/live" / OWN) as room, stream(place.service, OWN):
+        until("live", lambda: place.figures(OWN)["state"] == "live", SOON_SECONDS)
+        place.audience.promise("another stream's own tmpfs full", fill_up)
+    place.check_well_again()
+
+
+@contextlib.contextmanager
+def stream(service: Service, name: str) -> Iterator[None]:
+    """For the block, and nothing is left of it."""
+    make_stream(service, name)
+    url = f"{service.url}/api/streams/{name}"
+    try:
+        yield
+    finally:
+        for _ in range(2):  # said again, what can still be watched goes at once
+            requests.delete(url, timeout=5)
+        until("gone", lambda: requests.get(url, timeout=5).status_code == 404, SOON_SECONDS)

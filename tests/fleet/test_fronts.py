@@ -248,18 +248,33 @@ def test_head_never_waits(fleet: Fleet, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CACHES)
+@pytest.mark.parametrize(
+    "alike",
+    [
+        (
+            "_HLS_msn={}&_HLS_part=0",
+            "x=1&_HLS_part=0&_HLS_msn={}",
+            "_HLS_part=0&&y&_HLS_msn={}&",
+            "_HLS_skip=NO&_HLS_msn={}&_HLS_part=0",
+            "_HLS_msn={}&_HLS_part=0&_HLS_skip=v22",
+        ),
+        # 42: all there is to skip is skipped for either.
+        (
+            "_HLS_msn={}&_HLS_part=0&_HLS_skip=YES",
+            "_HLS_msn={}&_HLS_part=0&_HLS_skip=v2",
+            "_HLS_skip=v2&_HLS_msn={}&_HLS_part=0",
+        ),
+    ],
+    ids=["whole", "delta"],
+)
 def test_what_does_not_change_the_answer_asks_nothing_of_the_origin(
-    fleet: Fleet, name: str
+    fleet: Fleet, name: str, alike: tuple[str, ...]
 ) -> None:
     """Else anybody could have the origin hold a request of his own."""
     with plain(fleet, name) as client:
         for passed in range(TRIES):
             msn = read_position(client.get("v0/media.m3u8").text).last_msn - passed
-            queries = (
-                f"_HLS_msn={msn}&_HLS_part=0",
-                f"x=1&_HLS_part=0&_HLS_msn={msn}",
-                f"_HLS_part=0&&y&_HLS_msn={msn}&",
-            )
+            queries = [query.format(msn) for query in alike]
             mark, began = len(fleet.relay.requests), time.monotonic()
             texts = {client.get(f"v0/media.m3u8?{q}", headers={"Cookie": q}).text for q in queries}
             if time.monotonic() - began < KEPT_SECONDS:

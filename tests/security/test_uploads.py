@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 from flask.testing import FlaskClient
+from werkzeug.exceptions import ClientDisconnected
 
 from config import Settings
 from inference.images import load_image
@@ -346,6 +347,29 @@ def test_what_was_left_half_received_goes_in_time(tmp_path: Path) -> None:
         now[0] += 2
         uploads.sweep()
         assert not sink.path.exists()
+
+
+def test_what_has_no_room_when_its_client_leaves_is_removed_all_the_same(tmp_path: Path) -> None:
+    """What waited to be written is written when the file is closed: that may fail, too."""
+    service(tmp_path)
+    uploads = UploadStore(Settings(), tmp_path)
+
+    def leave_in_the_middle() -> None:
+        with uploads.receiving() as sink, Path("/dev/full").open("wb") as full:
+            os.dup2(full.fileno(), sink._file.fileno())
+            sink.write(bytes(1000))
+            raise ClientDisconnected
+
+    with pytest.raises(UploadRefused, match="No space left"):
+        leave_in_the_middle()
+    assert kept(tmp_path) == []
+
+
+def test_a_media_root_that_refuses_is_told_in_its_words(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    (tmp_path / "run").rename(tmp_path / "away")
+    assert "No such file" in upload(client, PNG, 507)["detail"]
 
 
 def test_uploads_go_also_when_nobody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

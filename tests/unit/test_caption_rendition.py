@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from client.reader import read_media_playlist
 from client.webvtt import read_webvtt
@@ -176,6 +180,21 @@ class Stream:
     def read(self, name: str) -> str:
         return (self.folder / CAPTIONS / name).read_text("utf-8")
 
+    def first_shown(self, span: Fraction) -> dict[str, tuple[Fraction, Fraction]]:
+        """Of each text: where the first file of that length with it begins, and where its cue."""
+        found: dict[str, tuple[Fraction, Fraction]] = {}
+        is_part = span < TIMING.segment_seconds
+        names = {
+            (int(msn) - 1) * TIMING.segment_seconds + int(index or 0) * span: path
+            for path in (self.folder / CAPTIONS).glob("*.vtt")
+            for msn, index in re.findall(r"-(\d+)(?:\.(\d+))?\.vtt$", path.name)
+            if bool(index) == is_part
+        }
+        for at, path in sorted(names.items()):
+            for cue in read_webvtt(path.read_bytes()).cues:
+                found.setdefault(cue.text, (at, cue.start))
+        return found
+
     def texts(self, name: str) -> list[str]:
         found = read_webvtt((self.folder / CAPTIONS / name).read_bytes())
         assert found.faults == ()
@@ -215,6 +234,34 @@ def test_a_part_has_what_is_shown_while_it_plays(tmp_path: Path) -> None:
     assert by_part == [[], [], *[["First."]] * 7, ["First.", "Second."]]
     assert stream.texts("r1-1.vtt") == ["First.", "Second."]
     assert stream.texts("r1-2.vtt") == ["Second.", "Third."], "one spans both segments"
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    lead=st.integers(0, 40),
+    late=st.dictionaries(st.integers(0, 119), st.integers(1, 12), max_size=5),
+    ahead=st.lists(st.integers(1, 30), min_size=1, max_size=20),
+)
+def test_each_cue_is_in_the_very_part_in_which_it_begins_and_in_its_segment(
+    lead: int, late: dict[int, int], ahead: list[int]
+) -> None:
+    """Whatever is repeated, and however far the encoder is behind what it is fed."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        fed = Fed(folder)
+        stream = Stream(folder / "live", fed.captions, {})
+        fed.units(lead)
+        for unit in range(120):
+            fed.repeated(late.get(unit, 0))
+            fed.units(1, Moment.STARTED if unit == 0 else None)
+            behind = ahead[unit % len(ahead)]
+            stream.play(max(0, fed.number - behind - stream.video.segmenter.next_frame))
+        stream.play(fed.number - stream.video.segmenter.next_frame)
+        stream.video.end()
+        for span in (TIMING.video.part_seconds, TIMING.segment_seconds):
+            first = stream.first_shown(span)
+            assert list(first) == [text for _, text in CUES]
+            assert all(at <= begins < at + span for at, begins in first.values()), first
 
 
 def test_a_flood_of_cues_keeps_to_the_bound(tmp_path: Path) -> None:

@@ -89,6 +89,26 @@ def test_19_a_rendition_that_was_behind_gets_a_gap(tmp_path: Path) -> None:
     assert [(s.msn, s.gap) for s in resume.past["a0"].segments[-2:]] == [(8, False), (9, False)]
 
 
+def test_16_a_rendition_that_died_before_its_discontinuity_has_it_too(tmp_path: Path) -> None:
+    """A process that took over and was killed when it had published a part of the sound alone."""
+    leave(tmp_path, "v0", 8, 0)
+    leave(tmp_path, "a0", 8, 0)
+    broken = replace(in_progress(9, 2), discontinuity=True, wall_ms=1_790_000_090_000)
+    path = tmp_path / "a0/media.m3u8"
+    slid_out, segments = read_segments(path.read_text())
+    playlist = MediaPlaylist(CONTROL, segments, broken, slid_out, hint_uri="ab-9.2.m4s")
+    path.write_text(render_media_playlist(playlist))
+    for part in broken.parts:
+        (tmp_path / "a0" / part.uri).write_bytes(b"part")
+    _store, resume = taken(tmp_path)
+    assert resume.first_msn == 10
+    for name in BOTH:
+        last = resume.past[name].segments[-1]
+        assert (last.msn, last.discontinuity, last.wall_ms) == (9, True, broken.wall_ms), name
+        assert not any(segment.discontinuity for segment in resume.past[name].segments[:-1])
+    assert resume.past["v0"].segments[-1].gap
+
+
 def test_19_parts_that_are_gone_make_a_gap(tmp_path: Path) -> None:
     leave(tmp_path, "v0", 7, 3)
     leave(tmp_path, "a0", 7, 3)
