@@ -236,9 +236,9 @@ def run_null(
             time.sleep(max(0.0, due - time.monotonic()))
             due += 1 / plan.media.fps
         if lent:
-            _lend_all(to_video, extent, frame.nbytes)
+            lend_all(to_video, extent, frame.nbytes)
         else:
-            _write_all(to_video, memoryview(_converted(frame, pixels)).cast("B"))
+            write_all(to_video, memoryview(_converted(frame, pixels)).cast("B"))
         ahead.release()
     figures = meter.read()
     os.close(to_video)
@@ -259,15 +259,17 @@ def _write_sound(fd: int, unit: bytes, ahead: threading.Semaphore) -> None:
         if _END.is_set():
             os.close(fd)
             return
-        _write_all(fd, memoryview(unit))
+        write_all(fd, memoryview(unit))
 
 
-def _write_all(fd: int, data: memoryview) -> None:
+def write_all(fd: int, data: memoryview) -> None:
+    """Write all of it, however long that takes."""
     while data:
         data = data[os.write(fd, data) :]
 
 
-def _lend_all(fd: int, extent: Extent, count: int) -> None:
+def lend_all(fd: int, extent: Extent, count: int) -> None:
+    """Let a pipe refer to so many bytes of a file, however long that takes."""
     while count:
         lent = os.splice(extent.fd, fd, count, offset_src=extent.offset)
         extent, count = extent.after(lent), count - lent

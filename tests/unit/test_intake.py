@@ -112,14 +112,15 @@ def test_a_unit_tells_where_its_picture_lies_also_when_its_source_is_gone(tmp_pa
                 await asyncio.to_thread(write, producer, number)
             await until(lambda: intake.waiting == 2)
         await until(lambda: not intake.connected)
+        fd = -1
         for number in (1, 2):
             unit = intake.take()
             assert unit is not None
             assert unit.extent is not None
-            shown = os.pread(unit.extent.fd, MEDIA.frame_bytes, unit.extent.offset)
+            fd = unit.extent.fd
+            shown = os.pread(fd, MEDIA.frame_bytes, unit.extent.offset)
             assert shown == unit.frame.tobytes() == bytes([number]) * MEDIA.frame_bytes
-        fd = unit.extent.fd
-        del unit  # the last of that memory
+            del unit  # the second one is the last of that memory
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(fd)
 
