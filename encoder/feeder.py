@@ -97,10 +97,12 @@ class Feeder:
     _overloaded_until_ns: int = 0
     _to_drop: int = 0  # units that the source shall lose for those the timeline gave up
     _silence: bytes = field(init=False)
+    _unit_samples: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._history = SoundHistory(self.media)
         self._silence = bytes(self.media.samples_bytes)
+        self._unit_samples = self.media.samples_per_unit
 
     def begin_run(self, video: PipeWriter, audio: PipeWriter, unit: int, sample: int) -> None:
         """Feed a new encoder from ``unit`` on, and sound from ``sample`` on.
@@ -169,7 +171,7 @@ class Feeder:
     @property
     def _is_replay(self) -> bool:
         """Whether the next unit was fed to an earlier encoder."""
-        return (self.clock.next_unit + 1) * self.media.samples_per_unit <= self._history.end
+        return (self.clock.next_unit + 1) * self._unit_samples <= self._history.end
 
     @property
     def _grace_ns(self) -> int:
@@ -183,7 +185,7 @@ class Feeder:
     def _can_write(self) -> bool:
         if self._video is None or self._audio is None:
             return False
-        one_second = self.media.samples_bytes * self.media.fps
+        one_second = len(self._silence) * self.media.fps
         return self._video.idle and self._audio.pending_bytes < one_second
 
     def _watch_load(self, now_ns: int) -> None:
@@ -244,7 +246,7 @@ class Feeder:
         assert self._audio is not None
         if samples is not None:
             self._history.append(samples)
-        end = (self.clock.next_unit + 1) * self.media.samples_per_unit
+        end = (self.clock.next_unit + 1) * self._unit_samples
         self._audio.write(self._history.between(self._next_sample, end))
         self._next_sample = max(self._next_sample, end)
         if unit is None:
