@@ -146,9 +146,13 @@ class SlotMemory:
     def create(cls, media: MediaFormat, slots: int) -> tuple[SlotMemory, int]:
         """Make the memory; returns it and the descriptor to hand to the producer."""
         fd = _anonymous_file("lipstream-units")
-        os.ftruncate(fd, media.slot_bytes * slots)
-        _seal_size(fd)
-        return cls(fd, media, slots), fd
+        try:
+            os.ftruncate(fd, media.slot_bytes * slots)
+            _seal_size(fd)
+            return cls(fd, media, slots), fd
+        except OSError:  # no memory, or no descriptor left: then one more must not be lost
+            os.close(fd)
+            raise
 
     def frame_at(self, slot: int) -> int:
         """Where the picture of a slot begins in the file, in bytes."""
