@@ -46,6 +46,7 @@ class Job:
 JOBS = (
     Job("glass", 9, "Glass to glass"),
     Job("pipeline", 5, "Cost of the pipeline"),
+    Job("feeding", 2, "Handing pictures to ffmpeg"),
     Job("publishing", 7, "Publish latency, and streams for each core"),
     Job("container", 3, "Overhead of containers and playlists"),
     Job("statics", 3, "Requests, against nginx with static files"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from config import Settings
+from encoder.pipes import Extent
 from inference.source import make_source
 from rawmedia import Frame, MediaFormat, Samples
+
+Thing = TypeVar("Thing")
 
 
 def make_frames(media: MediaFormat, count: int, path: Path, image: str = "") -> Path:
@@ -28,7 +33,22 @@ def make_frames(media: MediaFormat, count: int, path: Path, image: str = "") -> 
 def read_frames(path: Path, media: MediaFormat) -> list[Frame]:
     """The pictures of such a file, forth and back: so the face does not jump at the end."""
     frames = list(np.fromfile(path, np.uint8).reshape(-1, media.height, media.width, 3))
-    return frames + frames[-2:0:-1]
+    return _forth_and_back(frames)
+
+
+def extents_of(fd: int, media: MediaFormat) -> list[Extent]:
+    """Where those pictures lie in that file, in the same order.
+
+    Args:
+        fd: of the file.
+        media: of its pictures.
+    """
+    count = os.fstat(fd).st_size // media.frame_bytes
+    return _forth_and_back([Extent(fd, n * media.frame_bytes) for n in range(count)])
+
+
+def _forth_and_back(things: list[Thing]) -> list[Thing]:
+    return things + things[-2:0:-1]
 
 
 def hum(media: MediaFormat) -> bytes:

@@ -1,9 +1,9 @@
 """Raw pictures from memory through ffmpeg, once, as fast as it goes or in real time.
 
 python -m benchmarks.pipeline_run KIND FRAMES COUNT WIDTHxHEIGHT FPS KBIT FOLDER
-    KIND: ours (to complete LL-HLS in the folder), null (the same encode, thrown away), null-paced
-    (that in real time; null-paced:1 with ffmpeg on CPU 1 alone), i420 or nv12 (thrown away; the
-    pictures are converted by OpenCV before)
+    KIND: ours (to complete LL-HLS in the folder), null (the same encode, thrown away), null-lent
+    (the pictures are lent to the pipe, as ours are), null-paced (in real time; null-paced:1 with
+    ffmpeg on CPU 1 alone), i420 or nv12 (thrown away; the pictures are converted by OpenCV before)
 
 Prints JSON: seconds, CPU seconds of Python and of ffmpeg, parts made; in real time without the
 first two seconds.
@@ -28,7 +28,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.frames import hum, read_frames
+from benchmarks.frames import extents_of, hum, read_frames
 from benchmarks.processes import cpu_seconds
 from config import Settings
 from encoder.arguments import Pipes, compile_argv
@@ -38,14 +38,15 @@ from encoder.ffmpeg import find_ffmpeg
 from encoder.fragments import FragmentReader, Init
 from encoder.multivariant import Multivariant
 from encoder.packager import Calendar, Era, Layout, Rendition
-from encoder.pipes import widen
+from encoder.pipes import Extent, widen
 from encoder.plan import StreamPlan, plan_stream
 from encoder.store import StreamStore
 from rawmedia import Frame, MediaFormat
 
 Convert = Callable[[Frame], np.ndarray[Any, Any]]
+Picture = tuple[Frame, Extent]  # and where it lies in its file
 _RUN = "bench"
-PACED = "null-paced"
+PACED, LENT = "null-paced", "null-lent"
 # In real time, before anything is counted: ffmpeg's start is over.
 SETTLE_PICTURES = 50
 
@@ -98,8 +99,8 @@ def _without_conversion(word: str) -> str:
 class Ours:
     """The encoder's own pieces without its clock and its socket."""
 
-    def __init__(self, settings: Settings, frames: Iterator[Frame], folder: Path) -> None:
-        self._settings, self._frames = settings, frames
+    def __init__(self, settings: Settings, pictures: Iterator[Picture], folder: Path) -> None:
+        self._settings, self._pictures = settings, pictures
         self._plan = plan = plan_stream(settings)
         self._sound = hum(plan.media)
         store = StreamStore(folder, plan.bound_bytes)
@@ -139,14 +140,15 @@ class Ours:
     def _pump(self) -> None:
         child = self._child
         while child is not None and child.video.idle and child.audio.pending_bytes < 1 << 17:
-            frame = next(self._frames, None)
-            if frame is None:
+            picture = next(self._pictures, None)
+            if picture is None:
                 child.video.close()
                 child.audio.close()
                 self._child = None
                 return
             child.audio.write(self._sound)
-            child.video.write(frame.data)
+            frame, extent = picture
+            child.video.write(frame.data, extent)
 
     def _taker(self, rendition: Rendition, base_ticks: int) -> Callable[[bytes], None]:
         reader = FragmentReader(base_ticks)
@@ -189,9 +191,23 @@ class Meter:
 
 
 def run_null(
-    settings: Settings, frames: Iterator[Frame], pixels: str, *, paced: bool, cpu: str = ""
+    settings: Settings,
+    pictures: Iterator[Picture],
+    pixels: str,
+    *,
+    paced: bool = False,
+    lent: bool = False,
+    cpu: str = "",
 ) -> dict[str, float]:
     """Two threads that do nothing but write into ffmpeg's two pipes.
+
+    Args:
+        settings: of the encode.
+        pictures: as many as shall be encoded.
+        pixels: what they are converted to before.
+        paced: in real time.
+        lent: not written, but lent to the pipe.
+        cpu: the only one of ffmpeg.
 
     Returns:
         What was used; in real time without the first pictures and the end, as of a live stream.
@@ -212,14 +228,17 @@ def run_null(
     sound = threading.Thread(target=_write_sound, args=(to_audio, hum(plan.media), ahead))
     sound.start()
     due = time.monotonic()
-    for number, frame in enumerate(frames):
+    for number, (frame, extent) in enumerate(pictures):
         if paced and number == SETTLE_PICTURES:
             meter = Meter(child.pid)
             due = meter.began
         if paced:
             time.sleep(max(0.0, due - time.monotonic()))
             due += 1 / plan.media.fps
-        _write_all(to_video, memoryview(_converted(frame, pixels)).cast("B"))
+        if lent:
+            lend_all(to_video, extent, frame.nbytes)
+        else:
+            write_all(to_video, memoryview(_converted(frame, pixels)).cast("B"))
         ahead.release()
     figures = meter.read()
     os.close(to_video)
@@ -240,12 +259,20 @@ def _write_sound(fd: int, unit: bytes, ahead: threading.Semaphore) -> None:
         if _END.is_set():
             os.close(fd)
             return
-        _write_all(fd, memoryview(unit))
+        write_all(fd, memoryview(unit))
 
 
-def _write_all(fd: int, data: memoryview) -> None:
+def write_all(fd: int, data: memoryview) -> None:
+    """Write all of it, however long that takes."""
     while data:
         data = data[os.write(fd, data) :]
+
+
+def lend_all(fd: int, extent: Extent, count: int) -> None:
+    """Let a pipe refer to so many bytes of a file, however long that takes."""
+    while count:
+        lent = os.splice(extent.fd, fd, count, offset_src=extent.offset)
+        extent, count = extent.after(lent), count - lent
 
 
 def _converted(frame: Frame, pixels: str) -> Any:
@@ -274,28 +301,30 @@ def main() -> None:
         encoder="libx264",
     )
     media = MediaFormat(**settings.media_fields)
-    paced, _, cpu = kind.partition(":")
-    pictures = int(count) + (SETTLE_PICTURES if paced == PACED else 0)
-    frames = islice(cycle(read_frames(Path(path), media)), pictures)
+    kind, _, cpu = kind.partition(":")
+    wanted = int(count) + (SETTLE_PICTURES if kind == PACED else 0)
+    frames = read_frames(Path(path), media)
+    extents = extents_of(os.open(path, os.O_RDONLY), media)
+    pictures = islice(cycle(zip(frames, extents, strict=True)), wanted)
     cv2.setNumThreads(1)
     before, began = time.process_time(), time.monotonic()
     parts, live = 0, {}
     if kind == "ours":
-        parts = asyncio.run(_ours(settings, frames, Path(folder)))
+        parts = asyncio.run(_ours(settings, pictures, Path(folder)))
     else:
         pixels = {"i420": "yuv420p", "nv12": "nv12"}.get(kind, "bgr24")
-        live = run_null(settings, frames, pixels, paced=paced == PACED, cpu=cpu)
+        live = run_null(settings, pictures, pixels, paced=kind == PACED, lent=kind == LENT, cpu=cpu)
     child = resource.getrusage(resource.RUSAGE_CHILDREN)
     figures = {
         "seconds": time.monotonic() - began,
         "python": time.process_time() - before,
         "ffmpeg": child.ru_utime + child.ru_stime,
     }
-    print(json.dumps((live if paced == PACED else figures) | {"parts": parts}))
+    print(json.dumps((live if kind == PACED else figures) | {"parts": parts}))
 
 
-async def _ours(settings: Settings, frames: Iterator[Frame], folder: Path) -> int:
-    return await Ours(settings, frames, folder).run()
+async def _ours(settings: Settings, pictures: Iterator[Picture], folder: Path) -> int:
+    return await Ours(settings, pictures, folder).run()
 
 
 if __name__ == "__main__":

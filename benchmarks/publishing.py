@@ -3,9 +3,10 @@
 python -m benchmarks.publishing --help
 
 A source with a clock of its own hands pictures over, each with the time in it; a client holds the
-hinted part of each stream. Measured with one stream of 720p25 and with several of 360p25. Then as
-many 360p25 streams as one core holds in real time: encoder processes and their ffmpeg on that core
-alone, sources elsewhere; the alternative are bare ffmpeg processes with the same encode.
+hinted part of each stream. Measured with one stream of 720p25 and with several of 360p25; with
+these once more from sources that hand over later what they could not in time. Then as many 360p25
+streams as one core holds in real time: encoder processes and their ffmpeg on that core alone,
+sources elsewhere; the alternative are bare ffmpeg processes with the same encode.
 """
 
 from __future__ import annotations
@@ -72,28 +73,37 @@ class Latency:
 def measure(arguments: argparse.Namespace, found: Found) -> None:
     """Latencies in each run; the core is filled once."""
     seconds = 4.0 if arguments.quick else arguments.seconds
-    one, many = [], []
+    one, many, made_up = [], [], []
     with temporary_media_root() as name:
         folder = Path(name)
         large = make_frames(LARGE, PICTURES_IN_MEMORY, folder / "large.raw")
         small = make_frames(SMALL, PICTURES_IN_MEMORY, folder / "small.raw")
         for run in range(arguments.runs):
             one.append(_latency(folder / f"one{run}", LARGE, LARGE_KBIT, large, 1, seconds))
-            many.append(_latency(folder / f"many{run}", SMALL, SMALL_KBIT, small, MANY, seconds))
+            more = (SMALL, SMALL_KBIT, small, MANY, seconds)
+            many.append(_latency(folder / f"many{run}", *more))
+            made_up.append(_latency(folder / f"made_up{run}", *more, makes_up=True))
         ours_cost, ours = _fill_with_streams(folder / "core", small, seconds)
         bare_cost, bare = _fill_with_ffmpeg(small, seconds, folder)
-    _tell(found, one, many, (ours_cost, ours), (bare_cost, bare))
+    _tell(found, one, many, made_up, (ours_cost, ours), (bare_cost, bare))
 
 
 # --- latency -------------------------------------------------------------------------------------
 
 
 def _latency(
-    root: Path, media: MediaFormat, kbit: int, frames: Path, streams: int, seconds: float
+    root: Path,
+    media: MediaFormat,
+    kbit: int,
+    frames: Path,
+    streams: int,
+    seconds: float,
+    *,
+    makes_up: bool = False,
 ) -> Latency:
     with _service(root, media, kbit, streams) as service, ExitStack() as stack:
         names = [f"s{number}" for number in range(streams)]
-        stack.enter_context(_fed(root, media, frames, names))
+        stack.enter_context(_fed(root, media, frames, names, makes_up=makes_up))
         _await_live(service.url, names)
         time.sleep(_SETTLE_SECONDS)
         folders = [root / "live" / name / "v0" for name in names]
@@ -138,10 +148,13 @@ class _Streams(Service):
             answer.raise_for_status()
 
 
-def _fed(root: Path, media: MediaFormat, frames: Path, names: list[str]) -> ExitStack:
+def _fed(
+    root: Path, media: MediaFormat, frames: Path, names: list[str], *, makes_up: bool = False
+) -> ExitStack:
     sockets = [str(root / "run" / f"{name}.sock") for name in names]
     size = f"{media.width}x{media.height}"
-    child = python("benchmarks.producer", str(frames), size, str(media.fps), *sockets)
+    flags = ("--makes-up",) if makes_up else ()
+    child = python("benchmarks.producer", *flags, str(frames), size, str(media.fps), *sockets)
     stack = ExitStack()
     stack.callback(child.wait)
     stack.callback(child.kill)
@@ -327,10 +340,12 @@ def _tell(
     found: Found,
     one: list[Latency],
     many: list[Latency],
+    made_up: list[Latency],
     ours: tuple[float, int],
     bare: tuple[float, int],
 ) -> None:
     rows = [_row("1 stream, 720p25", one), _row(f"{MANY} streams, 360p25", many)]
+    rows.append(_row(f"{MANY} streams, sources that make up", made_up))
     headings = ["", "p50 ms", "p99 ms", "from the last picture: p50", "p99"]
     headings += ["of it, not encoding", "parts"]
     title = "First picture of a part handed over → first byte of the part, less the part's length"
@@ -362,8 +377,11 @@ def _tell(
         "possible: the last picture of a part of 0.2 s is handed over 0.16 s after the first.",
         "*Not encoding*: the median less what the encoder counts from a part's last picture in "
         "ffmpeg's pipe to the part's file: the wait for the encoder's clock, up to a picture, and "
-        "in the queue before it, and the way to the client. A source that made up for the time in "
-        "which its stream started would fill that queue for good; this one does not.",
+        "in the queue before it, and the way to the client.",
+        "*Sources that make up*: a picture that its source could not hand over in time is replaced "
+        "by the one before. A camera has never taken it; these hand it over later, it waits in the "
+        "queue, and since neither side is faster than the other, all that follow wait as long, "
+        "until the queue is full, or the source stops for a moment.",
         f"A stream is held if it makes at least {_HELD:.1%} of real time. {_MOST_STREAMS} streams "
         "were the most that were tried of ours.",
         "The web process, the supervisor and the sources are not on that core.",
@@ -372,6 +390,11 @@ def _tell(
     found.data = {
         "one": [each.values for each in one],
         "many": [each.values for each in many],
+        "made up": [each.values for each in made_up],
+        "not encoding": {
+            "many": [each.queue_ms for each in many],
+            "made up": [each.queue_ms for each in made_up],
+        },
         "cost": {"ours": ours[0], "bare": bare[0]},
     }
 

@@ -11,6 +11,7 @@ The clock says which unit is due, the intake what the source has sent. Rules of 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,15 +90,19 @@ class Feeder:
     _history: SoundHistory = field(init=False)
     _next_sample: int = 0
     _held: Unit | None = None
+    # Units that were fed before, and the place in the video pipe up to which it refers to them.
+    _lent: deque[tuple[int, Unit]] = field(default_factory=deque)
     _nearest: int | None = None  # fewest units owed since it fell behind; None: it is not
     _nearest_ns: int = 0  # when that was
     _overloaded_until_ns: int = 0
     _to_drop: int = 0  # units that the source shall lose for those the timeline gave up
     _silence: bytes = field(init=False)
+    _unit_samples: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._history = SoundHistory(self.media)
         self._silence = bytes(self.media.samples_bytes)
+        self._unit_samples = self.media.samples_per_unit
 
     def begin_run(self, video: PipeWriter, audio: PipeWriter, unit: int, sample: int) -> None:
         """Feed a new encoder from ``unit`` on, and sound from ``sample`` on.
@@ -108,14 +113,33 @@ class Feeder:
             unit: first frame it shall encode; it may have been fed to an earlier one.
             sample: first sample it shall encode, at most 4 s ago.
         """
+        self._give_back_lent()  # the pipe of the run before is gone
         self._video, self._audio = video, audio
         self._next_sample = sample
         self._nearest = None
         self.clock.rewind(unit)
 
     def end_run(self) -> None:
-        """No encoder for now; units wait."""
+        """No encoder for now; units wait. It may still read what it was fed."""
         self._video = self._audio = None
+
+    def close(self) -> None:
+        """The last encoder has ended: the source gets back all that is its own."""
+        self._give_back_lent()
+        if self._held is not None:
+            self.intake.release(self._held)
+            self._held = None
+
+    def give_back(self) -> None:
+        """Let the source draw into what the encoder has read."""
+        if self._lent and self._video is not None:
+            taken = self._video.taken_bytes
+            while self._lent and self._lent[0][0] <= taken:
+                self.intake.release(self._lent.popleft()[1])
+
+    def _give_back_lent(self) -> None:
+        while self._lent:
+            self.intake.release(self._lent.popleft()[1])
 
     @property
     def overloaded(self) -> bool:
@@ -124,6 +148,7 @@ class Feeder:
 
     def pump(self, now_ns: int) -> None:
         """Feed what is due and possible at ``now_ns`` (monotonic)."""
+        self.give_back()
         if self._can_write():  # a stuck encoder is no slow one: units wait for its successor
             self._watch_load(now_ns)
         while self._can_write() and self.clock.owed(now_ns):
@@ -133,11 +158,20 @@ class Feeder:
             self.handed.note(unit, now_ns)
 
     def next_wake_ns(self, now_ns: int) -> int:
-        """When to pump again if nothing else happens: the next unit is due, or overdue."""
+        """When to pump again if nothing else happens: the next unit is due, or overdue.
+
+        Where there is none to feed yet, its arrival calls for a pump: nothing is won by looking
+        for it when it is due.
+        """
         due = self.clock.due_ns(self.clock.next_unit)
-        if now_ns < due:
+        if now_ns < due and (self.intake.waiting or self._is_replay):
             return due
         return max(now_ns + _SHORTEST_NAP_NS, due + self._grace_ns + 1)
+
+    @property
+    def _is_replay(self) -> bool:
+        """Whether the next unit was fed to an earlier encoder."""
+        return (self.clock.next_unit + 1) * self._unit_samples <= self._history.end
 
     @property
     def _grace_ns(self) -> int:
@@ -151,7 +185,7 @@ class Feeder:
     def _can_write(self) -> bool:
         if self._video is None or self._audio is None:
             return False
-        one_second = self.media.samples_bytes * self.media.fps
+        one_second = len(self._silence) * self.media.fps
         return self._video.idle and self._audio.pending_bytes < one_second
 
     def _watch_load(self, now_ns: int) -> None:
@@ -187,7 +221,7 @@ class Feeder:
 
     def _feed_one(self, now_ns: int) -> bool:
         """Feed the next unit; False: wait for the source a little longer."""
-        replay = (self.clock.next_unit + 1) * self.media.samples_per_unit <= self._history.end
+        replay = self._is_replay
         missing = self.clock.owed(now_ns) - self.intake.waiting
         # The gap is filled before what waits is fed: a live source never makes up for it, and
         # what comes last stays what is newest.
@@ -198,11 +232,13 @@ class Feeder:
         unit = self.intake.take()
         if unit is None:
             return False
-        previous, self._held = self._held, unit
+        if self._held is not None:
+            assert self._video is not None
+            self._lent.append((self._video.queued_bytes, self._held))
+            self.give_back()  # mostly it was read long ago
+        self._held = unit
         self.intake.fed(unit, self.clock.next_unit)
         self._write(unit, unit.samples.tobytes())
-        if previous is not None:
-            self.intake.release(previous)
         return True
 
     def _write(self, unit: Unit | None, samples: bytes | None) -> None:
@@ -210,11 +246,13 @@ class Feeder:
         assert self._audio is not None
         if samples is not None:
             self._history.append(samples)
-        end = (self.clock.next_unit + 1) * self.media.samples_per_unit
+        end = (self.clock.next_unit + 1) * self._unit_samples
         self._audio.write(self._history.between(self._next_sample, end))
         self._next_sample = max(self._next_sample, end)
-        picture = self.picture if unit is None else unit.frame
-        self._video.write(picture.data)
+        if unit is None:
+            self._video.write(self.picture.data)
+        else:
+            self._video.write(unit.frame.data, unit.extent)
         self.clock.fed()
         self.counters.fed += 1
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from encoder.pipes import Extent
 from logs import event
 from rawmedia import (
     MAX_HELLO_BYTES,
@@ -52,8 +53,9 @@ class Unit:
     frame: Frame
     samples: Samples
     slot: int
-    owner: _Connection
+    owner: _Connection  # keeps the memory
     mark: int = 0
+    extent: Extent | None = None  # of the frame, in the file that this memory is
 
 
 class _Connection:
@@ -240,7 +242,8 @@ class Intake:
                 self._drop_connection(connection)
                 return
             frame, samples, mark = memory.frame(slot), memory.samples(slot), memory.mark(slot)
-            self._units.append(Unit(frame, samples, slot, connection, mark))
+            extent = Extent(memory.fd, memory.frame_at(slot))
+            self._units.append(Unit(frame, samples, slot, connection, mark, extent))
         self.on_unit()
 
     def _give_back(self, connection: _Connection) -> None:

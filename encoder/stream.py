@@ -144,6 +144,7 @@ class LiveStream:
         self._ledger = Ledger(self._feeder.handed, record.restarts, record.refused)
         self._child: EncoderChild | None = None
         self._wake: asyncio.TimerHandle | None = None
+        self._wake_ns = 0  # when that is
         self._finished = asyncio.Event()
         self._error: EncoderError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -352,15 +353,24 @@ class LiveStream:
         self._leap_if_far_behind(now)
         self._feeder.pump(now)
         self._show_slip()
+        self._sleep(now)
+
+    def _sleep(self, now: int) -> None:
         if self._wake is not None:
             self._wake.cancel()
-        wait_ns = self._feeder.next_wake_ns(now) - now
-        self._wake = asyncio.get_running_loop().call_later(wait_ns / NANOSECONDS, self._tick)
+        self._wake_ns = self._feeder.next_wake_ns(now)
+        wait = (self._wake_ns - now) / NANOSECONDS
+        self._wake = asyncio.get_running_loop().call_later(wait, self._tick)
 
     def _pump_if_due(self) -> None:
-        """A unit came, or a pipe has room; the timer for the next unit is set already."""
-        if self._wake is None or self._feeder.clock.owed(time.monotonic_ns()):
-            self._pump()
+        """A unit came, or a pipe has room; mostly the timer for the next unit is set already."""
+        now = time.monotonic_ns()
+        if self._wake is None or self._feeder.clock.owed(now):
+            self._tick()
+            return
+        self._feeder.give_back()
+        if self._feeder.next_wake_ns(now) < self._wake_ns:  # it came before it is due
+            self._sleep(now)
 
     def _tick(self) -> None:
         self._pump()
@@ -505,6 +515,7 @@ class LiveStream:
         child, self._child = self._child, None
         if child is not None:
             await child.stop(drain=self._error is None)
+        self._feeder.close()
 
 
 def _rates(rendition: Rendition) -> dict[str, int]:

@@ -243,9 +243,28 @@ def test_a_source_does_not_make_up_for_the_time_in_which_nobody_took_a_unit(
     monkeypatch.setattr(rawmedia, "connect", lambda *_: nullcontext(Slow()))
     picture = np.zeros((media.height, media.width, 3), np.uint8)
     with pytest.raises(Disconnected):
-        producer._send(Path(), media, [picture], 0.0)
+        producer._send(Path(), media, [picture], 0.0, makes_up=False)
     gaps = [round(later - earlier, 3) for earlier, later in pairwise(handed)]
     assert gaps == [0.04, 0.04, 0.54, 0.04, 0.04, 0.04, 0.04]
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited", "makes_up", "wanted"),
+    [
+        pytest.param(10.0, 0.0, False, 10.04, id="in time"),
+        pytest.param(10.03, 0.0, False, 10.04, id="late, but the next one is not"),
+        pytest.param(10.1, 0.0, False, 10.12, id="two have passed meanwhile"),
+        pytest.param(10.1, 0.0, True, 10.04, id="and are handed over after all"),
+        pytest.param(10.0, 0.5, False, 10.54, id="the stream took none"),
+        pytest.param(10.1, 0.5, True, 10.54, id="which no source makes up for"),
+        pytest.param(9.99, 0.0, False, 10.04, id="a sleep may end early"),
+    ],
+)
+def test_what_a_source_missed_is_lost_or_comes_later(
+    asked: float, waited: float, makes_up: bool, wanted: float
+) -> None:
+    due = producer.next_due(10.0, asked, waited, 0.04, makes_up=makes_up)
+    assert due == pytest.approx(wanted)
 
 
 def test_the_command_is_told_without_its_file() -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from encoder.clock import NANOSECONDS, MediaClock
 from encoder.feeder import HISTORY_SECONDS, SLACK_UNITS, Feeder, SoundHistory, slate
 from encoder.intake import QUEUE_UNITS, SLOTS, Intake, Unit, _Connection
-from encoder.pipes import PipeWriter
+from encoder.pipes import Extent, PipeWriter
 from rawmedia import Frame, MediaFormat, Samples
 
 MEDIA = MediaFormat(16, 16, 25, audio_rate_hz=8000, audio_channels=1)
@@ -31,22 +31,42 @@ NOBODY = cast("_Connection", None)  # the source takes its slots back itself
 
 
 class Pipe(PipeWriter):
-    """The surface of a PipeWriter that the feeder sees; the encoder takes when it likes."""
+    """The surface of a PipeWriter that the feeder sees; the encoder takes when it likes.
 
-    def __init__(self, on_take: Callable[[bytes], None]) -> None:
+    Args:
+        on_take: gets each buffer when the encoder reads it.
+        holds: buffers that are in the pipe, which only refers to them.
+    """
+
+    def __init__(self, on_take: Callable[[bytes], None], holds: int = 0) -> None:
         self._views: list[memoryview] = []
         self._on_take = on_take
+        self._holds = holds
+        self._queued = 0
 
     @property
     def idle(self) -> bool:
+        return len(self._views) <= self._holds
+
+    @property
+    def is_empty(self) -> bool:
         return not self._views
 
     @property
     def pending_bytes(self) -> int:
-        return sum(len(view) for view in self._views)
+        return sum(len(view) for view in self._views[self._holds :])
 
-    def write(self, data: memoryview | bytes) -> None:
+    @property
+    def queued_bytes(self) -> int:
+        return self._queued
+
+    @property
+    def taken_bytes(self) -> int:
+        return self._queued - sum(len(view) for view in self._views)
+
+    def write(self, data: memoryview | bytes, extent: Extent | None = None) -> None:
         self._views.append(memoryview(data).cast("B"))
+        self._queued += len(self._views[-1])
 
     def take(self) -> None:
         """The encoder reads one buffer: as late as this may it be read."""
@@ -108,6 +128,7 @@ class World:
     source_period_ns: int = FRAME_NS  # 0: as fast as slots come free
     encode_ns: int = STEP_NS
     source_alive: bool = True
+    pipe_holds: int = 0  # pictures
     now_ns: int = 0
     pictures: list[int] = field(default_factory=list)
     sound: bytearray = field(default_factory=bytearray)
@@ -119,36 +140,44 @@ class World:
         self.clock = MediaClock(MEDIA.fps, -self.preroll_units * FRAME_NS)
         self.feeder = Feeder(MEDIA, self.clock, self.source, frame(SLATE))
         self._next_make_ns = self._encoder_free_ns = self._wake_ns = self._last_fed_ns = 0
+        self.timers = 0  # that ran out
         self.begin_run(0, 0)
 
     def begin_run(self, unit: int, sample: int) -> None:
-        self.video = Pipe(lambda data: self.pictures.append(number_in(data)))
+        self.video = Pipe(lambda data: self.pictures.append(number_in(data)), self.pipe_holds)
         self.audio = Pipe(self.sound.extend)
         self.pictures.clear()
         self.sound.clear()
         self.feeder.begin_run(self.video, self.audio, unit, sample)
 
-    def run(self, seconds: float) -> None:
+    def let_pass(self, seconds: float) -> None:
         end = self.now_ns + round(seconds * NANOSECONDS)
         while self.now_ns < end:
             self.step()
             self.now_ns += STEP_NS
+
+    def run(self, seconds: float) -> None:
+        self.let_pass(seconds)
         for pipe in (self.video, self.audio):  # what is on its way arrives
-            while not pipe.idle:
+            while not pipe.is_empty:
                 pipe.take()
+        self.feeder.give_back()
 
     def step(self) -> None:
         """What happens in this millisecond; the feeder is called as in the real loop."""
         if self.source_alive and self.now_ns >= self._next_make_ns and self.source.make():
             self._next_make_ns = max(self._next_make_ns, self.now_ns) + self.source_period_ns
             self.pump()
-        if not self.video.idle and self.now_ns >= self._encoder_free_ns:
+        if not self.video.is_empty and self.now_ns >= self._encoder_free_ns:
+            was_idle = self.video.idle
             self.video.take()
             self._encoder_free_ns = self.now_ns + self.encode_ns
-            self.pump()
-        while not self.audio.idle:
+            if self.video.idle and not was_idle:  # else nobody tells that there is more room
+                self.pump()
+        while not self.audio.is_empty:
             self.audio.take()
         if self.now_ns >= self._wake_ns:
+            self.timers += 1
             self.pump()
 
     def pump(self) -> None:
@@ -232,6 +261,25 @@ def test_a_unit_may_come_a_frame_and_a_half_late() -> None:
     world.run(1)
     assert world.feeder.counters.repeated > 0
     world.check_pairs()
+
+
+@pytest.mark.parametrize("late_ns", [STEP_NS, FRAME_NS // 2, FRAME_NS - STEP_NS])
+def test_a_unit_that_comes_when_it_is_due_or_later_needs_no_timer(late_ns: int) -> None:
+    """Its arrival wakes us; to look for it before costs a wake-up for each picture."""
+    world = World()
+    world._next_make_ns = late_ns
+    world.run(4)
+    assert world.timers <= 2
+    assert world.feeder.counters.fed >= 98
+    assert world.feeder.counters.repeated == 0
+    world.check_pairs()
+
+
+def test_a_unit_that_waits_is_fed_when_it_is_due() -> None:
+    world = World(source_period_ns=0)
+    world.run(4)
+    assert set(world.ages_ns) == {0}
+    assert world.timers >= 98
 
 
 def test_what_a_start_owes_is_filled_at_once_and_the_source_is_not_interrupted() -> None:
@@ -355,6 +403,44 @@ def test_a_short_stall_of_the_encoder_is_caught_up() -> None:
     world.check_pairs()
 
 
+@pytest.mark.parametrize("period_ns", [FRAME_NS, 0], ids=["real time", "as fast as it may"])
+@pytest.mark.parametrize("encode_ns", [0, STEP_NS, FRAME_NS, FRAME_NS + STEP_NS])
+def test_a_slot_is_lent_until_the_encoder_has_read_it(period_ns: int, encode_ns: int) -> None:
+    """The pipe refers to the pictures in it; a slot that is drawn into too early is told."""
+    world = World(source_period_ns=period_ns, encode_ns=encode_ns, pipe_holds=2)
+    world.run(4)
+    world.check_pairs()
+    assert len(real(world.units)) > 90
+    world.source_alive = False
+    world.run(0.2)
+    shown, waiting = 1, world.source.waiting
+    assert len(world.source._free) == SLOTS - shown - waiting
+
+
+def test_what_an_encoder_had_not_read_when_it_died_goes_back_with_the_next_one() -> None:
+    world = World(encode_ns=60 * NANOSECONDS, pipe_holds=2)
+    world.let_pass(1)
+    lent = SLOTS - len(world.source._free) - world.source.waiting - 1
+    assert lent > 0
+    world.feeder.end_run()
+    assert len(world.source._free) == SLOTS - world.source.waiting - 1 - lent
+    world.encode_ns = world._encoder_free_ns = 0
+    world.begin_run(0, 0)
+    world.run(2)
+    assert world.units[-1][0] == world.units[-1][1] > 10
+
+
+def test_at_the_end_the_source_has_all_its_slots_again() -> None:
+    """Another life of the stream has the same source, and another feeder."""
+    world = World(pipe_holds=1)
+    world.run(1)
+    world.source_alive = False
+    world.feeder.end_run()
+    world.feeder.close()
+    world.feeder.close()  # it may come twice
+    assert len(world.source._free) == SLOTS - world.source.waiting
+
+
 def test_nothing_is_fed_while_a_second_of_sound_waits() -> None:
     """Sound can run ahead of pictures that are taken; it may not pile up."""
     world = World()
@@ -383,9 +469,11 @@ PHASES = st.lists(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 60), PHASES)
-def test_any_schedule(preroll: int, phases: list[tuple[float, bool, int, int]]) -> None:
-    world = World(preroll_units=preroll)
+@given(st.integers(0, 60), st.integers(0, 2), PHASES)
+def test_any_schedule(
+    preroll: int, pipe_holds: int, phases: list[tuple[float, bool, int, int]]
+) -> None:
+    world = World(preroll_units=preroll, pipe_holds=pipe_holds)
     for seconds, alive, period_ns, encode_ns in phases:
         world.source_alive, world.source_period_ns, world.encode_ns = alive, period_ns, encode_ns
         world.run(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -99,6 +100,29 @@ def test_units_arrive_in_order_with_their_sound(tmp_path: Path) -> None:
                 assert (unit.frame == number).all()
                 assert (unit.samples == number).all()
             assert intake.take() is intake.peek() is None
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="Linux only")
+def test_a_unit_tells_where_its_picture_lies_also_when_its_source_is_gone(tmp_path: Path) -> None:
+    async def scenario(intake: Intake, path: Path) -> None:
+        async with producing(path) as producer:
+            for number in (1, 2):
+                await asyncio.to_thread(write, producer, number)
+            await until(lambda: intake.waiting == 2)
+        await until(lambda: not intake.connected)
+        fd = -1
+        for number in (1, 2):
+            unit = intake.take()
+            assert unit is not None
+            assert unit.extent is not None
+            fd = unit.extent.fd
+            shown = os.pread(fd, MEDIA.frame_bytes, unit.extent.offset)
+            assert shown == unit.frame.tobytes() == bytes([number]) * MEDIA.frame_bytes
+            del unit  # the second one is the last of that memory
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
 
     play(tmp_path, scenario)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -121,6 +122,21 @@ def test_both_sides_see_the_same_slots() -> None:
         assert (ours.frame(slot) == slot + 1).all()
         assert (ours.samples(slot) == -slot - 1).all()
     os.close(fd)
+
+
+def test_memory_that_cannot_be_made_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def fail(fd: int) -> int:
+        made.append(fd)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "dup", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        SlotMemory.create(MEDIA, 3)
+    (fd,) = made
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
 
 
 def test_stereo_samples_are_interleaved() -> None:
