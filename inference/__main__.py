@@ -1,6 +1,10 @@
-"""``python -m inference``: the inference worker process; see :mod:`inference.worker`."""
+"""``python -m inference``: the process of one worker; see :mod:`inference.worker`.
+
+``python -m inference sessions``: that of many; see :mod:`inference.sessions`.
+"""
 
 import os
+import sys
 
 from inference import lifeline
 
@@ -9,6 +13,9 @@ if __name__ == "__main__":
     # One core is ours. Set before numpy loads: its threads start at import, and cost memory.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    from inference.worker import main
+    if sys.argv[1:] == ["sessions"]:
+        from inference.sessions import main
+    else:
+        from inference.worker import main
 
     raise SystemExit(main())
