@@ -28,6 +28,8 @@ TESTCARD = "testcard"
 SILENT = "none"
 # What may drive an avatar's face.
 ENGINES = ("auto", "presenter", "ditto")
+# The value of `ditto_process` for one process in which all talking heads are.
+SHARED = "shared"
 # Of the picture's size, diffusion steps, and frames before, of and behind a chunk of sound.
 PRESETS: dict[str, tuple[float, int, str]] = {
     "quality": (0.6, 15, "3,5,2"),
@@ -250,6 +252,12 @@ class Settings:
     gpu: int = _setting(0, "which GPU runs the networks", low=0, high=63)
     engine_folder: str = _setting(
         "", "folder of the engines that `lipstream build-engines` made; empty: the user's cache"
+    )
+    ditto_process: str = _setting(
+        SHARED,
+        "ditto: shared: one process loads the networks once, for all talking heads of the service; "
+        "each: one for every stream, which fails alone and loads them for itself",
+        choices=(SHARED, "each"),
     )
     face_detector: str = _setting(
         "mediapipe",

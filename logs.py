@@ -8,16 +8,22 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar, copy_context
+from functools import partial
+from types import MappingProxyType, TracebackType
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 _FACTS = "lipstream_facts"
 # A child or a client that complains without end must not fill the disk: of each event so many
 # lines in so many seconds; the first one after that says how many were left out.
 MOST_LINES, WINDOW_SECONDS = 50, 10.0
 
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
 _bound: dict[str, Any] = {}
+_bound_here: ContextVar[Mapping[str, Any]] = ContextVar("bound", default=MappingProxyType({}))
 
 
 class Stream(Protocol):
@@ -55,9 +61,24 @@ def configure(log_format: str, stream: Stream | None = None) -> None:
 def bind(**facts: Any) -> None:
     """Facts that every later line of this process carries, such as ``bind(stream="demo")``.
 
-    Of the whole process, threads included: a process works for one stream, or for all.
+    Of the whole process, threads included; one that works for several has them :func:`bound`.
     """
     _bound.update(facts)
+
+
+@contextlib.contextmanager
+def bound(**facts: Any) -> Iterator[None]:
+    """Facts that every line of the block carries, and those of the threads it :func:`carries`."""
+    before = _bound_here.set({**_bound_here.get(), **facts})
+    try:
+        yield
+    finally:
+        _bound_here.reset(before)
+
+
+def carries(work: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+    """What a new thread is to do, with the facts that are :func:`bound` where it is started."""
+    return partial(copy_context().run, work)
 
 
 def relay(line: str, **facts: Any) -> None:
@@ -130,7 +151,7 @@ def _is_json(line: str) -> bool:
 
 def _line(record: logging.LogRecord) -> dict[str, Any]:
     facts: dict[str, Any] = getattr(record, _FACTS, {})
-    line = {"event": record.getMessage(), **_bound, **facts}
+    line = {"event": record.getMessage(), **_bound, **_bound_here.get(), **facts}
     if record.exc_info and record.exc_info[1] is not None:
         line["exception"] = logging.Formatter().formatException(record.exc_info)
     return line

@@ -301,6 +301,11 @@ class Producer:
         """Hang up. The stream goes on with the last frame and silence."""
         self._connection.close()
 
+    def hang_up(self) -> None:
+        """From any thread: who waits for a slot, or will, is told that the encoder went away."""
+        with contextlib.suppress(OSError):  # it did
+            self._connection.shutdown(socket.SHUT_RDWR)
+
     def _receive(self, most: int, flags: int = 0) -> bytes:
         try:
             data = self._connection.recv(most, flags)

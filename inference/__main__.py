@@ -1,7 +1,11 @@
-"""``python -m inference``: the inference worker process; see :mod:`inference.worker`."""
+"""``python -m inference``: the process of one worker; see :mod:`inference.worker`.
+
+``python -m inference sessions``: that of many; see :mod:`inference.sessions`.
+"""
 
 import gc
 import os
+import sys
 
 from inference import lifeline
 
@@ -11,7 +15,10 @@ if __name__ == "__main__":
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     gc.disable()  # what loads stays: to look through it meanwhile takes a twentieth of the start
-    from inference.worker import main
+    if sys.argv[1:] == ["sessions"]:
+        from inference.sessions import main
+    else:
+        from inference.worker import main
 
     gc.freeze()
     gc.enable()

@@ -26,14 +26,14 @@ def end_with(fd: int) -> None:
     threading.Thread(target=_watch, args=(fd,), name="lifeline", daemon=True).start()
 
 
-def leave(reason: str) -> NoReturn:
-    """End now, successfully.
+def leave(reason: str, status: int = 0) -> NoReturn:
+    """End now; as a rule successfully.
 
     Nothing of ours outlives the process: the kernel closes socket, memory and devices. A normal
     interpreter exit could wait for a camera driver that is stuck.
     """
     event(log, "source_stopped", reason=reason)
-    os._exit(0)
+    os._exit(status)
 
 
 def _await_sigterm() -> None:

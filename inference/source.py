@@ -7,6 +7,7 @@ and a worker starts as fast as its own source allows.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +19,7 @@ from logs import event
 from rawmedia import Frame, MediaFormat, Samples
 
 if TYPE_CHECKING:
+    from inference.engines.protocol import Engine
     from inference.landmarks import Landmarks
     from inference.line import Line
     from inference.presenter import Face, NewFace
@@ -53,6 +55,7 @@ def make_source(
     landmarks: Landmarks | None = None,
     utterances: Utterances | None = None,
     outside: Outside | None = None,
+    engine: Callable[[Settings], Engine] | None = None,
 ) -> Source:
     """Build the source that ``settings`` name, ready to render.
 
@@ -62,6 +65,7 @@ def make_source(
         landmarks: where the face of ``settings.image`` is, if the caller knows; else it is found.
         utterances: what an avatar says besides.
         outside: who wants to know of its devices.
+        engine: of networks that others use as well; None: a talking head loads its own.
 
     Raises:
         InferenceError: an unknown source, or a file that cannot be used.
@@ -80,7 +84,7 @@ def make_source(
         raise UnknownSource(settings.source)
     if chosen_engine(settings, media, live=True).name == "ditto":
         try:
-            return _speaker(settings, media, utterances)
+            return _speaker(settings, media, utterances, engine)
         except InferenceError as error:
             if settings.engine != "auto":
                 raise
@@ -199,10 +203,15 @@ def _camera(settings: Settings, media: MediaFormat, outside: Outside) -> Source:
     return Camera(device, media, microphone, devices.add("camera", public_name(device)))
 
 
-def _speaker(settings: Settings, media: MediaFormat, utterances: Utterances | None) -> Source:
+def _speaker(
+    settings: Settings,
+    media: MediaFormat,
+    utterances: Utterances | None,
+    engine: Callable[[Settings], Engine] | None,
+) -> Source:
     from inference.ditto.live import make_speaker
 
-    return make_speaker(settings, media, utterances)
+    return make_speaker(settings, media, utterances, engine)
 
 
 def _presenter(

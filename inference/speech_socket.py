@@ -18,6 +18,8 @@ import json
 import logging
 import socket
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from inference.errors import FileRejected, InferenceError, NoFaceFound
 from inference.utterances import QueueFull, TooLong, Utterances, name_of
 from inference.wardrobe import Wardrobe
 from journal import change_name
-from logs import event
+from logs import carries, event
 
 # Reading a line; what is asked for may take longer.
 READ_SECONDS = 3.0
@@ -34,12 +36,15 @@ LONGEST_LINE_BYTES = 64 * 1024
 # Not accepted yet. Whoever is has a thread: a wish for silence waits for no sound that is decoded,
 # and threads of web processes, of which there is a number, are all that connects here.
 BACKLOG = 64
+# A face is looked at in a second or two, a long sound decoded in as many: what goes on at the end
+# is waited for, so that nothing of it comes after the stream has gone.
+CLOSE_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
 
 class SpeechSocket:
-    """Listens in threads of its own until the process ends.
+    """Listens in threads of its own, until it is closed or the process ends.
 
     Args:
         path: where to listen.
@@ -60,6 +65,9 @@ class SpeechSocket:
         self._utterances = utterances
         self._max_seconds = max_seconds
         self._decoding = threading.Lock()  # memory for one long file at a time
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._busy: dict[threading.Thread, socket.socket] = {}
 
     def start(self) -> None:
         """Begin to listen; first what an earlier worker left unsaid is queued again."""
@@ -68,18 +76,54 @@ class SpeechSocket:
         listener.bind(str(self._path))
         self._path.chmod(0o600)
         listener.listen(BACKLOG)
-        threading.Thread(target=self._listen, args=(listener,), name="speech", daemon=True).start()
+        self._begin(self._listen, listener)
+
+    def close(self) -> None:
+        """Listen no more, and let go of who is connected; what is under way comes to its end."""
+        with self._lock:
+            self._is_closed = True
+            busy = dict(self._busy)
+        for link in busy.values():
+            with contextlib.suppress(OSError):  # it has just gone by itself
+                link.shutdown(socket.SHUT_RDWR)  # unlike close(), it wakes who waits there
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for thread in busy:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _begin(self, work: Callable[[socket.socket], None], link: socket.socket) -> None:
+        """In a thread of its own, which closes the link; unless it is closed here."""
+
+        def whole() -> None:
+            try:
+                with contextlib.closing(link):
+                    work(link)
+            finally:
+                with self._lock:
+                    del self._busy[thread]
+
+        thread = threading.Thread(target=carries(whole), name="speech", daemon=True)
+        with self._lock:
+            if self._is_closed:
+                link.close()
+                return
+            thread.start()
+            self._busy[thread] = link
 
     def _listen(self, listener: socket.socket) -> None:
         if self._utterances is not None:
             self._utterances.resume(self._max_seconds)
         while True:
-            link, _address = listener.accept()
-            threading.Thread(target=self._answer, args=(link,), name="speech", daemon=True).start()
+            try:
+                link, _address = listener.accept()
+            except OSError:
+                if self._is_closed:
+                    return
+                raise
+            self._begin(self._answer, link)
 
     def _answer(self, link: socket.socket) -> None:
         try:
-            with contextlib.closing(link), link.makefile("rb") as lines:
+            with link.makefile("rb") as lines:
                 link.settimeout(READ_SECONDS)
                 wish = json.loads(lines.readline(LONGEST_LINE_BYTES))
                 if "live" in wish and self._utterances is not None:

@@ -1,7 +1,8 @@
-"""The worker process: one source, drawn straight into the encoder's memory until told to stop.
+"""A worker: one source, drawn straight into the encoder's memory until told to stop.
 
 It has no clock: it blocks while the encoder holds every slot. It outlives its encoder (and tries
-again), but never its parent: standard input at its end means that the parent is gone.
+again). As a process of its own it never outlives its parent: standard input at its end means that
+the parent is gone. Others share a process: see :mod:`inference.sessions`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import contextlib
 import json
 import logging
 import sys
-import time
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import config
 import logs
 import rawmedia
 from inference import lifeline
 from inference.devices import Outside
+from inference.engines.errors import NetworkFailed
 from inference.errors import InferenceError
 from inference.heart import Heart
 from inference.presenter import Talker
@@ -31,6 +34,9 @@ from inference.wardrobe import Wardrobe
 from journal import SUFFIX, Journal
 from logs import event
 from rawmedia import MediaFormat
+
+if TYPE_CHECKING:
+    from inference.engines.protocol import Engine
 
 # Who waits for a new stream waits for this too.
 SOCKET_POLL_SECONDS = 0.01
@@ -123,41 +129,144 @@ class Told:
         self.job.tell_figures({"face": figures})
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a worker ended: with a status as a process has it, and why, as one line for people."""
+
+    status: int
+    words: str = ""
+    engine_failed: bool = False  # a network did not run
+
+    @classmethod
+    def of(cls, status: int, error: Exception) -> Ended:
+        """By an error, of which nothing is kept: its traceback would hold the worker's memory."""
+        return cls(status, f"lipstream: {error}", isinstance(error, NetworkFailed))
+
+
+class Stop:
+    """The wish that a worker ends; any thread may have it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wished = threading.Event()
+        self._producer: rawmedia.Producer | None = None
+
+    @property
+    def is_wished(self) -> bool:
+        """Whether it shall end."""
+        return self._wished.is_set()
+
+    def wish(self) -> None:
+        """It shall end now; who waits for the encoder waits no longer."""
+        with self._lock:
+            self._wished.set()
+            if self._producer is not None:
+                self._producer.hang_up()
+
+    def wait(self, seconds: float) -> None:
+        """That long, or until it is wished."""
+        self._wished.wait(seconds)
+
+    @contextlib.contextmanager
+    def ends(self, producer: rawmedia.Producer) -> Iterator[None]:
+        """Around the use of a producer: the wish hangs it up."""
+        with self._lock:
+            self._producer = producer
+            if self.is_wished:
+                producer.hang_up()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._producer = None
+
+
+class Worker:
+    """What makes the media of one stream.
+
+    Args:
+        settings: of the stream.
+        job: what the parent asks for.
+        engine: of networks that others use as well; None: a talking head loads its own.
+    """
+
+    def __init__(
+        self,
+        settings: config.Settings,
+        job: Job,
+        engine: Callable[[config.Settings], Engine] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._told = Told(job, job.journal)
+        self._engine = engine
+
+    def run(self, stop: Stop, heart: Heart, ready: Callable[[], None]) -> Ended:
+        """From the making of the source until it is to stop, or cannot go on.
+
+        Args:
+            stop: told from elsewhere.
+            heart: watches over each picture.
+            ready: called when the source is there.
+        """
+        with contextlib.ExitStack() as closing:
+            try:
+                media = MediaFormat(**self._settings.media_fields)
+                source = self._begun(media, closing)
+            except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
+                return Ended.of(BAD_INPUT, error)
+            ready()
+            try:
+                _serve(source, self._told, media, heart, stop)
+            except InferenceError as error:
+                return Ended.of(1, error)
+        return Ended(0)
+
+    def _begun(self, media: MediaFormat, closing: contextlib.ExitStack) -> Source:
+        """The source, and what listens for it."""
+        settings, told, job = self._settings, self._told, self._told.job
+        utterances = _utterances(settings, media, job, told.journal)
+        outside = Outside(told.tell, job.tell_figures)
+        source = make_source(
+            settings, media, utterances=utterances, outside=outside, engine=self._engine
+        )
+        closing.callback(source.close)
+        if isinstance(source, Talker):
+            source.tell, source.tell_figures = told.tell, told.tell_of_face
+        wardrobe = _wardrobe(source, utterances, job)
+        speech = SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds, wardrobe)
+        speech.start()
+        closing.callback(speech.close)
+        event(log, "source_ready")
+        return source
+
+
 def main() -> int:
     """Run until the parent is gone or SIGTERM comes; the value is the exit status."""
     try:
         settings = config.load()
         logs.configure(settings.log_format)
-        media = MediaFormat(**settings.media_fields)
         line = sys.stdin.buffer.readline()
         if not line:
             return 0
         job = Job.parse(line)
-        logs.bind(stream=job.id)
-        lifeline.end_with(sys.stdin.fileno())
-        _keep_to_one_core()
-        told = Told(job, job.journal)
-        utterances = _utterances(settings, media, job, told.journal)
-        outside = Outside(told.tell, job.tell_figures)
-        source = make_source(settings, media, utterances=utterances, outside=outside)
-        if isinstance(source, Talker):
-            source.tell, source.tell_figures = told.tell, told.tell_of_face
-        wardrobe = _wardrobe(source, utterances, job)
-        SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds, wardrobe).start()
-        event(log, "source_ready")
-    except (config.ConfigError, rawmedia.FormatError, InferenceError) as error:
-        sys.stderr.write(f"lipstream: {error}\n")
-        return BAD_INPUT
-    try:
-        heart = Heart()
+    except (config.ConfigError, BadJob) as error:
+        return _told(Ended.of(BAD_INPUT, error))
+    logs.bind(stream=job.id)
+    lifeline.end_with(sys.stdin.fileno())
+    keep_to_one_core()
+    heart = Heart()
+
+    def ready() -> None:
         if job.beats:
             heart.start()
-        _serve_for_ever(source, told, media, heart)
-    except InferenceError as error:
-        sys.stderr.write(f"lipstream: {error}\n")
-        return 1
-    finally:
-        source.close()
+
+    return _told(Worker(settings, job).run(Stop(), heart, ready))
+
+
+def _told(ended: Ended) -> int:
+    if ended.words:
+        sys.stderr.write(f"{ended.words}\n")
+    return ended.status
 
 
 def _utterances(
@@ -180,37 +289,37 @@ def _wardrobe(source: Source, utterances: Utterances | None, job: Job) -> Wardro
     return wardrobe
 
 
-def _keep_to_one_core() -> None:
+def keep_to_one_core() -> None:
     """The encoder needs the other cores more: OpenCV would take them all for each small warp."""
     import cv2  # here, after the settings are checked: a wrong one is told at once
 
     cv2.setNumThreads(1)
 
 
-def _serve_for_ever(source: Source, told: Told, media: MediaFormat, heart: Heart) -> NoReturn:
+def _serve(source: Source, told: Told, media: MediaFormat, heart: Heart, stop: Stop) -> None:
+    """Feed one encoder after the other until it is to stop."""
     wait, said = BACKOFF_SECONDS[0], Said()
-    while True:
-        _wait_for(told.job.socket)
+    while not stop.is_wished:
+        if not told.job.socket.exists():
+            stop.wait(SOCKET_POLL_SECONDS)
+            continue
         try:
-            sent = _serve_once(source, told, media, heart, said)
+            sent = _serve_once(source, told, media, heart, said, stop)
         except rawmedia.Refused as error:
             event(log, "encoder_refused", level=logging.WARNING, reason=error)
-            time.sleep(REFUSED_SECONDS)
+            stop.wait(REFUSED_SECONDS)
             continue
         wait = BACKOFF_SECONDS[0] if sent else min(2 * wait, BACKOFF_SECONDS[1])
-        time.sleep(wait)
+        stop.wait(wait)
 
 
-def _wait_for(path: Path) -> None:
-    while not path.exists():
-        time.sleep(SOCKET_POLL_SECONDS)
-
-
-def _serve_once(source: Source, told: Told, media: MediaFormat, heart: Heart, said: Said) -> int:
+def _serve_once(
+    source: Source, told: Told, media: MediaFormat, heart: Heart, said: Said, stop: Stop
+) -> int:
     """Feed one encoder until it hangs up; the value is the number of units it took."""
     sent = 0
     try:
-        with rawmedia.connect(told.job.socket, media) as producer:
+        with rawmedia.connect(told.job.socket, media) as producer, stop.ends(producer):
             event(log, "encoder_connected")
             said.connected()
             while True:
@@ -226,5 +335,6 @@ def _serve_once(source: Source, told: Told, media: MediaFormat, heart: Heart, sa
                 sent += 1
                 told.journal.retry()
     except rawmedia.Disconnected as error:
-        event(log, "encoder_lost", level=logging.WARNING, units=sent, reason=error)
+        if not stop.is_wished:
+            event(log, "encoder_lost", level=logging.WARNING, units=sent, reason=error)
     return sent

@@ -84,6 +84,11 @@ class Child:
         return self.process is not None and self.process.returncode is None
 
     @property
+    def pid(self) -> int | None:
+        """Of the process that it is, while it runs."""
+        return self.process.pid if self.process is not None and self.running else None
+
+    @property
     def moved(self) -> float:
         """When it was last seen to do what it is for, monotonic seconds."""
         return max(self.began, self._moved)
@@ -158,8 +163,7 @@ class Child:
             await asyncio.wait_for(end_of(process), STOP_SECONDS)
         except TimeoutError:
             event(log, "process_killed", level=logging.WARNING, **self._named)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            self.kill()
             await end_of(process)
 
     @property
@@ -186,11 +190,15 @@ class Child:
         on_change()
         await self._reap()
 
-    async def _spawn(self) -> None:
+    def _begin(self) -> None:
+        """Nothing is known of the run that begins."""
         self.began = time.monotonic()
         self._stderr_tail.clear()
         self._heard = self._moved = 0.0
         self._was_stuck, self.told, self._progress = False, {}, None
+
+    async def _spawn(self) -> None:
+        self._begin()
         self.process = None
         self.process = await asyncio.create_subprocess_exec(
             *self.argv,
@@ -217,10 +225,11 @@ class Child:
     async def _reap(self) -> None:
         assert self.process is not None
         assert self._relaying is not None
-        watching = asyncio.ensure_future(self._watch()) if self.beats else None
+        watching = [self._watch(), self._listen()] if self.beats else []
+        tasks = [asyncio.ensure_future(work) for work in watching]
         status = await end_of(self.process)
-        if watching is not None:
-            watching.cancel()
+        for task in tasks:
+            task.cancel()
         end_sessions(self.told.get(SESSIONS, ()))
         self.told = {}  # of a process that has ended nothing is true any more
         # Not for ever: a grandchild that is still ending may hold the pipe.
@@ -230,21 +239,15 @@ class Child:
         self.last_exit = Exit(status, time.time(), argv, said, cause)
 
     async def _watch(self) -> None:
-        """Listen to its beats; kill it when they stop, or tell of no progress."""
-        assert self.process is not None
-        assert self.process.stdout is not None
-        listening = asyncio.ensure_future(self._listen(self.process.stdout))
-        try:
-            while True:
-                before = time.monotonic()
-                await asyncio.sleep(WATCH_SECONDS)
-                now = time.monotonic()
-                if now - before > 2 * WATCH_SECONDS:  # we were stopped ourselves, perhaps with it
-                    self._forgive(now - before)
-                elif (silent := self.silence(now)) is not None:
-                    self._kill_stuck(silent)
-        finally:
-            listening.cancel()
+        """Kill it when its beats stop, or tell of no progress."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(WATCH_SECONDS)
+            now = time.monotonic()
+            if now - before > 2 * WATCH_SECONDS:  # we were stopped ourselves, perhaps with it
+                self._forgive(now - before)
+            elif (silent := self.silence(now)) is not None:
+                self._kill_stuck(silent)
 
     def _forgive(self, seconds: float) -> None:
         """Nobody can have heard it meanwhile."""
@@ -259,10 +262,13 @@ class Child:
             return silent
         return still if self._heard and still > STILL_SECONDS else None
 
-    async def _listen(self, lines: asyncio.StreamReader) -> None:
+    async def _listen(self) -> None:
+        """To its beats."""
+        assert self.process is not None
+        assert self.process.stdout is not None
         while True:
             try:
-                line = await lines.readline()
+                line = await self.process.stdout.readline()
                 if not line:
                     return
                 told = json.loads(line)
@@ -280,13 +286,17 @@ class Child:
             self._progress, self._moved = progress, now
 
     def _kill_stuck(self, seconds: float) -> None:
-        assert self.process is not None
         if not self._was_stuck:
             self._was_stuck = True
             silent = round(seconds, 1)
             event(log, "process_stuck", level=logging.ERROR, **self._named, silent=silent)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.kill()
+
+    def kill(self) -> None:
+        """It, and all that it has started."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     async def _relay(self, lines: asyncio.StreamReader) -> None:
         """What it says goes where our own logs go, and its end is kept. Never stop: a full pipe

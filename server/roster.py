@@ -85,7 +85,7 @@ def _stream(stream: Stream) -> dict[str, Any]:
 def _child(child: Child) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": child.name,
-        "pid": child.process.pid if child.process and child.running else None,
+        "pid": child.pid,
         "restarts": dict(child.restarts),  # by reason
     }
     if child.last_exit is not None:

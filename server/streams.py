@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from config import INGEST, Settings
+from config import AVATAR, INGEST, SHARED, Settings
 from encoder.media_root import MediaRoot
 from encoder.multivariant import MULTIVARIANT_NAME
 from encoder.plan import plan_stream
 from encoder.process import END_WORD, StreamSpec
 from encoder.succession import GIVEN_UP
+from inference.source import chosen_engine, gpu_is_there
+from rawmedia import MediaFormat
 from server.child import FIRST_BEAT_SECONDS, Child
 from server.lending import lend
 from server.roster import Stream
+from server.sessions import Session, SharedProcess
 from server.specs import StreamOrder, WebSpec
 
 _PYTHON = (sys.executable, "-m")
@@ -23,12 +26,15 @@ _PYTHON = (sys.executable, "-m")
 LOADING_SECONDS = 600.0
 
 
-def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], Stream]:
+def stream_maker(
+    service: Settings, root: MediaRoot, shared: SharedProcess | None = None
+) -> Callable[[StreamOrder], Stream]:
     """What makes streams of orders.
 
     Args:
         service: settings of the service; an order says what differs.
         root: entered already.
+        shared: where talking heads are sessions; None: each has a process.
     """
 
     def make(order: StreamOrder) -> Stream:
@@ -46,7 +52,7 @@ def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], 
         )
         children = [_encoder(spec, settings, root.lock_fd)]
         if settings.source != INGEST:
-            children.insert(0, _inference(spec, settings))
+            children.insert(0, _inference(spec, settings, shared))
         playlist = root.live / order.id / MULTIVARIANT_NAME
         return Stream(
             order.id,
@@ -60,11 +66,28 @@ def stream_maker(service: Settings, root: MediaRoot) -> Callable[[StreamOrder], 
     return make
 
 
-def _inference(spec: StreamSpec, settings: Settings) -> Child:
+def shared_process(service: Settings) -> SharedProcess | None:
+    """The process that talking heads share; None: each has one of its own."""
+    if service.ditto_process != SHARED:
+        return None
+    wished = service.engine == "ditto" or (service.engine == "auto" and gpu_is_there())
+    return SharedProcess(service, prewarmed=wished and bool(service.checkpoint))
+
+
+def _is_talking_head(settings: Settings) -> bool:
+    media = MediaFormat(**settings.media_fields)
+    return settings.source == AVATAR and chosen_engine(settings, media, live=True).name == "ditto"
+
+
+def _inference(spec: StreamSpec, settings: Settings, shared: SharedProcess | None) -> Child:
+    job = {"socket": spec.socket, "id": spec.id}
+    if shared is not None and _is_talking_head(settings):
+        greeting = job | {"settings": settings.to_environment()}
+        return Session(shared, spec.id, lambda: greeting, LOADING_SECONDS)
     return Child(
         "inference",
         [*_PYTHON, "inference"],
-        lambda: {"socket": spec.socket, "id": spec.id, "beats": True},
+        lambda: job | {"beats": True},
         settings.to_environment(),
         stream=spec.id,
         beats=True,

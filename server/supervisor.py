@@ -20,6 +20,7 @@ from server.control import Command, listen
 from server.errors import ProcessGaveUp
 from server.lending import give_back
 from server.roster import Stream, StreamState, write_roster
+from server.sessions import SharedProcess
 from server.specs import StreamOrder
 
 # How soon it is seen that a stream can be played, and that one has ended.
@@ -40,6 +41,7 @@ class Supervisor:
         make_stream: from an order to a stream with its processes.
         most_streams: as many at once, ended ones that can still be watched included.
         disk: entered already; takes the older segments of long windows.
+        shared: where talking heads are sessions.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Supervisor:
         make_stream: MakeStream,
         most_streams: int,
         disk: DiskFolder | None = None,
+        shared: SharedProcess | None = None,
     ) -> None:
         self.streams: dict[str, Stream] = {}
         self._root = root
@@ -56,6 +59,7 @@ class Supervisor:
         self._make_stream = make_stream
         self._most_streams = most_streams
         self._disk = disk
+        self._shared = shared
         self._stopping = asyncio.Event()
         self._gave_up: ProcessGaveUp | None = None
         self._was_live = False
@@ -88,6 +92,8 @@ class Supervisor:
         try:
             for child in self._web:
                 self._background(self._keep_web(child))
+            if self._shared is not None:
+                self._background(self._shared.keep_when_needed(self._tell))
             if first is not None:
                 self._add(first).essential = True
             live = asyncio.ensure_future(self._announce(first, when_live))
@@ -101,7 +107,8 @@ class Supervisor:
 
     async def _end_all(self) -> None:
         children = [child for stream in self.streams.values() for child in stream.children]
-        await asyncio.gather(*(child.end() for child in [*children, *self._web]))
+        common = [*self._web, *([self._shared] if self._shared is not None else [])]
+        await asyncio.gather(*(child.end() for child in [*children, *common]))
         if self._tasks:  # what they last said is still on its way
             await asyncio.wait(self._tasks, timeout=LAST_LINES_SECONDS)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +46,18 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("LIPSTREAM_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def loggers_as_before() -> Iterator[None]:
+    """Whatever a test configures; later ones have what the first one had."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    hooks = sys.excepthook, threading.excepthook
+    yield
+    sys.excepthook, threading.excepthook = hooks
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.hookimpl(wrapper=True)

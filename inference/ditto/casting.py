@@ -92,7 +92,7 @@ def check_cast(settings: Settings, media: MediaFormat, *, live: bool) -> None:
     if not settings.image:
         raise DittoRefused("engine is ditto and there is no image: give a photo with a face")
     _check_pictures(settings, Path(settings.image))
-    recipe_for(settings, _checkpoint(settings), live=live)
+    recipe_for(settings, checkpoint_of(settings), live=live)
 
 
 def _check_pictures(settings: Settings, path: Path) -> None:
@@ -108,7 +108,7 @@ def look_ahead_seconds(settings: Settings) -> float:
     Raises:
         InferenceError: a value that cannot be, or an unusable checkpoint.
     """
-    overlap = Overlap(recipe_for(settings, _checkpoint(settings), live=True).overlap, live=True)
+    overlap = Overlap(recipe_for(settings, checkpoint_of(settings), live=True).overlap, live=True)
     reach = Chunks.parse(settings.chunks).reach
     return ((overlap.valid + overlap.fuse) * SAMPLES_PER_FRAME + reach) / SAMPLE_HZ
 
@@ -130,14 +130,14 @@ def cast(
         InferenceError: something cannot be used.
     """
     with ExitStack() as closing:
-        checkpoint = _checkpoint(settings)
+        checkpoint = checkpoint_of(settings)
         if engine is None:
             engine = _own_engine(settings, checkpoint, live=live)
             closing.callback(engine.close)
         recipe = recipe_for(settings, checkpoint, live=live)
         # Of a GPU, memory is that of all processes: what others do meanwhile is in the figures.
         before = engine.memory_bytes()
-        networks = Networks(checkpoint.load_all(engine, _names(checkpoint)), engine.upload)
+        networks = Networks(checkpoint.load_all(engine, names_of(checkpoint)), engine.upload)
         closing.callback(_give_back, networks, engine)
 
         def look_of(image: str) -> Look:
@@ -188,22 +188,39 @@ def runtime_for(settings: Settings, checkpoint: Checkpoint, *, live: bool) -> En
     folder = Path(settings.engine_folder) if settings.engine_folder else None
     name = settings.runtime
     if name == AUTO:
-        paths = tuple(checkpoint.path(network) for network in _names(checkpoint))
+        paths = tuple(checkpoint.path(network) for network in names_of(checkpoint))
         name = choose(survey(paths, folder, gpu=settings.gpu)).name
-    if live and name == "onnx-cpu" and settings.engine == "auto":
-        # a device may be there while its runtimes are not: `lipstream engines` says why
-        raise RuntimeUnusable(
-            name, "a CPU takes seconds for a picture; set engine to ditto to have it all the same"
-        )
+    if live:
+        require_speed(settings, name)
     return open_engine(name, folder, gpu=settings.gpu, threads=1 if live else 0)
 
 
-def _checkpoint(settings: Settings) -> Checkpoint:
+def require_speed(settings: Settings, runtime: str) -> None:
+    """See that a stream can live with a runtime.
+
+    Raises:
+        RuntimeUnusable: it is a CPU, and nobody asked for Ditto.
+    """
+    if runtime == "onnx-cpu" and settings.engine == "auto":
+        # a device may be there while its runtimes are not: `lipstream engines` says why
+        raise RuntimeUnusable(
+            runtime,
+            "a CPU takes seconds for a picture; set engine to ditto to have it all the same",
+        )
+
+
+def checkpoint_of(settings: Settings) -> Checkpoint:
+    """The checkpoint of the settings.
+
+    Raises:
+        CheckpointIncomplete: files of it are missing.
+    """
     research = settings.face_detector == "insightface"
     return open_checkpoint(Path(settings.checkpoint).expanduser(), research_only=research)
 
 
-def _names(checkpoint: Checkpoint) -> tuple[str, ...]:
+def names_of(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The networks that a face needs."""
     return (*NAMES, *insight.NAMES) if checkpoint.research_only else NAMES
 
 

@@ -12,6 +12,7 @@ from inference.ditto.casting import cast, check_cast
 from inference.ditto.errors import DittoRefused
 from inference.ditto.painter import Look, Painter
 from inference.ditto.speaker import Speaker
+from inference.engines.protocol import Engine
 from inference.line import Line, line_of
 from inference.presenter import NewFace
 from inference.speech import BUILT_IN_SAMPLE, load_clip
@@ -20,16 +21,25 @@ from rawmedia import MediaFormat
 
 
 def make_speaker(
-    settings: Settings, media: MediaFormat, utterances: Utterances | None = None
+    settings: Settings,
+    media: MediaFormat,
+    utterances: Utterances | None = None,
+    engine: Callable[[Settings], Engine] | None = None,
 ) -> Speaker:
     """Load the model, register the face, and draw one picture that nobody sees.
+
+    Args:
+        settings: see :func:`inference.ditto.casting.cast`.
+        media: of the stream.
+        utterances: what it says besides.
+        engine: one that others use as well; None: it has its own.
 
     Raises:
         InferenceError: something cannot be used.
     """
     check_cast(settings, media, live=True)
     repeated = None if settings.audio == SILENT else _repeated(settings, media)
-    actors = cast(settings, media, live=True)
+    actors = cast(settings, media, live=True, engine=engine(settings) if engine else None)
     try:
         mind = actors.mind
         painter = Painter(actors.look, mind.recipe, mind.networks, mind.seed)

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from inference.checkpoint.networks import SPECS
 from inference.ditto.errors import DittoRefused
 from inference.ditto.hearing import row_count
 from inference.ditto.layout import Face, Floats
@@ -132,6 +133,17 @@ class Networks:
         warped = self.by_name["warp_network"].run(feeds, hold=("out",))["out"]
         picture = self.by_name["decoder"].run({"feature": warped})["output"]
         return array(picture)
+
+    def warm_up(self, samples: int) -> None:
+        """Run each once, on zeros: a first run allocates, and chooses among kernels.
+
+        Args:
+            samples: of sound, that will be heard at once.
+        """
+        for name, network in self.by_name.items():
+            free = samples if name == "hubert" else 1  # lengths that a file leaves open
+            shapes = {tensor: [n or free for n in tensor.shape] for tensor in SPECS[name].inputs}
+            network.run({t.name: np.zeros(shape, t.dtype) for t, shape in shapes.items()})
 
     def release(self) -> None:
         """Give their memory back."""

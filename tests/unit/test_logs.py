@@ -7,7 +7,6 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 from gunicorn.config import Config
@@ -17,23 +16,14 @@ import logs
 from server.specs import WebSpec
 from server.web import gunicorn_options
 
+pytestmark = pytest.mark.usefixtures("loggers_as_before")
+
 log = logging.getLogger("lipstream.test")
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def _loggers_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    hooks = sys.excepthook, threading.excepthook
-    yield
-    sys.excepthook, threading.excepthook = hooks
-    root.setLevel(level)
-    root.handlers[:] = handlers
 
 
 def said(stream: io.StringIO) -> list[str]:
@@ -106,6 +96,28 @@ def test_what_is_bound_stands_in_every_line(monkeypatch: pytest.MonkeyPatch) -> 
     logs.event(log, "stream_failed", stream="other")
     lines = [json.loads(line) for line in said(stream)]
     assert [line["stream"] for line in lines] == ["demo", "demo", "other"]
+
+
+def test_what_is_bound_for_a_block_stands_in_its_lines_alone() -> None:
+    stream = io.StringIO()
+    logs.configure("json", stream)
+
+    def tell() -> None:
+        logs.event(log, "within")
+
+    with logs.bound(stream="demo"), logs.bound(face="one"):
+        thread = threading.Thread(target=logs.carries(tell))
+        bare = threading.Thread(target=lambda: logs.event(log, "beside"))
+    for each in (thread, bare):
+        each.start()
+        each.join()
+    logs.event(log, "after")
+    lines = [json.loads(line) for line in said(stream)]
+    assert [(line["event"], line.get("stream"), line.get("face")) for line in lines] == [
+        ("within", "demo", "one"),
+        ("beside", None, None),
+        ("after", None, None),
+    ]
 
 
 def test_an_event_without_end_does_not_fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:

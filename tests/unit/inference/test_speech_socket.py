@@ -43,11 +43,18 @@ def decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Decoder]:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def listening(tmp_path: Path) -> Iterator[SpeechSocket]:
     folder = tmp_path / "demo.speech"
     folder.mkdir()
     utterances = Utterances(MEDIA, folder, 600, Journal(tmp_path / "demo.events"))
-    SpeechSocket(tmp_path / "demo.say", utterances, 600).start()
+    made = SpeechSocket(tmp_path / "demo.say", utterances, 600)
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path, listening: SpeechSocket) -> Path:
     return tmp_path / "demo.say"
 
 
@@ -84,3 +91,42 @@ def test_who_says_nothing_holds_up_nobody(path: Path) -> None:
     assert answer(wish(path, ask=True))["ok"]
     for link in silent:
         link.close()
+
+
+def test_closed_it_lets_go_of_everybody_and_can_be_opened_anew(
+    tmp_path: Path, path: Path, listening: SpeechSocket
+) -> None:
+    silent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    silent.connect(str(path))
+    speaker = wish(path, live=16_000)
+    with speaker.makefile("rb") as lines:
+        assert json.loads(lines.readline())["ok"]
+        speaker.sendall(bytes(3200))
+        listening.close()
+        lines.readlines()  # comes to its end, as if the process had gone
+    silent.settimeout(5)
+    assert silent.recv(1) == b""
+    assert not listening._busy, "nobody is left"
+    with pytest.raises(OSError, match="refused"):
+        wish(path, ask=True)
+    utterances = Utterances(MEDIA, tmp_path / "demo.speech", 600, Journal(tmp_path / "demo.events"))
+    again = SpeechSocket(path, utterances, 600)
+    again.start()
+    assert answer(wish(path, ask=True))["ok"]
+    again.close()
+
+
+def test_closing_waits_for_what_is_under_way(
+    path: Path, listening: SpeechSocket, decoder: Decoder
+) -> None:
+    """Nothing of it comes when the stream has gone."""
+    post = wish(path, say="/nowhere", interrupt=False)
+    assert decoder.at_work.wait(10)
+    closing = threading.Thread(target=listening.close)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()
+    decoder.may_end.set()
+    closing.join(20)
+    assert not closing.is_alive()
+    post.close()

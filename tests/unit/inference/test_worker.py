@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +16,9 @@ import pytest
 
 import rawmedia
 from config import Settings
-from inference.worker import BadJob, Job
-from rawmedia import MediaFormat, SlotMemory
+from inference.heart import Heart
+from inference.worker import BadJob, Ended, Job, Stop, Worker
+from rawmedia import Disconnected, MediaFormat, SlotMemory
 
 SMALL = Settings(width=64, height=64)
 SLOTS = 3
@@ -241,3 +243,79 @@ def test_a_parent_gone_before_the_job(tmp_path: Path) -> None:
         assert child.stdin
         child.stdin.close()
         assert ended(child) == (0, "")
+
+
+class Thread:
+    """A worker in a thread of this process."""
+
+    def __init__(self, path: Path, settings: Settings = SMALL) -> None:
+        self.stop, self.ready = Stop(), threading.Event()
+        self.ended: list[Ended] = []
+        self._worker = Worker(settings, Job(path, "demo"))
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self.ended.append(self._worker.run(self.stop, Heart(), self.ready.set))
+
+    def end(self) -> Ended:
+        self._thread.join(20)
+        (ended,) = self.ended
+        return ended
+
+
+def test_it_stops_while_no_encoder_is_there(tmp_path: Path) -> None:
+    thread = Thread(tmp_path / "nobody.sock")
+    assert thread.ready.wait(20)
+    thread.stop.wish()
+    assert thread.end() == Ended(0)
+
+
+def test_it_stops_while_the_encoder_holds_every_slot(encoder: FakeEncoder) -> None:
+    before = listeners()
+    thread = Thread(encoder.path)
+    connection, _memory, _media = encoder.accept()
+    assert listeners() - before
+    for _ in range(SLOTS):
+        connection.recv(1)  # and none is given back
+    thread.stop.wish()
+    assert thread.end() == Ended(0)
+    assert connection.recv(1) == b"", "it hung up"
+    assert not listeners() - before, "nobody listens for it any more"
+
+
+def test_a_wish_before_the_beginning_is_heard(encoder: FakeEncoder) -> None:
+    thread = Thread(encoder.path)
+    thread.stop.wish()
+    assert thread.end() == Ended(0)
+
+
+def test_a_wish_while_it_connects_is_heard(encoder: FakeEncoder) -> None:
+    """Between the greeting and the first wait nobody looks."""
+    stop = Stop()
+    connected = threading.Event()
+
+    def accept() -> None:
+        encoder.accept()
+        connected.set()
+
+    threading.Thread(target=accept, daemon=True).start()
+    with rawmedia.connect(encoder.path, MediaFormat(64, 64, 25)) as producer:
+        assert connected.wait(20)
+        stop.wish()
+        with stop.ends(producer):
+            for _ in range(SLOTS):
+                producer.wait()
+                producer._free.pop()
+            with pytest.raises(Disconnected):
+                producer.wait()
+
+
+def test_bad_settings_are_told(tmp_path: Path) -> None:
+    ended = Thread(tmp_path / "raw.sock", Settings(image="/nonexistent.png")).end()
+    assert ended.status == 2
+    assert ended.words.startswith("lipstream: /nonexistent.png: cannot be read")
+
+
+def listeners() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "speech"}

@@ -1,0 +1,136 @@
+"""Faces of one process: the weights are there once, and what a face had for itself goes with it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from config import SILENT, Settings
+from inference.checkpoint.folder import Checkpoint
+from inference.ditto import ensemble as module
+from inference.ditto.ensemble import Ensemble
+from inference.ditto.live import make_speaker
+from inference.ditto.networks import NAMES
+from inference.engines.errors import NetworkFailed, RuntimeUnusable
+from inference.engines.onnx_engine import OnnxEngine, OnnxNetwork
+from rawmedia import Frame, MediaFormat
+
+MEDIA = MediaFormat(256, 144, 25)
+
+
+@pytest.fixture
+def settings(
+    checkpoint: Checkpoint, photo: Frame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cv2.imwrite(str(tmp_path / "face.png"), photo)
+    return Settings(
+        engine="ditto",
+        runtime="onnx-cpu",
+        checkpoint=str(checkpoint.folder),
+        image=str(tmp_path / "face.png"),
+        audio=SILENT,
+        width=MEDIA.width,
+        height=MEDIA.height,
+    )
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[OnnxEngine]:
+    """The engines that are opened."""
+    opened: list[OnnxEngine] = []
+
+    def keep(*_arguments: Any, **_settings: Any) -> OnnxEngine:
+        opened.append(OnnxEngine(threads=1))
+        return opened[-1]
+
+    monkeypatch.setattr(module, "runtime_for", keep)
+    return opened
+
+
+def loaded(caplog: pytest.LogCaptureFixture) -> Counter[str]:
+    """How often the weights of each network came from its file."""
+    facts = (getattr(record, "lipstream_facts", {}) for record in caplog.records)
+    return Counter(fact["network"] for fact in facts if "network" in fact)
+
+
+def test_two_faces_share_the_weights_and_look_as_if_each_was_alone(
+    settings: Settings, made: list[OnnxEngine], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    ensemble = Ensemble(settings)
+    ensemble.prewarm()
+    assert set(loaded(caplog).values()) == {1}
+    assert len(loaded(caplog)) == len(NAMES)
+    speakers = [make_speaker(settings, MEDIA, engine=ensemble.engine) for _ in range(2)]
+    alone = make_speaker(settings, MEDIA)
+
+    def picture(speaker: Any) -> Frame:
+        frame = np.zeros((MEDIA.height, MEDIA.width, 3), np.uint8)
+        speaker.render(frame, np.zeros((MEDIA.samples_per_unit, 1), np.int16))
+        return frame
+
+    for _ in range(3):
+        wanted = picture(alone)
+        assert all(np.array_equal(picture(speaker), wanted) for speaker in speakers)
+    speakers[0].close()
+    assert np.array_equal(picture(speakers[1]), picture(alone)), "the other goes on"
+    alone.close()
+    speakers[1].close()
+    make_speaker(settings, MEDIA, engine=ensemble.engine).close()
+    assert set(loaded(caplog).values()) == {1}, "weights stay when nobody is there"
+    assert len(made) == 1, "of the three that shared it; the one that was alone has its own"
+
+
+def test_what_a_face_had_for_itself_goes_with_it(
+    settings: Settings, made: list[OnnxEngine]
+) -> None:
+    ensemble = Ensemble(settings)
+    ensemble.prewarm()
+    (engine,) = made
+    for _ in range(2):
+        speaker = make_speaker(settings, MEDIA, engine=ensemble.engine)
+        other = make_speaker(settings, MEDIA, engine=ensemble.engine)
+        frame = np.zeros((MEDIA.height, MEDIA.width, 3), np.uint8)
+        for face in (speaker, other):
+            face.render(frame, np.zeros((MEDIA.samples_per_unit, 1), np.int16))
+        assert (len(engine._networks), len(engine._uploads)) == (2 * len(NAMES), 2)
+        gone = weakref.ref(speaker)
+        speaker.close()
+        assert (len(engine._networks), len(engine._uploads)) == (len(NAMES), 1)
+        other.close()
+        assert (len(engine._networks), len(engine._uploads)) == (len(NAMES), 0), "the weights"
+        del speaker, other, face
+        gc.collect()
+        assert gone() is None
+
+
+def test_a_cpu_is_for_those_who_asked_for_it(settings: Settings) -> None:
+    ensemble = Ensemble(settings)
+    assert ensemble.engine(settings).name == "onnx-cpu"
+    with pytest.raises(RuntimeUnusable, match="set engine to ditto"):
+        ensemble.engine(replace(settings, engine="auto"))
+
+
+def test_whether_the_engine_runs_anything_at_all(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble = Ensemble(settings)
+    assert ensemble.works(), "none is open yet, so none is broken"
+    ensemble.prewarm()
+    assert ensemble.works()
+
+    def fail(*_arguments: Any) -> Any:
+        raise NetworkFailed("stitch_network", "an illegal memory access was encountered")
+
+    monkeypatch.setattr(OnnxNetwork, "run", fail)
+    assert not ensemble.works()
