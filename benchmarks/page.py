@@ -62,9 +62,11 @@ def _section(found: Found) -> str:
     lines = [f"## {found.title}", ""]
     if found.failed:
         return "\n".join([*lines, f"**Failed: {found.failed}** (`{found.command}`)"])
-    busy = f"load {found.machine['load before']} before, {found.machine['load afterwards']} after"
+    machine = found.machine  # with --only its time is not that of the others
+    busy = f"load {machine['load before']} before, {machine['load afterwards']} after"
     median = f"medians of {found.runs} runs" if found.runs > 1 else "one run"
-    lines += [f"`{found.command}`: {median}, seed {found.seed}, {found.seconds:.0f} s; {busy}.", ""]
+    took = f"{found.seconds:.0f} s, {machine['at']}"
+    lines += [f"`{found.command}`: {median}, seed {found.seed}, {took}; {busy}.", ""]
     for table in found.tables:
         lines += [*_table(table), ""]
     for plot in found.plots:

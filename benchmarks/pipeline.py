@@ -187,8 +187,8 @@ def _tell(
     ]
     found.plots.append(_plot(runs, count))
     found.notes = [
-        "*Python*: the encoder process, which takes pictures out of shared memory, writes them "
-        "into ffmpeg's pipe, reads fragments, and publishes parts and playlists. ffmpeg's share "
+        "*Python*: the encoder process, which takes pictures out of shared memory, hands them "
+        "to ffmpeg, reads fragments, and publishes parts and playlists. ffmpeg's share "
         "differs because it writes MP4 fragments for each picture instead of nothing.",
         "*Copies*: the source draws into memory that the encoder process shares, and ffmpeg's pipe "
         "refers to its pages: nothing copies a picture before ffmpeg reads it, and what is written "
