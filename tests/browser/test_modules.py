@@ -458,6 +458,21 @@ def test_who_is_told_nothing_hears_when_the_face_speaks(
     assert heard == [sounds for _, sounds in moments]
 
 
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (
+            "lipstream: /srv/me.jpg: no face found in 64x64 pixels, tried haar; choose another",
+            "No face was found in this photo. Choose an upright portrait, seen from the front.",
+        ),
+        ("lipstream: /srv/me.jpg: cannot be read", "It did not start: cannot be read"),
+    ],
+)
+def test_why_a_face_was_refused(page: Chrome, last: str, words: str) -> None:
+    figures = {"reason": "", "processes": [{"last_exit": {"stderr": [last]}}, {}]}
+    assert call(page, "draft.js", "whyFailed", figures) == words
+
+
 DROP = """
     const [disabled, done] = arguments;
     import("/static/drop.js").then(({ takeFiles }) => {

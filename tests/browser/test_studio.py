@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import requests
+import skimage.data
 import soundfile
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
@@ -321,6 +322,53 @@ def test_a_picture_without_a_face_is_told_before_anything_starts(
     by_id(studio, "who-presenter").click()
     listed = requests.get(f"{running.url}/api/streams", timeout=5).json()["streams"]
     assert [each["id"] for each in listed if each["state"] == "live"] == ["demo"]
+
+
+def picture(browser: Chrome) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """What the video shows: 160 x 90, RGBA."""
+    read = """
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [160, 90];
+        const pen = canvas.getContext("2d");
+        pen.drawImage(document.querySelector("video"), 0, 0, 160, 90);
+        return [...pen.getImageData(0, 0, 160, 90).data];
+    """
+    return np.asarray(browser.execute_script(read), np.uint8)
+
+
+def likeness(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """By how much two pictures differ, mean of all values."""
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def test_the_stream_that_plays_is_given_another_face(studio: Chrome, tmp_path: Path) -> None:
+    portrait = skimage.data.astronaut()[:, :, ::-1]  # type: ignore[no-untyped-call]
+    cv2.imwrite(str(tmp_path / "portrait.png"), portrait)
+    noise = np.random.default_rng(2).integers(0, 255, (400, 400, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    by_id(studio, "tab-face").click()
+    by_id(studio, "who-photo").click()
+    before = picture(studio)
+    wear = by_id(studio, "wear-it")
+    until("it can be given one", wear.is_displayed, PATIENCE)
+    assert wear.text == "Give demo this face, now"
+    by_id(studio, "photo-file").send_keys(str(tmp_path / "noise.png"))
+    until("a preview", lambda: by_id(studio, "preview").is_displayed(), PATIENCE)
+    wear.click()
+    until("no face", lambda: "No face was found" in told(studio, "face-told"), PATIENCE)
+    assert by_id(studio, "face-told").get_attribute("class") == "told error"
+    assert likeness(before, picture(studio)) < 6, "the old one stays"
+    by_id(studio, "photo-file").send_keys(str(tmp_path / "portrait.png"))
+    until("it is taken", lambda: told(studio, "face-told") == "", PATIENCE)
+    wear.click()
+    worn = "demo has its new face."
+    until("it is told", lambda: told(studio, "face-told") == worn, PATIENCE)
+    until("it is seen", lambda: likeness(before, picture(studio)) > 10, PATIENCE)
+    by_id(studio, "who-presenter").click()
+    wear.click()
+    until("the presenter again", lambda: likeness(before, picture(studio)) < 6, PATIENCE)
+    until("it is told", lambda: told(studio, "face-told") == worn, PATIENCE)
+    assert studio.current_url.endswith("/"), "in the same stream"
 
 
 def state(running: Service, stream: str) -> tuple[str, str]:
