@@ -91,7 +91,10 @@ def until_shown(browser: Chrome, word: str, seconds: float = PATIENCE) -> None:
 
 
 def rows(browser: Chrome) -> list[str]:
-    return [row.text for row in browser.find_elements(By.CSS_SELECTOR, "#queue li")]
+    """In one look: the page lays them out anew while it is read."""
+    read = "return [...document.querySelectorAll('#queue li')].map((row) => row.innerText)"
+    found: list[str] = browser.execute_script(read)
+    return found
 
 
 # Ten looks a second at the picture's mouth (how many of its pixels are the inside of one), at the
@@ -174,6 +177,24 @@ def test_a_text_is_said_as_it_stands_and_stopped(studio: Chrome) -> None:
     until_shown(studio, "live", 6)
     until("it is stopped", lambda: rows(studio)[-1].split("\n")[1].startswith("stopped"), 2)
     assert told(studio, "speak-told") == "Silence."
+
+
+def test_at_once_takes_the_place_of_what_is_said(studio: Chrome) -> None:
+    by_id(studio, "text").send_keys("This goes on and on, and comes to no end for a while. " * 6)
+    by_id(studio, "say-it").click()
+    until_shown(studio, "talking")
+    until("its place is told", lambda: not by_id(studio, "text").get_property("value"), PATIENCE)
+    by_id(studio, "interrupt").click()
+    by_id(studio, "text").send_keys("Stop: this comes first.")
+    by_id(studio, "say-it").click()
+    by_id(studio, "interrupt").click()
+
+    def became() -> list[str]:
+        return [row.split("\n")[1].split(",")[0] for row in rows(studio)[-2:]]
+
+    until("the first is stopped, the second is said", lambda: became() == ["stopped", "said"], 20)
+    assert rows(studio)[-1].startswith("Stop: this comes first.\n")
+    until_shown(studio, "live")
 
 
 CAPTIONS = """
