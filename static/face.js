@@ -55,8 +55,9 @@ export class FacePanel {
   /** Called with every look at the player: a change is told when it is seen. */
   show() {
     if (this.#awaited === null || this.#worn?.change !== this.#awaited.change) return;
-    const { madeAt } = this.studio.session;
-    if (madeAt !== null && madeAt.getTime() < this.#worn.date_ms) return;
+    const { madeAt, state } = this.studio.session;
+    // Of a player that does not tell it is known only that the picture moves.
+    if (madeAt === null ? state !== "live" : madeAt.getTime() < this.#worn.date_ms) return;
     this.#tell([`${this.studio.playing.stream} has its new face.`, ...this.#awaited.notes.map((note) => `${note}.`)].join(" "));
     this.#awaited = null;
   }
