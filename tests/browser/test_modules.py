@@ -607,18 +607,21 @@ RUNGS = """
         };
         choice.start();
         const seen = [look([]), look(rungs)];
+        const options = [...select.options];
         choose("360");
-        seen.push(look(rungs), look([]), look(rungs), look(rungs.slice(0, 1)), look(rungs));
+        seen.push(look(rungs));
+        const isSame = options.every((option, at) => option === select.options[at]);
+        seen.push(look([]), look(rungs), look(rungs.slice(0, 1)), look(rungs));
         choose("auto");
         seen.push(look(rungs));
         document.body.replaceChildren();
-        done([seen, session.fixedRung]);
+        done([seen, session.fixedRung, isSame]);
     });
 """
 
 
 def test_the_choice_of_a_rung_outlives_the_player_that_it_was_made_for(page: Chrome) -> None:
-    seen, fixed = page.execute_async_script(RUNGS)
+    seen, fixed, is_same = page.execute_async_script(RUNGS)
     assert seen == [
         [True, ""],
         [False, "auto"],
@@ -630,6 +633,7 @@ def test_the_choice_of_a_rung_outlives_the_player_that_it_was_made_for(page: Chr
         [False, "auto"],
     ]
     assert fixed is None
+    assert is_same, "nothing is taken from under the hand that chooses"
 
 
 # A session whose engine does nothing, and playlists that are always there.
