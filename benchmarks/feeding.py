@@ -4,7 +4,7 @@ python -m benchmarks.feeding --help
 
 Pictures of 720p go through a pipe to an ffmpeg that only reads them, as fast as it goes: written
 (the alternative), or lent by reference to the memory they lie in, as lipstream does
-(docs/decisions/0030). Then written to one that converts them to what encoders take, with several
+(docs/decisions/0029). Then written to one that converts them to what encoders take, with several
 of swscale's flags: lipstream leaves its default. CPU time of both processes, less that of ffmpeg's
 start.
 """

@@ -48,6 +48,10 @@ export class Api {
     return this.#ask("POST", path, JSON.stringify(body), { "Content-Type": "application/json" });
   }
 
+  put(path, body) {
+    return this.#ask("PUT", path, JSON.stringify(body), { "Content-Type": "application/json" });
+  }
+
   /**
    * Sends a file, with progress: fetch cannot tell how much has gone out.
    * @param {string} path

@@ -2,9 +2,8 @@
 
 import { readPlayback } from "./address.js";
 import { element, tell, write } from "./dom.js";
-import { takeFiles } from "./drop.js";
+import { sayRefused } from "./face.js";
 import { changesOf, labelOf, makeField, ownerOf } from "./form.js";
-import { formatBytes, refuseFile } from "./limits.js";
 
 /** What most people want to choose, in this order, of whatever the service offers; the rest is folded away. */
 const FRONT = ["engine", "preset", "frame_scale", "sampling_timesteps", "latency", "video_kbit"];
@@ -12,13 +11,11 @@ const FRONT = ["engine", "preset", "frame_scale", "sampling_timesteps", "latency
 const ELSEWHERE = new Set(["id", "source"]);
 /** The service chooses. */
 const ANY_ENGINE = "auto";
-const PREVIEW_PIXELS = 480;
 const LOOK_MS = 500;
 const PATIENT_LOOKS = 20;
 const OVER = new Set(["ending", "ended"]);
 
 export class Draft {
-  #photo = null;
   #fields = new Map();
   #busy = false;
 
@@ -28,10 +25,6 @@ export class Draft {
   }
 
   start() {
-    const { limits } = this.studio;
-    const most = `${formatBytes(limits.max_upload_bytes)}, ${Math.round(limits.max_image_pixels / 1e6)} megapixels`;
-    write(element("photo-limit"), `or drop it here: JPEG, PNG, WebP, up to ${most}`);
-    takeFiles(element("photo-drop"), element("photo-file"), (file) => this.#takePhoto(file));
     for (const id of ["who-presenter", "who-photo"]) element(id).addEventListener("change", () => this.#show());
     element("start").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -91,32 +84,12 @@ export class Draft {
 
   #show() {
     this.#hideWhatIsForOthers();
-    const withPhoto = element("who-photo").checked;
-    element("photo-drop").hidden = !withPhoto;
-    const who = withPhoto ? "Your photo" : "The presenter";
     const more = Object.entries(this.#changes).map(([name, value]) => `${labelOf(name).toLowerCase()} ${value}`);
-    write(element("summary"), [who, ...more].join(" · "));
-  }
-
-  async #takePhoto(file) {
-    const refused = refuseFile(file, { kind: "image", bytes: this.studio.limits.max_upload_bytes });
-    if (refused) return this.#tell(refused, true);
-    try {
-      await preview(file, element("preview"));
-    } catch {
-      return this.#tell("This file cannot be shown as a picture. Try a JPEG or a PNG.", true);
-    }
-    this.#photo = file;
-    write(element("photo-label"), "Choose another");
-    return this.#tell("");
+    write(element("summary"), [this.studio.panels.face.who, ...more].join(" · "));
   }
 
   async #submit() {
     if (this.#busy) return;
-    if (element("who-photo").checked && !this.#photo) {
-      this.#tell("Choose a photo first, or take the presenter.", true);
-      return;
-    }
     this.#busy = true;
     try {
       await this.#make();
@@ -124,13 +97,12 @@ export class Draft {
       this.#tell(error.message, true);
     } finally {
       this.#busy = false;
-      element("uploaded").hidden = true;
     }
   }
 
   async #make() {
-    const source = { type: "avatar" };
-    if (element("who-photo").checked) source.image = await this.#upload();
+    const image = await this.studio.panels.face.send(element("uploaded"), (text) => this.#tell(text));
+    const source = { type: "avatar", ...(image && { image }) };
     const id = element("name").value.trim();
     const { api, playing } = this.studio;
     const made = await api.post("streams", { ...this.#changes, source, ...(id && { id }) });
@@ -159,36 +131,14 @@ export class Draft {
     }
   }
 
-  async #upload() {
-    const bar = element("uploaded");
-    bar.hidden = false;
-    bar.value = 0;
-    this.#tell("Sending the photo…");
-    const { answer } = this.studio.api.send("uploads", "image", this.#photo, (share) => { bar.value = share; });
-    return (await answer).path;
-  }
-
   #tell(text, isError = false) {
     tell(element("start-told"), text, isError);
   }
 }
 
-const NO_FACE = "No face was found in this photo. Choose an upright portrait, seen from the front.";
-
 /** Of a stream that did not start: the last words of its process, without the place of a file of the server. */
 export function whyFailed({ reason, processes }) {
   const words = processes.flatMap((process) => process.last_exit?.stderr ?? []).at(-1) ?? reason;
-  if (words.includes("no face found")) return NO_FACE;
-  return `It did not start: ${words.replace(/^lipstream: (\/\S+: )?/, "")}`;
-}
-
-/** Draws a picture file small, upright; throws if the browser cannot read it. */
-async function preview(file, canvas) {
-  const bitmap = await createImageBitmap(file);
-  const scale = Math.min(1, PREVIEW_PIXELS / Math.max(bitmap.width, bitmap.height));
-  canvas.width = Math.round(bitmap.width * scale);
-  canvas.height = Math.round(bitmap.height * scale);
-  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  canvas.hidden = false;
-  bitmap.close();
+  const refused = sayRefused(words);
+  return refused === words ? `It did not start: ${words.replace(/^lipstream: (\/\S+: )?/, "")}` : refused;
 }

@@ -1,7 +1,7 @@
 // The two ways to play HLS, behind one shape:
 //   start(), stop(), goLive() after a pause, madeAt -> Date|null, livePosition -> seconds|null,
 //   liveDistance -> seconds behind live at which that is, grownSeconds -> how much of it is for stalls that were,
-//   isSilent(from, to) -> boolean|null, seconds on the media clock,
+//   isSilent(from, to) -> boolean|null, speaksAt(moment) -> boolean|null, seconds on the media clock,
 //   rungs -> [{height, kbit}], fixRung(height|null), figures -> {targetSeconds, edgeSeconds, bandwidthKbit, rung, auto}
 // and two reports: failed(why, "network"|"media") when the engine cannot go on; noted(error) for the record.
 
@@ -144,6 +144,11 @@ export class HlsJsEngine {
     return this.#quiet.between(from, to);
   }
 
+  /** Only a stream that can be spoken through has captions, and all that is heard of it the face says. */
+  speaksAt(moment) {
+    return this.#hls.subtitleTracks.length > 0 ? this.#quiet.soundsAt(moment) : null;
+  }
+
   get rungs() {
     return this.#hls.levels.map(({ height, bitrate }) => ({ height, kbit: Math.round(bitrate / 1000) }));
   }
@@ -249,6 +254,10 @@ export class NativeEngine {
 
   isSilent() {
     return null; // nor is it steered
+  }
+
+  speaksAt() {
+    return null; // its sound does not come by here
   }
 
   get rungs() {

@@ -24,17 +24,17 @@ const speech = new Speech();
 const video = element("video");
 const engine = new URLSearchParams(location.search).get("engine");
 const session = new Session(video, playlistUrl(playing, document.baseURI), engine, show);
-const player = new Player(session, () => playing, isTalking);
+const player = new Player(session, () => playing, () => toldTalking() ?? session.isHeard);
 const stats = new Stats(session);
 const rung = new RungChoice(session);
 
-/** In the picture that is shown; null: nobody tells. */
-function isTalking(shown = session.madeAt) {
+/** Whether the face speaks in the picture that is shown, by the stream's events; null: nobody tells. */
+function toldTalking(shown = session.madeAt) {
   return knowsSpeech ? speech.talkingAt(shown) : null;
 }
 
 session.isSilent = (shown) => {
-  const talking = isTalking(shown);
+  const talking = toldTalking(shown);
   return talking === null ? null : !talking;
 };
 

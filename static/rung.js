@@ -20,14 +20,16 @@ export class RungChoice {
   show() {
     const { rungs, fixedRung } = this.session;
     if (rungs.length === 0) return; // between two starts of the player, the choice stays in sight
-    const key = [fixedRung, ...rungs.map(({ height, kbit }) => `${height}:${kbit}`)].join();
-    if (key === this.#shown) return;
     const select = element("rung");
+    const key = rungs.map(({ height, kbit }) => `${height}:${kbit}`).join();
+    if (key !== this.#shown) {
+      const options = rungs.map(({ height, kbit }) => make("option", { value: height }, `${height} lines, ${kbit} kbit/s`));
+      select.replaceChildren(make("option", { value: "auto" }, "Automatic"), ...options);
+      element("rung-field").hidden = rungs.length < 2;
+      this.#shown = key;
+    }
     const chosen = String(fixedRung);
-    const options = rungs.map(({ height, kbit }) => make("option", { value: height }, `${height} lines, ${kbit} kbit/s`));
-    select.replaceChildren(make("option", { value: "auto" }, "Automatic"), ...options);
-    select.value = [...select.options].some(({ value }) => value === chosen) ? chosen : "auto";
-    element("rung-field").hidden = rungs.length < 2;
-    this.#shown = key;
+    const value = [...select.options].some((option) => option.value === chosen) ? chosen : "auto";
+    if (select.value !== value) select.value = value;
   }
 }

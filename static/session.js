@@ -76,6 +76,11 @@ export class Session {
     return this.#engine?.madeAt ?? null;
   }
 
+  /** Whether the face speaks in that picture, by the sound that came with it; null: the sound does not tell. */
+  get isHeard() {
+    return this.#engine?.speaksAt(this.video.currentTime) ?? null;
+  }
+
   /** What the engine knows of its way of playing; see engines.js. */
   get figures() {
     return this.#engine?.figures ?? {};

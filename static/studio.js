@@ -4,6 +4,7 @@ import { Draft } from "./draft.js";
 import { keepPage } from "./drop.js";
 import { element } from "./dom.js";
 import { Follower } from "./events.js";
+import { FacePanel } from "./face.js";
 import { SpeakPanel } from "./speak.js";
 import { StreamsPanel } from "./streams.js";
 import { setUpTabs } from "./tabs.js";
@@ -29,7 +30,12 @@ export class Studio {
    */
   constructor(page) {
     Object.assign(this, page);
-    this.panels = { speak: new SpeakPanel(this), draft: new Draft(this), streams: new StreamsPanel(this) };
+    this.panels = {
+      speak: new SpeakPanel(this),
+      face: new FacePanel(this),
+      draft: new Draft(this),
+      streams: new StreamsPanel(this),
+    };
     this.talk = new TalkButton(this);
   }
 
@@ -38,6 +44,7 @@ export class Studio {
     this.openPanel = setUpTabs(element("tabs"), (panel) => this.#opened(panel));
     keepPage();
     this.panels.speak.start();
+    this.panels.face.start();
     this.panels.streams.start();
     if (canListen()) this.talk.start();
     element("studio").hidden = false;
@@ -52,6 +59,7 @@ export class Studio {
     this.#leave();
     this.talk.stop();
     this.panels.speak.changed();
+    this.panels.face.changed();
     this.panels.draft.changed();
   }
 
@@ -61,6 +69,7 @@ export class Studio {
     if (isThere && this.#follower === null) this.#meet();
     if (!isThere && this.#follower !== null) this.#leave();
     this.panels.speak.show();
+    this.panels.face.show();
   }
 
   #opened(panel) {
@@ -75,7 +84,7 @@ export class Studio {
     const { stream } = this.playing;
     const follower = new Follower(
       this.api, stream,
-      ({ kind, facts }) => { if (this.#follower === follower) this.speech.add(kind, facts); },
+      (event) => { if (this.#follower === follower) this.#told(event); },
       (known) => { if (this.#follower === follower) this.knows(known); },
     );
     this.#follower = follower;
@@ -83,12 +92,23 @@ export class Studio {
     this.#askWhetherItSpeaks(follower);
   }
 
+  #told({ kind, facts }) {
+    this.speech.add(kind, facts);
+    this.panels.face.told(kind, facts);
+  }
+
   #leave() {
     this.#follower?.stop();
     this.#follower = null;
     this.knows(false);
     this.speech.clear();
-    this.panels.speak.allow(NOBODY);
+    this.#allow(NOBODY);
+  }
+
+  /** @param {string} why nobody is there who could speak, or be given another face; "" if there is */
+  #allow(why) {
+    this.panels.speak.allow(why);
+    this.panels.face.allow(why === "");
   }
 
   /** A camera has a sound of its own: then the panel says so, and offers nothing. */
@@ -101,7 +121,7 @@ export class Studio {
         refused = error;
       }
       if (this.#follower !== follower) return;
-      this.panels.speak.allow(refused?.message ?? "");
+      this.#allow(refused?.message ?? "");
       if (refused === null || refused.status === FOR_GOOD) return;
       await new Promise((resolve) => { setTimeout(resolve, ASK_MS); });
     }

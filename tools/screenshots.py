@@ -37,6 +37,8 @@ MOST_BYTES = 150_000
 NAME = "studio.local"
 FLAGS = ("--host", "0.0.0.0", "--insecure", "--audio", "none")
 PATIENCE = 20
+# What the documentation promises, its pictures show: where the machine is late, none are taken.
+NEAR_SECONDS = 1.0
 SPEECH = (
     "Good evening, and welcome. What you type here is said a moment later, with the lips in step. "
     "You can interrupt me at any time, and I will be silent within a tenth of a second."
@@ -107,6 +109,11 @@ class Studio:
         until("it can be spoken to", lambda: self.find("say-it").is_enabled(), PATIENCE)
         self.until("live")
 
+    def near(self) -> None:
+        """Load it, and wait until it plays as near to real time as it should."""
+        self.live()
+        until("near", lambda: (diagnostics(self.browser)["latencySeconds"] or 9) < NEAR_SECONDS, 40)
+
     def find(self, name: str) -> Any:
         """An element by its id."""
         return self.browser.find_element(By.ID, name)
@@ -164,13 +171,14 @@ def take(studio: Studio) -> dict[str, Picture]:
     studio.open("?stream=tomorrow")
     until("why", lambda: studio.find("detail").text, PATIENCE)
     both()
-    studio.live()
+    studio.near()
     both()
     pictures: dict[str, Picture] = {}
+    studio.near()  # each change of the screen costs a slow machine some delay
     studio.speak()
-    both()
-    pictures["studio-phone"] = studio.look(LARGE_PHONE)
     pictures["studio-desktop"] = studio.look(DESKTOP)
+    pictures["studio-phone"] = studio.look(LARGE_PHONE)
+    both()
     studio.find("figures").click()
     until("plots", lambda: len(studio.browser.find_elements(By.CSS_SELECTOR, "polyline")) > 1, 9)
     pictures["studio-dark"] = studio.look(DESKTOP_DARK)

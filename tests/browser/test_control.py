@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
@@ -16,11 +17,13 @@ from config import Settings
 from server.app import create_app
 from tests.browser.accessibility import assert_accessible
 from tests.browser.watching import diagnostics, until, until_live
-from tests.service import Service
+from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.browser
 
 TOKEN = "a token nobody guesses"
+# A loaded machine takes its time with the voice, the encoder and the way here.
+PATIENCE = 15
 
 
 @pytest.fixture
@@ -65,31 +68,60 @@ def _height(browser: Chrome) -> int:
     return int(rung["height"]) if rung else 0
 
 
-def test_a_viewer_chooses_his_rung_and_catches_up_in_silence(
-    chromium: Chrome, media_root: Path
-) -> None:
-    """He is told nothing of the face: that it is silent he has from the sound."""
+# Addresses of all that the page has loaded.
+ASKED = "return performance.getEntriesByType('resource').map(({ name }) => name)"
+# A viewer's page: the service tells it that there is nothing to steer.
+CLOSED = """
+    const real = window.fetch;
+    const access = new Response('{"control": "closed"}');
+    window.fetch = (url, ...more) => `${url}`.endsWith("/access") ? access : real(url, ...more);
+"""
+
+
+@pytest.fixture(scope="module")
+def face() -> Iterator[str]:
+    """A service whose face idles until it is spoken to."""
     size = ("--width", "640", "--height", "360", "--video-kbit", "450")
     ladder = ("--ladder", "640x360:450,320x180:120", "--audio", "none")
-    closed = """
-        const real = window.fetch;
-        const access = new Response('{"control": "closed"}');
-        window.fetch = (url, ...more) => `${url}`.endsWith("/access") ? access : real(url, ...more);
-    """
-    with Service(media_root, (*size, *ladder)) as service:
-        chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": closed})
-        chromium.get(service.url + "/")
-        until_live(chromium)
-        assert not _is_shown(chromium, "studio")
-        choice = Select(chromium.find_element(By.ID, "rung"))
-        choice.select_by_value("180")
-        until("the smaller picture", lambda: _height(chromium) == 180, 10)
-        # Not so far that it would be caught up in any case.
-        near = until("live", lambda: diagnostics(chromium)["latencySeconds"], 5)
-        before = chromium.execute_script("video.currentTime -= 1.5; return lipstream.jumps")
-        until("late", lambda: (diagnostics(chromium)["latencySeconds"] or 0) > near + 1, 5)
-        until("a jump", lambda: diagnostics(chromium)["jumps"] > before, 15)
-        until("near", lambda: (diagnostics(chromium)["latencySeconds"] or 99) < near + 0.7, 5)
+    with (
+        temporary_media_root() as folder,
+        Service(Path(folder) / "media", (*size, *ladder)) as running,
+    ):
+        yield running.url
+
+
+@pytest.fixture
+def viewer(chromium: Chrome, face: str) -> Chrome:
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CLOSED})
+    chromium.get(f"{face}/")
+    until_live(chromium)
+    assert not _is_shown(chromium, "studio")
+    return chromium
+
+
+def test_a_viewer_chooses_his_rung_and_catches_up_in_silence(viewer: Chrome) -> None:
+    """He is told nothing of the face: that it is silent he has from the sound."""
+    choice = Select(viewer.find_element(By.ID, "rung"))
+    choice.select_by_value("180")
+    until("the smaller picture", lambda: _height(viewer) == 180, 10)
+    # Not so far that it would be caught up in any case.
+    near = until("live", lambda: diagnostics(viewer)["latencySeconds"], 5)
+    before = viewer.execute_script("video.currentTime -= 1.5; return lipstream.jumps")
+    until("late", lambda: (diagnostics(viewer)["latencySeconds"] or 0) > near + 1, 5)
+    until("a jump", lambda: diagnostics(viewer)["jumps"] > before, 15)
+    until("near", lambda: (diagnostics(viewer)["latencySeconds"] or 99) < near + 0.7, 5)
+
+
+def test_a_viewer_sees_that_the_face_talks(viewer: Chrome, face: str) -> None:
+    """Nobody tells him: he has it from the sound, as he has that it is silent."""
+    word = viewer.find_element(By.ID, "state")
+    until("silent", lambda: word.text == "Live", PATIENCE)
+    words = {"text": "Whoever watches sees that I am talking, also with the sound turned off."}
+    requests.post(f"{face}/api/streams/demo/speech", json=words, timeout=30).raise_for_status()
+    until("it talks", lambda: word.text == "Talking", PATIENCE)
+    until("silent again", lambda: word.text == "Live", PATIENCE)
+    asked: list[str] = viewer.execute_script(ASKED)
+    assert not [url for url in asked if "/api/" in url]
 
 
 def test_a_link_can_bring_the_token(chromium: Chrome, guarded: str) -> None:

@@ -376,18 +376,18 @@ def test_what_a_network_gives_after_a_stall(
     assert found == (None if rate is None else pytest.approx(rate))
 
 
-# Parts of 0.2 s from second 10 on; each a moof of 100 bytes and so many bytes of samples.
+# Parts, of 0.2 s if not said otherwise; each a moof of 100 bytes and so many bytes of samples.
 QUIET = """
-    const [parts, spans, done] = arguments;
+    const [parts, name, spans, done] = arguments;
     import("/static/quiet.js").then(({ Quiet }) => {
         const quiet = new Quiet();
-        parts.forEach(([at, bytes]) => {
+        parts.forEach(([at, bytes, duration = 0.2]) => {
             const view = new DataView(new ArrayBuffer(108 + bytes));
             [100, 0x6d6f6f66].forEach((word, n) => view.setUint32(4 * n, word));
             [8 + bytes, 0x6d646174].forEach((word, n) => view.setUint32(100 + 4 * n, word));
-            quiet.add({ start: at, end: at + 0.2, duration: 0.2 }, view.buffer);
+            quiet.add({ start: at, end: at + duration, duration }, view.buffer);
         });
-        done(spans.map(([from, to]) => quiet.between(from, to)));
+        done(spans.map((span) => quiet[name](...span)));
     });
 """
 
@@ -408,7 +408,69 @@ QUIET = """
 def test_silence_is_told_by_its_bits(
     page: Chrome, parts: list[Any], span: tuple[float, float], silent: bool | None
 ) -> None:
-    assert page.execute_async_script(QUIET, parts, [span]) == [silent]
+    assert page.execute_async_script(QUIET, parts, "between", [span]) == [silent]
+
+
+SILENT, LOUD = 60, 400
+
+
+def parts_of(start: float, *sizes: int) -> list[tuple[float, int]]:
+    return [(start + 0.2 * n, size) for n, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "moments"),
+    [
+        pytest.param(
+            parts_of(10, *[SILENT] * 5, *[LOUD] * 5, *[SILENT] * 5),
+            [(9.9, None), (10.9, False), (11.1, True), (11.9, True), (12.1, False), (13.1, None)],
+            id="between silences",
+        ),
+        pytest.param(
+            parts_of(10, LOUD, *[SILENT] * 3, LOUD),
+            [(10.3, True), (10.7, True)],
+            id="a breath",
+        ),
+        pytest.param(
+            parts_of(10, LOUD, *[SILENT] * 4, LOUD),
+            [(10.1, True), (10.3, False), (10.5, False), (10.9, False), (11.1, True)],
+            id="a rest, also in its middle",
+        ),
+        pytest.param(parts_of(10, LOUD, SILENT), [(10.3, False)], id="what comes is not here yet"),
+        pytest.param(
+            [(10, 4000, 2.0), *parts_of(12, SILENT, LOUD)],
+            [(11, None), (12.1, False), (12.3, True)],
+            id="somewhere in a whole segment",
+        ),
+        pytest.param(
+            [(10, 600, 2.0), *parts_of(12, LOUD)],
+            [(11, False), (12.1, True)],
+            id="a whole segment of silence",
+        ),
+        pytest.param([(10, 0)], [(10.1, None)], id="no media that we know of"),
+    ],
+)
+def test_who_is_told_nothing_hears_when_the_face_speaks(
+    page: Chrome, parts: list[Any], moments: list[tuple[float, bool | None]]
+) -> None:
+    asked = [[moment] for moment, _ in moments]
+    heard = page.execute_async_script(QUIET, parts, "soundsAt", asked)
+    assert heard == [sounds for _, sounds in moments]
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (
+            "lipstream: /srv/me.jpg: no face found in 64x64 pixels, tried haar; choose another",
+            "No face was found in this photo. Choose an upright portrait, seen from the front.",
+        ),
+        ("lipstream: /srv/me.jpg: cannot be read", "It did not start: cannot be read"),
+    ],
+)
+def test_why_a_face_was_refused(page: Chrome, last: str, words: str) -> None:
+    figures = {"reason": "", "processes": [{"last_exit": {"stderr": [last]}}, {}]}
+    assert call(page, "draft.js", "whyFailed", figures) == words
 
 
 DROP = """
@@ -545,18 +607,21 @@ RUNGS = """
         };
         choice.start();
         const seen = [look([]), look(rungs)];
+        const options = [...select.options];
         choose("360");
-        seen.push(look(rungs), look([]), look(rungs), look(rungs.slice(0, 1)), look(rungs));
+        seen.push(look(rungs));
+        const isSame = options.every((option, at) => option === select.options[at]);
+        seen.push(look([]), look(rungs), look(rungs.slice(0, 1)), look(rungs));
         choose("auto");
         seen.push(look(rungs));
         document.body.replaceChildren();
-        done([seen, session.fixedRung]);
+        done([seen, session.fixedRung, isSame]);
     });
 """
 
 
 def test_the_choice_of_a_rung_outlives_the_player_that_it_was_made_for(page: Chrome) -> None:
-    seen, fixed = page.execute_async_script(RUNGS)
+    seen, fixed, is_same = page.execute_async_script(RUNGS)
     assert seen == [
         [True, ""],
         [False, "auto"],
@@ -568,6 +633,7 @@ def test_the_choice_of_a_rung_outlives_the_player_that_it_was_made_for(page: Chr
         [False, "auto"],
     ]
     assert fixed is None
+    assert is_same, "nothing is taken from under the hand that chooses"
 
 
 # A session whose engine does nothing, and playlists that are always there.

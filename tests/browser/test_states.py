@@ -215,3 +215,61 @@ def test_without_a_clipboard_a_link_is_copied_the_old_way(chromium: Chrome, site
     until("copied", lambda: chromium.execute_script("return copied"), 5)
     assert chromium.execute_script("return copied") == [f"{site.url}/?stream=me"]
     assert not chromium.find_elements(By.CSS_SELECTOR, "textarea.visually-hidden")
+
+
+# Picture in picture as browsers offer it, each call written down: the standard's, Safari's, none.
+STANDARD = """
+    window.calls = [];
+    let floating = null;
+    const define = (target, name, get) => Object.defineProperty(target, name, { get });
+    define(Document.prototype, "pictureInPictureEnabled", () => true);
+    define(Document.prototype, "pictureInPictureElement", () => floating);
+    HTMLVideoElement.prototype.requestPictureInPicture = async function () {
+        calls.push("float");
+        if (calls.length === 1) throw new DOMException("no picture yet", "InvalidStateError");
+        floating = this;
+    };
+    Document.prototype.exitPictureInPicture = async () => { calls.push("back"); floating = null; };
+    addEventListener("unhandledrejection", () => calls.push("unhandled"));
+"""
+SAFARI = """
+    window.calls = [];
+    Object.defineProperty(Document.prototype, "pictureInPictureEnabled", { value: undefined });
+    Object.assign(HTMLVideoElement.prototype, {
+        webkitSupportsPresentationMode: (mode) => mode === "picture-in-picture",
+        webkitSetPresentationMode(mode) {
+            calls.push(mode);
+            this.webkitPresentationMode = mode;
+        },
+    });
+"""
+NONE = """
+    Object.defineProperty(Document.prototype, "pictureInPictureEnabled", { value: false });
+"""
+
+
+@pytest.mark.parametrize(
+    ("browser", "calls"),
+    [
+        pytest.param(STANDARD, ["float", "float", "back"], id="refused at first"),
+        pytest.param(SAFARI, ["picture-in-picture", "inline", "picture-in-picture"], id="safari"),
+    ],
+)
+def test_the_picture_floats_and_comes_back(
+    chromium: Chrome, site: Site, browser: str, calls: list[str]
+) -> None:
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": browser})
+    chromium.get(f"{site.url}/?stream=me")
+    button = chromium.find_element(By.ID, "float")
+    until("the button", button.is_displayed, 8)
+    for _ in calls:
+        button.click()
+    assert chromium.execute_script("return calls") == calls
+
+
+def test_where_no_picture_floats_there_is_no_button(chromium: Chrome, site: Site) -> None:
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NONE})
+    chromium.get(f"{site.url}/?stream=me")
+    _until_state(chromium, "connecting")
+    assert not chromium.find_element(By.ID, "float").is_displayed()
+    assert chromium.find_element(By.ID, "fullscreen").is_displayed(), "as the others are"

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import requests
+import skimage.data
 import soundfile
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
@@ -90,7 +91,10 @@ def until_shown(browser: Chrome, word: str, seconds: float = PATIENCE) -> None:
 
 
 def rows(browser: Chrome) -> list[str]:
-    return [row.text for row in browser.find_elements(By.CSS_SELECTOR, "#queue li")]
+    """In one look: the page lays them out anew while it is read."""
+    read = "return [...document.querySelectorAll('#queue li')].map((row) => row.innerText)"
+    found: list[str] = browser.execute_script(read)
+    return found
 
 
 # Ten looks a second at the picture's mouth (how many of its pixels are the inside of one), at the
@@ -173,6 +177,24 @@ def test_a_text_is_said_as_it_stands_and_stopped(studio: Chrome) -> None:
     until_shown(studio, "live", 6)
     until("it is stopped", lambda: rows(studio)[-1].split("\n")[1].startswith("stopped"), 2)
     assert told(studio, "speak-told") == "Silence."
+
+
+def test_at_once_takes_the_place_of_what_is_said(studio: Chrome) -> None:
+    by_id(studio, "text").send_keys("This goes on and on, and comes to no end for a while. " * 6)
+    by_id(studio, "say-it").click()
+    until_shown(studio, "talking")
+    until("its place is told", lambda: not by_id(studio, "text").get_property("value"), PATIENCE)
+    by_id(studio, "interrupt").click()
+    by_id(studio, "text").send_keys("Stop: this comes first.")
+    by_id(studio, "say-it").click()
+    by_id(studio, "interrupt").click()
+
+    def became() -> list[str]:
+        return [row.split("\n")[1].split(",")[0] for row in rows(studio)[-2:]]
+
+    until("the first is stopped, the second is said", lambda: became() == ["stopped", "said"], 20)
+    assert rows(studio)[-1].startswith("Stop: this comes first.\n")
+    until_shown(studio, "live")
 
 
 CAPTIONS = """
@@ -321,6 +343,53 @@ def test_a_picture_without_a_face_is_told_before_anything_starts(
     by_id(studio, "who-presenter").click()
     listed = requests.get(f"{running.url}/api/streams", timeout=5).json()["streams"]
     assert [each["id"] for each in listed if each["state"] == "live"] == ["demo"]
+
+
+def picture(browser: Chrome) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """What the video shows: 160 x 90, RGBA."""
+    read = """
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [160, 90];
+        const pen = canvas.getContext("2d");
+        pen.drawImage(document.querySelector("video"), 0, 0, 160, 90);
+        return [...pen.getImageData(0, 0, 160, 90).data];
+    """
+    return np.asarray(browser.execute_script(read), np.uint8)
+
+
+def likeness(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """By how much two pictures differ, mean of all values."""
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def test_the_stream_that_plays_is_given_another_face(studio: Chrome, tmp_path: Path) -> None:
+    portrait = skimage.data.astronaut()[:, :, ::-1]  # type: ignore[no-untyped-call]
+    cv2.imwrite(str(tmp_path / "portrait.png"), portrait)
+    noise = np.random.default_rng(2).integers(0, 255, (400, 400, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    by_id(studio, "tab-face").click()
+    by_id(studio, "who-photo").click()
+    before = picture(studio)
+    wear = by_id(studio, "wear-it")
+    until("it can be given one", wear.is_displayed, PATIENCE)
+    assert wear.text == "Give demo this face, now"
+    by_id(studio, "photo-file").send_keys(str(tmp_path / "noise.png"))
+    until("a preview", lambda: by_id(studio, "preview").is_displayed(), PATIENCE)
+    wear.click()
+    until("no face", lambda: "No face was found" in told(studio, "face-told"), PATIENCE)
+    assert by_id(studio, "face-told").get_attribute("class") == "told error"
+    assert likeness(before, picture(studio)) < 6, "the old one stays"
+    by_id(studio, "photo-file").send_keys(str(tmp_path / "portrait.png"))
+    until("it is taken", lambda: told(studio, "face-told") == "", PATIENCE)
+    wear.click()
+    worn = "demo has its new face."
+    until("it is told", lambda: told(studio, "face-told") == worn, PATIENCE)
+    until("it is seen", lambda: likeness(before, picture(studio)) > 10, PATIENCE)
+    by_id(studio, "who-presenter").click()
+    wear.click()
+    until("the presenter again", lambda: likeness(before, picture(studio)) < 6, PATIENCE)
+    until("it is told", lambda: told(studio, "face-told") == worn, PATIENCE)
+    assert studio.current_url.endswith("/"), "in the same stream"
 
 
 def state(running: Service, stream: str) -> tuple[str, str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
 
-from tests.browser.watching import until_live
+from tests.browser.watching import until, until_live
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.browser
@@ -57,3 +58,12 @@ def test_a_page_reads_when_its_picture_was_drawn(chromium: Chrome, card: str) ->
     assert min(delays) > 0, "nothing is shown before it was drawn"
     assert any(code["flash"] for code in known)
     assert sum(code["flash"] for code in known) < 30
+
+
+def test_what_has_no_face_is_offered_none(chromium: Chrome, card: str) -> None:
+    chromium.get(f"{card}/")
+    mute = chromium.find_element(By.ID, "mute")
+    until("it cannot speak", lambda: "cannot be spoken through" in mute.text, 15)
+    chromium.find_element(By.ID, "tab-face").click()
+    assert chromium.find_element(By.ID, "start-it").is_displayed(), "a stream of its own is"
+    assert not chromium.find_element(By.ID, "wear-it").is_displayed()
