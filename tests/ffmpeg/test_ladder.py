@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import requests
 
 from encoder.boxes import Box, BoxStream, read_fragment, read_sample_defaults
 from encoder.codecs import is_idr, read_init
+from tests.patience import until
 from tests.service import Service
 
 pytestmark = pytest.mark.ffmpeg
@@ -83,11 +83,7 @@ def test_55_both_rungs_resume_with_an_idr_after_a_crash(media_root: Path) -> Non
     """The rungs need not have published the same number of frames when ffmpeg dies."""
     with Service(media_root) as running:
         for _ in range(3):
-            os.kill(running.find("rawvideo"), signal.SIGKILL)
-            restarts = _restarts(running.url)
-            deadline = time.monotonic() + 10
-            while _restarts(running.url) == restarts and time.monotonic() < deadline:
-                time.sleep(0.1)
+            _kill_encoder(running)
         last = max(Rendition(running.url, "v0").segments())
         for name in ("v0", "v1"):
             requests.get(
@@ -98,6 +94,15 @@ def test_55_both_rungs_resume_with_an_idr_after_a_crash(media_root: Path) -> Non
             assert times == list(range(times[0], times[0] + 3600 * len(times), 3600))
             for uri in rendition.segments().values():
                 assert rendition.samples(uri)[0][1]
+
+
+def _kill_encoder(service: Service) -> None:
+    """And wait for media: one that is killed before it gave any is replaced by another encoder."""
+    restarts = _restarts(service.url)
+    os.kill(service.find("rawvideo"), signal.SIGKILL)
+    until("a restart", lambda: _restarts(service.url) > restarts)
+    before = Rendition(service.url, "v0").text
+    until("media of the new run", lambda: Rendition(service.url, "v0").text != before)
 
 
 def _restarts(url: str) -> int:
