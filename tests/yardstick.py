@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from imageio_ffmpeg import get_ffmpeg_exe
 
 # More than that of processor time, taken by whoever else is on the host, is more than a player at
 # 0.6 s from live can make up for.
@@ -25,6 +28,26 @@ def slowness() -> float:
     child.returncode = os.waitstatus_to_exitcode(status)
     assert child.returncode == 0
     return max(1.0, (time.monotonic() - began) / (usage.ru_utime + usage.ru_stime))
+
+
+def encoding_seconds() -> float:
+    """What ffmpeg alone takes here, now, for the first two seconds of a stream of the defaults.
+
+    From pictures in a pipe to 720p and 360p: the least that a start of such a stream can take.
+    """
+    rungs = "[0:v]split[a][b];[b]scale=640:360[c]"
+    encode = ("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-f", "null", "-")
+    source = ("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", "1280x720", "-r", "25", "-i", "pipe:0")
+    outputs = ("-filter_complex", rungs, "-map", "[a]", *encode, "-map", "[c]", *encode)
+    argv = (get_ffmpeg_exe(), "-v", "error", *source, *outputs)
+    picture = random.Random(1).randbytes(3 * 1280) * 720
+    began = time.monotonic()
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        for _ in range(50):
+            child.stdin.write(picture)
+    assert child.returncode == 0
+    return time.monotonic() - began
 
 
 class Stolen:
