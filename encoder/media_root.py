@@ -199,6 +199,14 @@ def _runs(pid: str) -> bool:
     return int(pid) != os.getpid()
 
 
+def was_killed(folder: Path) -> bool:
+    """Whether the last service there was killed: what it had started may still be ending."""
+    try:
+        return not _runs((folder / LOCK).read_text())
+    except OSError:
+        return False
+
+
 def remove_abandoned(base: Path) -> None:
     """Remove media roots below a folder that no service uses: it was killed, or its machine was.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import os
 import socket
 import sys
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
@@ -14,7 +16,13 @@ import logs
 from config import INGEST, SILENT, ConfigError, Settings
 from encoder.disk_folder import DiskFolder
 from encoder.ffmpeg import find_ffmpeg
-from encoder.media_root import MediaRoot, choose, remove_abandoned
+from encoder.media_root import (
+    ORPHANS_END_SECONDS,
+    MediaRoot,
+    choose,
+    remove_abandoned,
+    was_killed,
+)
 from encoder.plan import plan_stream
 from encoder.probe import choose_encoder
 from encoder.takes import check_record_folder
@@ -129,17 +137,33 @@ def is_loopback(host: str) -> bool:
 def listen(settings: Settings) -> socket.socket:
     """Bind here, not in gunicorn: a taken port is known before anything is started.
 
+    Where a service was killed, its web processes may have the port for a moment: wait for them.
+
     Raises:
         PortTaken: it cannot be.
     """
+    deadline = time.monotonic() + ORPHANS_END_SECONDS
+    while True:
+        try:
+            return _bound(settings)
+        except OSError as error:
+            is_taken = error.errno == errno.EADDRINUSE and time.monotonic() < deadline
+            if not (is_taken and was_killed(choose(settings.media_root, settings.port))):
+                reason = error.strerror or str(error)
+                raise PortTaken(settings.host, settings.port, reason) from error
+        time.sleep(0.05)
+
+
+def _bound(settings: Settings) -> socket.socket:
+    family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
         listener.listen(1024)
-    except OSError as error:
-        raise PortTaken(settings.host, settings.port, error.strerror or str(error)) from error
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
