@@ -21,22 +21,15 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="module")
-def service_flags() -> tuple[str, ...]:
-    """Of `lipstream serve`, for :func:`service`."""
-    return ()
-
-
 # Of a module, not of the session: it takes most of a core, which tests that come after do not have
 # to spare.
 @pytest.fixture(scope="module")
-def service(service_flags: tuple[str, ...]) -> Iterator[str]:
+def service() -> Iterator[str]:
     """Base URL of a running service; SERVICE_URL names one that runs already."""
     if given := os.environ.get("SERVICE_URL"):
         yield given.rstrip("/")
         return
-    flags = service_flags
-    with temporary_media_root() as folder, Service(Path(folder) / "media", flags) as running:
+    with temporary_media_root() as folder, Service(Path(folder) / "media") as running:
         yield running.url
 
 

@@ -14,14 +14,6 @@ from tests.browser.need import require
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE.parents[1] / "static"
-# One machine draws, encodes, decodes and shows it. That 720p plays without a stall is for
-# benchmarks.glass to show: here it would be a test of the machine.
-SMALL = ("--width", "640", "--height", "360")
-
-
-@pytest.fixture(scope="module")
-def service_flags() -> tuple[str, ...]:
-    return SMALL
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -10,11 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import requests
 from selenium.webdriver import Chrome
 
 from tests.browser.accessibility import assert_accessible
-from tests.browser.conftest import SMALL
 from tests.browser.watching import diagnostics, until, until_live
 from tests.service import Service
 
@@ -31,11 +28,6 @@ AWAY_SECONDS = 3
 
 def _state(browser: Chrome) -> str:
     return str(diagnostics(browser)["state"])
-
-
-def _newest_msn(url: str) -> int:
-    text = requests.get(f"{url}/live/demo/v0/media.m3u8", timeout=5).text
-    return max(int(msn) for msn in re.findall(r"-(\d+)\.m4s", text))
 
 
 @contextmanager
@@ -92,7 +84,7 @@ def test_media_that_cannot_be_decoded(chromium: Chrome, service: str) -> None:
 
 
 def test_service_restarted(chromium: Chrome, media_root: Path) -> None:
-    at_one_address = ("--port", str(_free_port()), *SMALL)
+    at_one_address = ("--port", str(_free_port()))
     with Service(media_root, at_one_address) as running:
         chromium.get(running.url + "/")
         until_live(chromium)

@@ -10,8 +10,6 @@ from typing import Any
 import requests
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tests.yardstick import Stolen
-
 POLL_SECONDS = 0.1
 EVERY_MS = 200  # five pictures at 25 a second
 
@@ -99,20 +97,18 @@ def watch_in_time(
     """Watch a page of the service at `url` on a machine that keeps time.
 
     It looks again, twice at most, where the picture was not smooth while the machine was late: the
-    page's timer, or the source, whose frames the encoder then had to repeat, or all at once, while
-    the host gave our processors to others. A machine that is late each time is no excuse, for it
-    may be our doing.
+    page's timer, or the source, whose frames the encoder then had to repeat. A machine that is late
+    each time is no excuse, for it may be our doing.
     """
     for left in reversed(range(TRIES)):
-        before, stolen = _frames_repeated(url, verify), Stolen()
+        before = _frames_repeated(url, verify)
         seen = watch(browser, seconds)
         repeated = _frames_repeated(url, verify) - before
         is_late = seen.late_ms > LATE_MS or seen.wall_seconds > seconds + LATE_END_SECONDS
-        is_late |= stolen.is_much
         is_whole = seen.is_smooth and seen.changed >= 0.9 * seconds * 1000 / EVERY_MS
         if is_whole or not (is_late or repeated) or not left:
             return seen
-        print(f"late: {repeated} frames repeated, {stolen.seconds:.2f} s stolen: {seen}")
+        print(f"the machine was late, {repeated} frames repeated: {seen}")
     raise AssertionError("the last look is always taken")
 
 

@@ -19,7 +19,6 @@ from tests.compat import browsers, programs
 from tests.compat.libraries import CACHE, HLS_JS_OLD, SHAKA, Library, NoLibrary, fetch
 from tests.compat.recorder import Punctuality, Record, recorder
 from tests.compat.result import Playing, Result
-from tests.yardstick import Stolen
 from tools.vendor import HLS_JS, VENDOR
 
 PAGES = Path(__file__).resolve().parent / "pages"
@@ -171,7 +170,7 @@ class Playground:
 
     def _play(self, player: Player, time: str = "first") -> Result:
         home = self.folder / f"{PLAYERS.index(player)}-{time}"
-        parts, stolen = Punctuality(f"{self.origin}/live/demo/v0/media.m3u8"), Stolen()
+        parts = Punctuality(f"{self.origin}/live/demo/v0/media.m3u8")
         with recorder(self.origin) as record, parts:
             playing, host = player.play(Seat(record, self.site, home))
         return Result(
@@ -182,7 +181,7 @@ class Playground:
             held_reloads=record.held_reloads,
             rungs=record.video_rungs,
             refused=tuple(record.refused),
-            is_late=parts.is_late or stolen.is_much,
+            late_parts=parts.is_late,
         )
 
 

@@ -45,7 +45,7 @@ class Result:
     held_reloads: int
     rungs: tuple[str, ...]
     refused: tuple[str, ...]
-    is_late: bool  # the stream itself was meanwhile, or the host had taken our processors away
+    late_parts: bool  # the stream itself was late meanwhile, whoever played it
 
     @property
     def takes_low_latency(self) -> bool:

@@ -178,16 +178,13 @@ def test_ffmpeg_hangs(stage: Stage) -> None:
 
 def test_ffmpeg_hangs_and_its_encoder_process_is_killed(stage: Stage) -> None:
     """It does not notice that its pipes have ended; nobody but the supervisor can end it."""
-
-    def hang_and_kill(_row: Row) -> None:
-        hung = stage.service.below(stage.ffmpeg)
+    hung = stage.service.below(stage.ffmpeg)
+    with stage.audience.row("ffmpeg hangs (SIGSTOP), its process is killed (-9)") as row:
         for pid in hung:
             os.kill(pid, signal.SIGSTOP)
         os.kill(stage.service.find("-m encoder"), signal.SIGKILL)
         until("none is left", lambda: not stage.service.still_alive(hung), 5)
-
-    fault = "ffmpeg hangs (SIGSTOP), its process is killed (-9)"
-    stage.audience.promise(fault, hang_and_kill, freeze=3.0, discontinuities=1)
+    check(row.seen, freeze=3.0, discontinuities=1)
 
 
 def test_ffmpeg_killed(stage: Stage) -> None:
@@ -252,11 +249,9 @@ def test_the_encoder_process_is_killed(stage: Stage) -> None:
     process = psutil.Process(stage.service.find("-m encoder"))
     is_well = lambda: time.time() - process.create_time() > HEALTHY_SECONDS + 1  # noqa: E731
     until("it has run for a healthy minute", is_well, HEALTHY_SECONDS + 5)
-
-    def kill(_row: Row) -> None:
+    with stage.audience.row("encoder process killed (-9)") as row:
         os.kill(stage.service.find("-m encoder"), signal.SIGKILL)
-
-    stage.audience.promise("encoder process killed (-9)", kill, freeze=3.0, discontinuities=1)
+    check(row.seen, freeze=3.0, discontinuities=1)
     for follower in stage.audience.followers:
         assert follower.newest is not None
         for segment in follower.newest.segments:

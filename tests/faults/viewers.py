@@ -21,14 +21,13 @@ from client.observe import next_position, with_query
 from client.playlists import MediaPlaylist, Segment
 from client.reader import read_media_playlist
 from tests.browser.watching import diagnostics, until, until_live
-from tests.yardstick import Stolen
 
 RENDITIONS = ("v0", "a0")
 # A held reload is answered within three target durations (40).
 REQUEST_SECONDS = 8.0
 
 # A row whose times are too long is measured again where processes waited for a processor in more
-# than this share of it, or the host took ours away; so often at most.
+# than this share of it, so often at most.
 STARVED, TRIES = 0.75, 3
 _PRESSURE = Path("/proc/pressure/cpu")
 
@@ -79,18 +78,12 @@ class CpuPressure:
 
     def __init__(self) -> None:
         self._began, self._waited = time.monotonic(), self._waited_seconds()
-        self._stolen = Stolen()
 
     @property
     def share(self) -> float:
         """0 to 1; 0 where the kernel does not tell."""
         elapsed = time.monotonic() - self._began
         return (self._waited_seconds() - self._waited) / elapsed
-
-    @property
-    def starved(self) -> bool:
-        """Whether a time that was measured since then tells of the machine."""
-        return self.share > STARVED or self._stolen.is_much
 
     @staticmethod
     def _waited_seconds() -> float:
@@ -244,8 +237,7 @@ class Audience:
         """Make a fault, and hold what viewers saw of it against what its row promises.
 
         How long something took may be measured again, and only where processes had to wait for a
-        processor almost all the time, or the host gave ours to others: such a time tells of the
-        machine. What was broken is broken.
+        processor almost all the time: such a time tells of the machine. What was broken is broken.
 
         Args:
             fault: the row's name.
@@ -261,7 +253,7 @@ class Audience:
                 act(row)
             in_time = row.seen.freeze <= freeze and row.seen.part_gap <= part_gap
             is_late = bool(row.late) or not in_time
-            again = left and is_late and pressure.starved
+            again = left and is_late and pressure.share > STARVED
             if not again:
                 self._keep(row.seen)
             check(row.seen, freeze=math.inf, **limits)

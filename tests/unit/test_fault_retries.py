@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import yardstick
 from tests.faults import viewers
 from tests.faults.viewers import Audience, Row, Seen
 
@@ -35,9 +33,8 @@ def audience(tmp_path: Path) -> Scripted:
     return Scripted("http://x", None, tmp_path / "rows")  # type: ignore[arg-type] # no browser
 
 
-def pressure(monkeypatch: pytest.MonkeyPatch, share: float, *, stolen: bool = False) -> None:
+def pressure(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     monkeypatch.setattr(viewers.CpuPressure, "share", share)
-    monkeypatch.setattr(yardstick.Stolen, "is_much", stolen)
 
 
 def rows(audience: Scripted) -> list[float]:
@@ -47,11 +44,10 @@ def rows(audience: Scripted) -> list[float]:
     return [json.loads(line)["freeze"] for line in audience.rows.read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("share", "stolen"), [(0.9, False), (0.1, True)])
 def test_a_starved_machine_is_given_another_try(
-    monkeypatch: pytest.MonkeyPatch, audience: Scripted, share: float, stolen: bool
+    monkeypatch: pytest.MonkeyPatch, audience: Scripted
 ) -> None:
-    pressure(monkeypatch, share, stolen=stolen)
+    pressure(monkeypatch, 0.9)
     audience.script = [replace(CALM, freeze=3.0), CALM]
     tries: list[Row] = []
     undone: list[bool] = []
@@ -103,17 +99,3 @@ def test_what_is_broken_is_broken_on_any_machine(
 def test_the_kernel_tells_who_waited() -> None:
     """``some avg10=... total=<microseconds>``; 0 where it tells nothing."""
     assert viewers.CpuPressure().share >= 0
-
-
-def test_what_the_host_took_is_counted_from_then_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    stat = tmp_path / "stat"
-    monkeypatch.setattr(yardstick, "_STAT", stat)
-    stat.write_text("cpu  1 2 3 4 5 6 7 1000 9 10\ncpu0 1 2 3\n")
-    stolen = yardstick.Stolen()
-    assert not stolen.is_much
-    tick = os.sysconf("SC_CLK_TCK")
-    stat.write_text(f"cpu  1 2 3 4 5 6 7 {1000 + tick} 9 10\n")
-    assert stolen.seconds == 1.0
-    assert stolen.is_much
