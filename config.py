@@ -128,6 +128,11 @@ class Settings:
     )
 
     max_streams: int = _setting(16, "as many streams at once", low=1, high=1000)
+    reserve: bool = _setting(
+        True,
+        "keep an encoder process and a worker loaded that wait for the next stream, or for the end "
+        "of one that runs: a start takes a third of a second less, for some memory",
+    )
     stream: str = _setting(
         "demo", "id of the stream that `serve` starts with; empty: none until the API is asked"
     )

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from encoder.errors import FfmpegMissing, FfmpegTooOld
@@ -39,13 +40,14 @@ def find_ffmpeg(configured: str) -> Ffmpeg:
         FfmpegTooOld: older than 5.1.
     """
     path = _on_disk(configured) if configured else _bundled()
-    banner = _ask_version(path, configured)
+    identity = _identity(path)
+    banner = _ask_version(path, configured, identity)
     version, major, minor = parse_version(banner)
     if not version:
         raise FfmpegMissing(configured, f"{path} does not call itself ffmpeg")
     if (major, minor) < MINIMUM_VERSION and major:
         raise FfmpegTooOld(path, version, MINIMUM_VERSION)
-    return Ffmpeg(path, version, major, minor, _identity(path))
+    return Ffmpeg(path, version, major, minor, identity)
 
 
 def parse_version(banner: str) -> tuple[str, int, int]:
@@ -85,7 +87,8 @@ def _on_disk(configured: str) -> str:
     raise FfmpegMissing(configured, "it is not executable" if exists else "there is no such file")
 
 
-def _ask_version(path: str, configured: str) -> str:
+@lru_cache(maxsize=8)  # a tenth of a second, of which somebody waits for each
+def _ask_version(path: str, configured: str, _identity: str) -> str:
     try:
         done = subprocess.run(
             [path, "-version"],

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import select
 import signal
 import sys
 
 import config
 import logs
 from encoder.errors import EncoderError
+from encoder.ffmpeg import find_ffmpeg
 from encoder.process import END_WORD, Ending, StreamProcess, StreamSpec
 from rawmedia import RawMediaError
 
@@ -36,7 +39,13 @@ def _heard(process: StreamProcess) -> None:
 
 
 def _first_line() -> bytes:
-    """Not a byte more: what follows is for :func:`_heard`, which reads the descriptor."""
+    """Not a byte more: what follows is for :func:`_heard`, which reads the descriptor.
+
+    While nobody says it, ffmpeg is asked for its version, of which it then is not asked again.
+    """
+    if not select.select([sys.stdin], [], [], 0)[0]:
+        with contextlib.suppress(EncoderError, config.ConfigError):  # a stream will say so
+            find_ffmpeg(config.load().ffmpeg)
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as lines:
         return lines.readline()
 
@@ -44,9 +53,13 @@ def _first_line() -> bytes:
 def main() -> int:
     """Run one stream; 0 when it was told to end, 1 when it could not go on."""
     try:
-        settings = config.load()
+        line = _first_line()
+        if not line:  # it was never needed
+            return 0
+        told = json.loads(line)
+        settings = config.load(environ=told.pop("settings", None))
         logs.configure(settings.log_format)
-        spec = StreamSpec(**json.loads(_first_line()))
+        spec = StreamSpec(**told)
         logs.bind(stream=spec.id)
         asyncio.run(_run(spec, settings))
     except (EncoderError, RawMediaError, config.ConfigError) as error:

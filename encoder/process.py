@@ -1,8 +1,9 @@
 """The encoder process of one stream: source socket in, files out.
 
-``python -m encoder`` reads its :class:`StreamSpec` as one line of JSON on stdin and its settings
-from the environment. stdin stays open as a lifeline: its end means the supervisor is gone. The
-line ``end`` ends the stream for its viewers; SIGTERM only ends the process.
+``python -m encoder`` reads its :class:`StreamSpec` as one line of JSON on stdin, and with it its
+settings, as variables of an environment; without them it takes its own. stdin stays open as a
+lifeline: its end means the supervisor is gone. The line ``end`` ends the stream for its viewers;
+SIGTERM only ends the process.
 """
 
 from __future__ import annotations

@@ -27,7 +27,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -54,14 +53,6 @@ class Runs(Protocol):
 
     def run(self, stop: Stop, heart: Heart, ready: Callable[[], None]) -> Ended:
         """Until it is to stop, or cannot go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What a session is for."""
-
-    job: Job
-    settings: dict[str, str]  # as variables of an environment
 
 
 class Session:
@@ -120,7 +111,7 @@ class Sessions:
     """All sessions of this process.
 
     Args:
-        make: the worker for an opening.
+        make: the worker for a job.
         engine_works: asked when a network did not run: where nothing runs any more, the process
             ends, and is started again with all its sessions.
         tell: takes a line for the parent.
@@ -128,7 +119,7 @@ class Sessions:
 
     def __init__(
         self,
-        make: Callable[[Opening], Runs],
+        make: Callable[[Job], Runs],
         engine_works: Callable[[], bool],
         tell: Callable[[bytes], None],
     ) -> None:
@@ -145,8 +136,8 @@ class Sessions:
         if "close" in wish:
             self._close(int(wish["close"]))
             return
-        opening = Opening(Job.parse(line), wish["settings"])
-        session = Session(opening.job.id, lambda: self._make(opening), self._has_ended)
+        job = Job.parse(line)
+        session = Session(job.id, lambda: self._make(job), self._has_ended)
         with self._lock:
             self._sessions[int(wish["open"])] = session
         try:
@@ -207,15 +198,15 @@ def main() -> int:
     keep_to_one_core()
     ensemble = Ensemble(settings)
 
-    def make(opening: Opening) -> Runs:
-        return Worker(config.load(environ=opening.settings), opening.job, ensemble.engine)
+    def make(job: Job) -> Runs:
+        return Worker(config.load(environ=job.settings), job, ensemble.engine)
 
     if json.loads(greeting)["prewarm"]:
         threading.Thread(target=_prewarm, args=(ensemble,), name="prewarm", daemon=True).start()
     return serve(make, ensemble.works)
 
 
-def serve(make: Callable[[Opening], Runs], engine_works: Callable[[], bool]) -> NoReturn:
+def serve(make: Callable[[Job], Runs], engine_works: Callable[[], bool]) -> NoReturn:
     """Obey standard input until it ends; arguments as of :class:`Sessions`."""
     sessions = Sessions(make, engine_works, partial(_write, sys.stdout.fileno()))
     threading.Thread(target=_beat, args=(sessions,), name="heart", daemon=True).start()

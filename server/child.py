@@ -17,6 +17,7 @@ from typing import Any
 
 from logs import event, relay
 from server.exits import STUCK, UNSTARTED, UNSTARTED_STATUS, Exit, end_of, end_sessions
+from server.reserve import Kind, Reserve
 
 # Restarts: 0.2 s, doubling to 30 s, forgotten after a healthy minute.
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, HEALTHY_SECONDS = 0.2, 30.0, 60.0
@@ -54,6 +55,7 @@ class Child:
     greeting: Callable[[], dict[str, Any]]  # its line on stdin
     environment: Mapping[str, str] = field(default_factory=dict)
     pass_fds: tuple[int, ...] = ()
+    reserve: Reserve | None = None  # where one may wait that needs only its greeting
     stream: str = ""  # the stream it works for; empty: for all
     last_word: bytes = b""  # what tells it to end well; empty: SIGTERM does
     beats: bool = False  # it writes a line of JSON to stdout every half second
@@ -200,15 +202,9 @@ class Child:
     async def _spawn(self) -> None:
         self._begin()
         self.process = None
-        self.process = await asyncio.create_subprocess_exec(
-            *self.argv,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE if self.beats else None,
-            stderr=asyncio.subprocess.PIPE,
-            env=os.environ | self.environment,
-            pass_fds=self.pass_fds,
-            start_new_session=True,  # Ctrl-C is ours to hear; they are told by us
-        )
+        kind = Kind(tuple(self.argv), self.pass_fds, self.beats)
+        waiting = self.reserve.take(kind) if self.reserve is not None else None
+        self.process = waiting or await kind.start(self.environment)
         assert self.process.stdin is not None
         assert self.process.stderr is not None
         self._relaying = asyncio.ensure_future(self._relay(self.process.stderr))

@@ -52,12 +52,22 @@ class Stream:
         return self.state is StreamState.FAILED and not self.running
 
 
-def write_roster(path: Path, streams: Iterable[Stream], web: Iterable[Child]) -> None:
-    """Tell how things stand: once per change, by rename."""
+def write_roster(
+    path: Path, streams: Iterable[Stream], web: Iterable[Child], reserve: Iterable[int] = ()
+) -> None:
+    """Tell how things stand: once per change, by rename.
+
+    Args:
+        path: of the file.
+        streams: all there are.
+        web: the processes that serve them.
+        reserve: process ids of those that wait for the next stream.
+    """
     told = {
         "at": time.time(),
         "streams": {stream.id: _stream(stream) for stream in streams},
         "web": [_child(child) for child in web],
+        "reserve": list(reserve),
     }
     write_json(path, told)
 
@@ -67,7 +77,7 @@ def read_roster(path: Path) -> dict[str, Any]:
     try:
         roster: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return {"streams": {}, "web": []}
+        return {"streams": {}, "web": [], "reserve": []}
     return roster
 
 

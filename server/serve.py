@@ -34,7 +34,7 @@ from server.heart import Heart, Progress, address_of, silent
 from server.notify import Notifier
 from server.outlet import Outlet
 from server.specs import StreamOrder
-from server.streams import shared_process, stream_maker, web_child
+from server.streams import reserve_for, shared_process, stream_maker, web_child
 from server.supervisor import Supervisor
 from server.tls import check_certificate
 from server.tokens import STREAM_ID, check_key
@@ -78,8 +78,10 @@ def _serve(settings: Settings, notifier: Notifier) -> None:
         disk.check_room([plan.archive_bound_bytes])
         web = [web_child(settings, root, listener.fileno())] if listener else []
         shared = shared_process(settings)
-        make_stream = stream_maker(settings, root, shared)
-        supervisor = Supervisor(root, web, make_stream, settings.max_streams, disk, shared)
+        reserve = reserve_for(settings, root, shared)
+        make_stream = stream_maker(settings, root, shared, reserve)
+        most = settings.max_streams
+        supervisor = Supervisor(root, web, make_stream, most, disk, shared, reserve)
         url = _url("https" if settings.tls_cert else "http", host, port)
         first = StreamOrder(settings.stream, encoder.name) if settings.stream else None
         heart = _heart(notifier, supervisor, root, web, (host, port), settings)

@@ -44,6 +44,7 @@ class SharedProcess(Child):
         self._sessions: dict[int, Session] = {}  # that have not ended
         self._told: set[int] = set()  # those that its present run knows of
         self._newest = 0
+        self.prewarmed = prewarmed
         self._needed = asyncio.Event()
         if prewarmed:
             self._needed.set()

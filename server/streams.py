@@ -17,17 +17,22 @@ from inference.source import chosen_engine, gpu_is_there
 from rawmedia import MediaFormat
 from server.child import FIRST_BEAT_SECONDS, Child
 from server.lending import lend
+from server.reserve import Kind, Reserve
 from server.roster import Stream
 from server.sessions import Session, SharedProcess
 from server.specs import StreamOrder, WebSpec
 
 _PYTHON = (sys.executable, "-m")
+_INFERENCE = Kind((*_PYTHON, "inference"), beats=True)
 # Networks of some gigabytes from a slow disk, and a face to be registered with them.
 LOADING_SECONDS = 600.0
 
 
 def stream_maker(
-    service: Settings, root: MediaRoot, shared: SharedProcess | None = None
+    service: Settings,
+    root: MediaRoot,
+    shared: SharedProcess | None = None,
+    reserve: Reserve | None = None,
 ) -> Callable[[StreamOrder], Stream]:
     """What makes streams of orders.
 
@@ -35,6 +40,7 @@ def stream_maker(
         service: settings of the service; an order says what differs.
         root: entered already.
         shared: where talking heads are sessions; None: each has a process.
+        reserve: where processes may wait that have loaded already.
     """
 
     def make(order: StreamOrder) -> Stream:
@@ -50,9 +56,9 @@ def stream_maker(
             encoder=order.encoder,
             beats=True,
         )
-        children = [_encoder(spec, settings, root.lock_fd)]
+        children = [_encoder(spec, settings, _encoder_kind(root), reserve)]
         if settings.source != INGEST:
-            children.insert(0, _inference(spec, settings, shared))
+            children.insert(0, _inference(spec, settings, shared, reserve))
         playlist = root.live / order.id / MULTIVARIANT_NAME
         return Stream(
             order.id,
@@ -79,33 +85,60 @@ def _is_talking_head(settings: Settings) -> bool:
     return settings.source == AVATAR and chosen_engine(settings, media, live=True).name == "ditto"
 
 
-def _inference(spec: StreamSpec, settings: Settings, shared: SharedProcess | None) -> Child:
-    job = {"socket": spec.socket, "id": spec.id}
+def reserve_for(service: Settings, root: MediaRoot, shared: SharedProcess | None) -> Reserve | None:
+    """Where processes wait for the next stream; None: the service wants none to.
+
+    Args:
+        service: its settings.
+        root: entered already.
+        shared: where talking heads are sessions: if they are the rule here, no worker waits.
+    """
+    if not service.reserve:
+        return None
+    workers = () if shared is not None and shared.prewarmed else (_INFERENCE,)
+    return Reserve((_encoder_kind(root), *workers), service.without_secrets().to_environment())
+
+
+def _inference(
+    spec: StreamSpec, settings: Settings, shared: SharedProcess | None, reserve: Reserve | None
+) -> Child:
+    environment = settings.to_environment()
+    job = {"socket": spec.socket, "id": spec.id, "settings": environment}
     if shared is not None and _is_talking_head(settings):
-        greeting = job | {"settings": settings.to_environment()}
-        return Session(shared, spec.id, lambda: greeting, LOADING_SECONDS)
+        return Session(shared, spec.id, lambda: job, LOADING_SECONDS)
     return Child(
         "inference",
-        [*_PYTHON, "inference"],
+        _INFERENCE.argv,
         lambda: job | {"beats": True},
-        settings.to_environment(),
+        environment,
+        reserve=reserve,
         stream=spec.id,
-        beats=True,
+        beats=_INFERENCE.beats,
         first_beat_seconds=LOADING_SECONDS,
     )
 
 
-def _encoder(spec: StreamSpec, settings: Settings, lock: int) -> Child:
+def _encoder_kind(root: MediaRoot) -> Kind:
+    # While it lives and may write there, no other service takes the media root.
+    return Kind((*_PYTHON, "encoder"), (root.lock_fd,), beats=True)
+
+
+def _encoder(spec: StreamSpec, settings: Settings, kind: Kind, reserve: Reserve | None) -> Child:
+    environment = settings.to_environment()
+
+    def greeting() -> dict[str, Any]:
+        return asdict(where_it_was(spec, child.last_told)) | {"settings": environment}
+
     child = Child(
         "encoder",
-        [*_PYTHON, "encoder"],
-        lambda: asdict(where_it_was(spec, child.last_told)),
-        settings.to_environment(),
-        # While it lives and may write there, no other service takes the media root.
-        pass_fds=(lock,),
+        kind.argv,
+        greeting,
+        environment,
+        pass_fds=kind.pass_fds,
+        reserve=reserve,
         stream=spec.id,
         last_word=END_WORD,
-        beats=True,
+        beats=kind.beats,
         first_beat_seconds=FIRST_BEAT_SECONDS + settings.slate_after_seconds,
         progress=media_progress,
     )

@@ -19,6 +19,7 @@ from server.child import BAD_INPUT, START_ATTEMPTS, Child
 from server.control import Command, listen
 from server.errors import ProcessGaveUp
 from server.lending import give_back
+from server.reserve import Reserve
 from server.roster import Stream, StreamState, write_roster
 from server.sessions import SharedProcess
 from server.specs import StreamOrder
@@ -42,6 +43,7 @@ class Supervisor:
         most_streams: as many at once, ended ones that can still be watched included.
         disk: entered already; takes the older segments of long windows.
         shared: where talking heads are sessions.
+        reserve: where processes wait for the next stream.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Supervisor:
         most_streams: int,
         disk: DiskFolder | None = None,
         shared: SharedProcess | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self.streams: dict[str, Stream] = {}
         self._root = root
@@ -60,6 +63,7 @@ class Supervisor:
         self._most_streams = most_streams
         self._disk = disk
         self._shared = shared
+        self._reserve = reserve or Reserve((), {})
         self._stopping = asyncio.Event()
         self._gave_up: ProcessGaveUp | None = None
         self._was_live = False
@@ -97,8 +101,10 @@ class Supervisor:
             if first is not None:
                 self._add(first).essential = True
             live = asyncio.ensure_future(self._announce(first, when_live))
+            reserving = asyncio.ensure_future(self._reserve.keep(self._tell))
             await self._stopping.wait()
             live.cancel()
+            reserving.cancel()
         finally:
             control.close()
             await self._end_all()
@@ -108,7 +114,7 @@ class Supervisor:
     async def _end_all(self) -> None:
         children = [child for stream in self.streams.values() for child in stream.children]
         common = [*self._web, *([self._shared] if self._shared is not None else [])]
-        await asyncio.gather(*(child.end() for child in [*children, *common]))
+        await asyncio.gather(self._reserve.end(), *(c.end() for c in [*children, *common]))
         if self._tasks:  # what they last said is still on its way
             await asyncio.wait(self._tasks, timeout=LAST_LINES_SECONDS)
 
@@ -128,7 +134,7 @@ class Supervisor:
 
     def _tell(self) -> None:
         """Let the web processes know how things stand."""
-        write_roster(self._root.roster, self.streams.values(), self._web)
+        write_roster(self._root.roster, self.streams.values(), self._web, self._reserve.pids)
 
     # --- wishes ----------------------------------------------------------------------------------
 

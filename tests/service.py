@@ -17,6 +17,9 @@ from types import MappingProxyType, TracebackType
 
 import requests
 
+from encoder.media_root import ROSTER, RUN
+from server.roster import read_roster
+
 ADDRESS = re.compile(r"https?://127\.0\.0\.1:\d+")
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -114,9 +117,10 @@ class Service:
         return found
 
     def find(self, word: str) -> int:
-        """The process below the supervisor whose command line has that word."""
+        """The process below the supervisor that is at work and whose command line has that word."""
+        waiting = read_roster(self.media_root / RUN / ROSTER)["reserve"]
         for pid in self.processes()[1:]:
-            if word in _command_line(pid):
+            if word in _command_line(pid) and pid not in waiting:
                 return pid
         raise AssertionError(f"no process {word!r} among {self.processes()}")
 

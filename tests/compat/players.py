@@ -131,7 +131,8 @@ WAVES = (
         _chromium(f"hls.js {HLS_JS_OLD.version}", "hlsjs", lambda: _library(HLS_JS_OLD)),
     ),
     (_SHAKA, _WEBKIT),
-    (_FIREFOX, _CURL, _FFMPEG_WHEEL, _FFMPEG_SYSTEM, _GSTREAMER),
+    (_FIREFOX, _CURL),
+    (_FFMPEG_WHEEL, _FFMPEG_SYSTEM, _GSTREAMER),
     (_WEBKIT_NATIVE, _WEBKIT_TS),
 )
 PLAYERS = tuple(player for wave in WAVES for player in wave)

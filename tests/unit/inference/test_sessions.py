@@ -19,8 +19,8 @@ from inference import lifeline
 from inference.engines.errors import NetworkFailed, NetworkUnusable
 from inference.errors import InferenceError
 from inference.heart import LONGEST_WORK_SECONDS, Heart
-from inference.sessions import Opening, Sessions
-from inference.worker import BAD_INPUT, Ended, Stop
+from inference.sessions import Sessions
+from inference.worker import BAD_INPUT, Ended, Job, Stop
 
 pytestmark = pytest.mark.usefixtures("loggers_as_before")
 
@@ -31,8 +31,8 @@ WAIT_SECONDS = 20.0
 class Fake:
     """A worker that does as it is told: one step, then it waits for the next."""
 
-    def __init__(self, opening: Opening) -> None:
-        self.opening = opening
+    def __init__(self, job: Job) -> None:
+        self.job = job
         self.begun = threading.Event()
         self.steps: list[Callable[[], Ended | None]] = []
         self._more = threading.Semaphore(0)
@@ -66,12 +66,12 @@ class Process:
         self.news = threading.Condition()
         self.sessions = Sessions(self._make, lambda: self.engine_works, self._take)
 
-    def _make(self, opening: Opening) -> Fake:
-        if opening.settings.get("LIPSTREAM_FPS") == "none":
+    def _make(self, job: Job) -> Fake:
+        if (job.settings or {}).get("LIPSTREAM_FPS") == "none":
             raise ConfigError("LIPSTREAM_FPS is 'none'")
-        fake = Fake(opening)
+        fake = Fake(job)
         with self.news:
-            self.fakes[opening.job.id] = fake
+            self.fakes[job.id] = fake
             self.news.notify_all()
         return fake
 
@@ -142,9 +142,9 @@ def test_it_is_given_its_own_settings(process: Process) -> None:
     process.open(1, "one", **Settings(seed=7).to_environment())
     with process.news:
         assert process.news.wait_for(lambda: "one" in process.fakes, WAIT_SECONDS)
-    opening = process.fakes["one"].opening
-    assert opening.settings["LIPSTREAM_SEED"] == "7"
-    assert str(opening.job.socket) == "/x/one.sock"
+    job = process.fakes["one"].job
+    assert (job.settings or {})["LIPSTREAM_SEED"] == "7"
+    assert str(job.socket) == "/x/one.sock"
 
 
 def test_one_that_is_closed_ends_and_is_told_of_until_that_is_known(process: Process) -> None:
