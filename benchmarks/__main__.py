@@ -23,10 +23,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks.page import page
-from benchmarks.processes import busy_share
+from benchmarks.processes import ROOT, busy_share
 from benchmarks.results import Found, aim_line
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 LOG = ROOT / "benchmarks" / "performance-log.md"
 RESULTS = ROOT / "build" / "bench"

@@ -31,10 +31,9 @@ import requests
 from benchmarks import script
 from benchmarks.codes import drawn_times
 from benchmarks.collecting import Collected, collecting
-from benchmarks.fanout_fronts import family
 from benchmarks.fanout_viewers import Answered, Crowd, Position
 from benchmarks.frames import make_frames
-from benchmarks.processes import cpu_seconds, find, python
+from benchmarks.processes import cpu_seconds, family, find, python
 from benchmarks.results import Aim, Found, Plot, Table, median, number, percentile
 from encoder.playlist_reader import read_position
 from rawmedia import MediaFormat
