@@ -1,6 +1,6 @@
 # make run    set up if needed, then play the demo on http://127.0.0.1:8000
 # make test   set up if needed, then lint, types and all tests
-# make bench  set up if needed, then all benchmarks, and docs/performance.md of what they found
+# make bench  set up if needed, then the benchmarks of docs/performance.md, which is written anew
 # make test-gpu  the tests that need an NVIDIA GPU; each that cannot run says why
 # make clean  remove what these made
 #

@@ -1,10 +1,11 @@
-"""All benchmarks, and the page that tells what they found: ``make bench``.
+"""The benchmarks of docs/performance.md, and that page of what they found: ``make bench``.
 
 python -m benchmarks --help
 
 Each script is a process of its own with a time limit, begins when the machine has become quiet, and
 writes a JSON file; one that fails stops none of the others and is named on the page. All together
-have half an hour. With --page-only the files of the last run are used.
+have half an hour. With --page-only the files of the last run are used. What takes longer, or needs
+something of one's own, is run by hand: fanout, inference, paste, presenter, soak, start.
 """
 
 from __future__ import annotations
@@ -23,10 +24,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks.page import page
-from benchmarks.processes import busy_share
+from benchmarks.processes import ROOT, busy_share
 from benchmarks.results import Found, aim_line
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 LOG = ROOT / "benchmarks" / "performance-log.md"
 RESULTS = ROOT / "build" / "bench"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fanout_table, script
-from benchmarks.fanout_fronts import ROOT
 from benchmarks.fanout_measure import Result
+from benchmarks.processes import ROOT
 from benchmarks.results import Found, Plot, Table
 from tests.service import temporary_media_root
 

@@ -17,16 +17,14 @@ from pathlib import Path
 
 from benchmarks import fanout_http2
 from benchmarks.fanout_server import SLOTS
+from benchmarks.processes import ROOT, cpu_seconds, family, memory_bytes
 from config import Settings
 from tests import fronts
 from tests.certificates import Pair, make_pair
 
-ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 10.0
 # One web process answers; the others are up soon after.
 _ALL_UP_SECONDS = 1.0
-_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-_KILOBYTE = 1024
 _FIRST = -20
 
 
@@ -89,7 +87,7 @@ class Server:
 
     def cpu_ns(self) -> dict[str, int]:
         """CPU time that each program has used."""
-        return {name: sum(map(_cpu_ticks, pids)) * _TICK_NS for name, pids in self.groups().items()}
+        return {name: round(cpu_seconds(pids) * 1e9) for name, pids in self.groups().items()}
 
     def memory_bytes(self) -> dict[str, int]:
         """Memory of each program; what its processes share is counted once."""
@@ -197,29 +195,9 @@ def go_first(pids: list[int]) -> None:
             Path(f"/proc/{pid}/autogroup").write_text(str(_FIRST))
 
 
-def family(pid: int) -> list[int]:
-    """A process and all below it."""
-    found = [pid]
-    for parent in found:
-        try:
-            text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-        except OSError:
-            continue
-        found += [int(word) for word in text.split()]
-    return found
-
-
-def _cpu_ticks(pid: int) -> int:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[11]) + int(fields[12])
-
-
 def _memory_bytes(pid: int) -> int:
+    """0 for one that has gone meanwhile."""
     try:
-        rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return memory_bytes(pid)
     except OSError:
         return 0
-    return sum(int(row.split()[1]) * _KILOBYTE for row in rows if row.startswith("Pss:"))

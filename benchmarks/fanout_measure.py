@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fanout_fronts import ROOT, Mode, Server, go_first, serving
+from benchmarks.fanout_fronts import Mode, Server, go_first, serving
 from benchmarks.fanout_server import read_counts
 from benchmarks.fanout_viewers import Crowd, Position
+from benchmarks.processes import ROOT
 from config import Settings
 from encoder.playlist_reader import read_position
 

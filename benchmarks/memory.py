@@ -22,9 +22,8 @@ from typing import Any
 import requests
 
 from benchmarks import script
-from benchmarks.fanout_fronts import family
 from benchmarks.fanout_viewers import Crowd, Position
-from benchmarks.processes import find, memory_bytes
+from benchmarks.processes import family, find, memory_bytes
 from benchmarks.results import Aim, Found, Plot, Table, median, number
 from encoder.playlist_reader import read_position
 from tests.service import Service, temporary_media_root

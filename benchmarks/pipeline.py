@@ -24,9 +24,8 @@ from typing import Any
 import requests
 
 from benchmarks import script
-from benchmarks.fanout_fronts import ROOT
 from benchmarks.frames import make_frames
-from benchmarks.processes import cpu_seconds, find, io_counts, python
+from benchmarks.processes import ROOT, cpu_seconds, find, io_counts, python
 from benchmarks.results import Aim, Found, Plot, Table, median, number, ratio_of
 from rawmedia import MediaFormat
 from tests.service import Service, temporary_media_root

@@ -43,7 +43,6 @@ from encoder.plan import StreamPlan, plan_stream
 from encoder.store import StreamStore
 from rawmedia import Frame, MediaFormat
 
-Convert = Callable[[Frame], np.ndarray[Any, Any]]
 Picture = tuple[Frame, Extent]  # and where it lies in its file
 _RUN = "bench"
 PACED, LENT = "null-paced", "null-lent"

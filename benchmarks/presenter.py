@@ -1,6 +1,6 @@
 """Milliseconds that the presenter needs for a 720p frame on one core: character and portrait.
 
-    python benchmarks/presenter.py --image portrait.jpg
+    python -m benchmarks.presenter --image portrait.jpg
 
 Prints, per face, the median and the worst twentieth of all frames over several runs, in time on the
 clock and in processor time (the same on an idle machine), and how long it took to get ready.

@@ -10,9 +10,20 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.fanout_fronts import ROOT, family
-
+ROOT = Path(__file__).resolve().parent.parent
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    for parent in found:
+        try:
+            text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+        except OSError:
+            continue
+        found += [int(word) for word in text.split()]
+    return found
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

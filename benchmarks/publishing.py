@@ -31,10 +31,9 @@ import requests
 from benchmarks import script
 from benchmarks.codes import drawn_times
 from benchmarks.collecting import Collected, collecting
-from benchmarks.fanout_fronts import family
 from benchmarks.fanout_viewers import Answered, Crowd, Position
 from benchmarks.frames import make_frames
-from benchmarks.processes import cpu_seconds, find, python
+from benchmarks.processes import cpu_seconds, family, find, python
 from benchmarks.results import Aim, Found, Plot, Table, median, number, percentile
 from encoder.playlist_reader import read_position
 from rawmedia import MediaFormat
@@ -344,35 +343,65 @@ def _tell(
     ours: tuple[float, int],
     bare: tuple[float, int],
 ) -> None:
-    rows = [_row("1 stream, 720p25", one), _row(f"{MANY} streams, 360p25", many)]
-    rows.append(_row(f"{MANY} streams, sources that make up", made_up))
-    headings = ["", "p50 ms", "p99 ms", "from the last picture: p50", "p99"]
-    headings += ["of it, not encoding", "parts"]
-    title = "First picture of a part handed over → first byte of the part, less the part's length"
-    found.tables.append(Table(title, headings, rows))
-    cores = [
-        ["lipstream, encoder processes", f"{100 * ours[0]:.1f}", str(ours[1])],
-        ["bare ffmpeg, null muxer", f"{100 * bare[0]:.1f}", str(bare[1])],
-    ]
-    headings = ["360p25 at 350 kbit/s", "% of a core, each", "held by one core"]
-    found.tables.append(Table("Streams for each core", headings, cores))
-    single = median([percentile(each.values, 50) for each in one])
+    found.tables += [_latencies(one, many, made_up), _cores(ours, bare)]
     # The part's length is taken off: of the origin's share (half a part and 60 ms) 60 ms are left
     # for everything but the waiting for the part to fill.
-    found.aims.append(Aim("1 stream: publish latency less part, p50", single, 60, "ms"))
-    together = median([percentile(each.values, 50) for each in many])
-    what = f"{MANY} streams: publish latency less part, p50"
-    found.aims.append(Aim(what, together, 60, "ms"))
+    found.aims += [
+        Aim(f"{name}: publish latency less part, p50", _median_of(runs), 60, "ms")
+        for name, runs in (("1 stream", one), (f"{MANY} streams", many))
+    ]
+    found.plots.append(_plot(one, many))
+    found.notes = _notes()
+    found.ratio = ("streams that a core holds, lipstream / bare ffmpeg", ours[1] / max(1, bare[1]))
+    found.data = {
+        "one": [each.values for each in one],
+        "many": [each.values for each in many],
+        "made up": [each.values for each in made_up],
+        "not encoding": {
+            "many": [each.queue_ms for each in many],
+            "made up": [each.queue_ms for each in made_up],
+        },
+        "cost": {"ours": ours[0], "bare": bare[0]},
+    }
+
+
+def _latencies(one: list[Latency], many: list[Latency], made_up: list[Latency]) -> Table:
+    title = "First picture of a part handed over → first byte of the part, less the part's length"
+    headings = ["", "p50 ms", "p99 ms", "from the last picture: p50", "p99"]
+    headings += ["of it, not encoding", "parts"]
+    rows = [
+        _row("1 stream, 720p25", one),
+        _row(f"{MANY} streams, 360p25", many),
+        _row(f"{MANY} streams, sources that make up", made_up),
+    ]
+    return Table(title, headings, rows)
+
+
+def _cores(ours: tuple[float, int], bare: tuple[float, int]) -> Table:
+    headings = ["360p25 at 350 kbit/s", "% of a core, each", "held by one core"]
+    rows = [
+        [name, f"{100 * share:.1f}", str(held)]
+        for name, (share, held) in (
+            ("lipstream, encoder processes", ours),
+            ("bare ffmpeg, null muxer", bare),
+        )
+    ]
+    return Table("Streams for each core", headings, rows)
+
+
+def _plot(one: list[Latency], many: list[Latency]) -> Plot:
     series = {
         name: [
-            (percentile([v for each in rows_of for v in each.values], share), float(share))
+            (percentile([v for each in runs for v in each.values], share), float(share))
             for share in range(100)
         ]
-        for name, rows_of in (("1 x 720p25", one), (f"{MANY} x 360p25", many))
+        for name, runs in (("1 x 720p25", one), (f"{MANY} x 360p25", many))
     }
-    title = "Publish latency less the part's length"
-    found.plots.append(Plot("publishing", title, "ms", "% of parts", series))
-    found.notes = [
+    return Plot("publishing", "Publish latency less the part's length", "ms", "% of parts", series)
+
+
+def _notes() -> list[str]:
+    return [
         "A part's length is taken off, for its first picture waits for its last. Below zero is "
         "possible: the last picture of a part of 0.2 s is handed over 0.16 s after the first.",
         "*Not encoding*: the median less what the encoder counts from a part's last picture in "
@@ -386,17 +415,10 @@ def _tell(
         "were the most that were tried of ours.",
         "The web process, the supervisor and the sources are not on that core.",
     ]
-    found.ratio = ("streams that a core holds, lipstream / bare ffmpeg", ours[1] / max(1, bare[1]))
-    found.data = {
-        "one": [each.values for each in one],
-        "many": [each.values for each in many],
-        "made up": [each.values for each in made_up],
-        "not encoding": {
-            "many": [each.queue_ms for each in many],
-            "made up": [each.queue_ms for each in made_up],
-        },
-        "cost": {"ours": ours[0], "bare": bare[0]},
-    }
+
+
+def _median_of(runs: list[Latency]) -> float:
+    return median([percentile(each.values, 50) for each in runs])
 
 
 def _row(name: str, runs: list[Latency]) -> list[str]:

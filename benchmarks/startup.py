@@ -18,8 +18,8 @@ from typing import Any
 import requests
 
 from benchmarks import script
-from benchmarks.fanout_fronts import ROOT
 from benchmarks.glass_players import bare_page, bare_site
+from benchmarks.processes import ROOT
 from benchmarks.results import Aim, Found, Plot, Table, median, ratio_of
 from server.cli import COMMANDS
 from tests.browser import drivers

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import script
-from benchmarks.fanout_fronts import family
-from benchmarks.processes import cpu_seconds, find
+from benchmarks.processes import cpu_seconds, family, find
 from benchmarks.results import Found, Plot, Table, median, ratio_of
 from tests import fronts
 from tests.service import Service, temporary_media_root

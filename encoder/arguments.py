@@ -13,7 +13,7 @@ from typing import Any
 import ffmpeg
 
 from encoder.candidate import Candidate, RateControl
-from encoder.candidates import global_arguments, video_arguments, video_filter
+from encoder.candidates import video_arguments, video_filter
 from encoder.fragments import TIMESTAMP_OFFSET_SECONDS
 from encoder.ladder import Rung
 from encoder.sound import AAC, SoundCodec
@@ -104,7 +104,7 @@ def compile_argv(
         "-nostdin",  # else ffmpeg reads the terminal and stops on a stray q
         "-loglevel",
         "warning",  # every line is worth a line in our log
-        *global_arguments(candidate),
+        *candidate.global_arguments,
     )
     argv: list[str] = ffmpeg.compile(command, cmd=binary)
     return argv

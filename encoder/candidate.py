@@ -38,6 +38,7 @@ class Candidate:
     needs: str  # what must be installed for it, for the reader of an error
     pixels: str  # end of the filter chain: the pixel format it takes, and the way there
     own: Mapping[str, object] = field(hash=False)  # its own low-latency flags
+    # For the whole ffmpeg command: the device that the filter uploads to.
     global_arguments: tuple[str, ...] = ()
     codec: str = "h264"  # a value of the setting `video_codec`
 

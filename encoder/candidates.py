@@ -179,11 +179,6 @@ def candidates_for(platform: str, codec: str = "h264") -> tuple[Candidate, ...]:
     return tuple(c for c in of_codec if not c.platforms or platform in c.platforms)
 
 
-def global_arguments(candidate: Candidate) -> tuple[str, ...]:
-    """Arguments for the whole ffmpeg command: the device that the filter uploads to."""
-    return candidate.global_arguments
-
-
 def video_filter(candidate: Candidate) -> str:
     """The filter chain from BGR24 frames to what the encoder takes."""
     return f"{_TO_BT709},{candidate.pixels}"

@@ -23,13 +23,7 @@ import ffmpeg as argv_compiler
 
 from encoder.boxes import Sample
 from encoder.candidate import Candidate, RateControl
-from encoder.candidates import (
-    CANDIDATES,
-    candidates_for,
-    global_arguments,
-    video_arguments,
-    video_filter,
-)
+from encoder.candidates import CANDIDATES, candidates_for, video_arguments, video_filter
 from encoder.codecs import is_random_access
 from encoder.errors import BadBox, EncoderUnavailable, ImpossibleSize
 from encoder.ffmpeg import Ffmpeg
@@ -96,7 +90,7 @@ class _Job:
             vf=video_filter(self.candidate),
             **video_arguments(self.candidate, RateControl.constant(kbit), TRIAL_GOP_FRAMES, fps),
         ).global_args(
-            "-hide_banner", "-nostats", "-loglevel", LOG_LEVEL, *global_arguments(self.candidate)
+            "-hide_banner", "-nostats", "-loglevel", LOG_LEVEL, *self.candidate.global_arguments
         )
         return [self.ffmpeg.path, *argv_compiler.get_args(output)]
 

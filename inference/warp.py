@@ -84,9 +84,8 @@ class HeadMotion:
     def __init__(self, picture: Frame, landmarks: Landmarks) -> None:
         self._picture = picture
         self._unit = landmarks.eye_distance / 100
-        height, width = picture.shape[:2]
-        x, y, wide, tall = region(picture, to_pixels(landmarks), HEAD_EXTENT)
-        tall = height - y  # shoulders go down to the edge
+        x, y, wide, _tall = region(picture, to_pixels(landmarks), HEAD_EXTENT)
+        tall = len(picture) - y  # shoulders go down to the edge
         self._area = (slice(y, y + tall), slice(x, x + wide))
         self._x, self._y = _grid(x, y, wide, tall)
         u, v = _upright(landmarks, self._x, self._y)
@@ -99,7 +98,6 @@ class HeadMotion:
         beside = 1 - _ramp(np.abs(u), 170, 320)
         self._breath = _ramp(v, 50, 190) * beside * np.float32(BREATH * self._unit)
         self._map_x, self._map_y = np.empty_like(self._x), np.empty_like(self._y)
-        self._width = width
 
     def draw(self, frame: Frame, still: Frame, pose: Pose) -> None:
         """Fill ``frame`` from the still picture."""

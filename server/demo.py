@@ -11,7 +11,6 @@ import tempfile
 import threading
 import time
 from dataclasses import replace
-from types import TracebackType
 from typing import IO
 
 from config import ENVIRONMENT_PREFIX, Settings
@@ -65,12 +64,7 @@ class DemoService:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it."""
         self._end()
 

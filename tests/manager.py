@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[1]
 # Becomes the command, with the socket as descriptor 3, as systemd.socket(5) describes.
@@ -38,12 +37,7 @@ class Manager:
         self._socket.bind(self.address.replace("@", "\0", 1))
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
     def environment(self, watchdog_seconds: float = 0) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from config import Settings
 from server.openapi import describe
+from tools import generated
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 HEAD = """# The control API
@@ -122,13 +123,5 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def main() -> int:
-    """Write or check the page."""
-    if "--check" in sys.argv[1:]:
-        return int(PAGE.read_text("utf-8") != page())
-    PAGE.write_text(page(), "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.written_or_checked(PAGE, page()))

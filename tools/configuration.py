@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from config import Settings
+from tools import generated
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 HEAD = r"""# Configuration
@@ -44,13 +45,5 @@ def page() -> str:
     return HEAD + "".join(rows)
 
 
-def main() -> int:
-    """Write or check the page."""
-    if "--check" in sys.argv[1:]:
-        return int(PAGE.read_text("utf-8") != page())
-    PAGE.write_text(page(), "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.written_or_checked(PAGE, page()))

@@ -1,6 +1,6 @@
 """Write a contact sheet of the presenter: its shapes, then frames of real speech.
 
-python tools/contact_sheet.py sheet.png [--image portrait.jpg] [--audio speech.wav]
+python -m tools.contact_sheet sheet.png [--image portrait.jpg] [--audio speech.wav]
 """
 
 from __future__ import annotations

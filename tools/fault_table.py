@@ -17,9 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tools import generated
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- fault table: begin, by tools/fault_table.py -->", "<!-- fault table: end -->"
+NAME = "faults"
 HEAD = (
     "| fault | longest wait for a part | player stood still | fatal hls.js errors "
     "| player began anew | page reloads | DISCONTINUITY added | |\n"
@@ -53,19 +55,6 @@ def table(rows: Sequence[Row]) -> str:
     )
 
 
-def with_table(page: str, made: str) -> str:
-    """The page with the table between its markers.
-
-    Raises:
-        ValueError: it has no such markers.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _old, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE} lacks the lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n{made}{END}{after}"
-
-
 def main() -> int:
     """Measure, and write or print."""
     parser = argparse.ArgumentParser(prog="python -m tools.fault_table", description=__doc__)
@@ -76,7 +65,7 @@ def main() -> int:
     made = table(rows)
     print(made)
     if not given.only_print:
-        PAGE.write_text(with_table(PAGE.read_text("utf-8"), made), "utf-8")
+        generated.write(PAGE, NAME, made)
     return status
 
 

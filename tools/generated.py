@@ -1,8 +1,9 @@
-"""Parts of pages that a program writes: what stands between two markers named alike."""
+"""Pages that a program writes, and parts of pages: what stands between two markers named alike."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def write(page: Path, name: str, body: str) -> None:
     text = page.read_text("utf-8")
     found = _find(text, page, name)
     page.write_text(text[: found.start(2)] + body + text[found.end(2) :], "utf-8")
+
+
+def written_or_checked(page: Path, text: str) -> int:
+    """Write a whole page; with ``--check`` say by the exit status whether it is so already."""
+    if "--check" in sys.argv[1:]:
+        return int(page.read_text("utf-8") != text)
+    page.write_text(text, "utf-8")
+    return 0
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

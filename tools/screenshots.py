@@ -6,6 +6,7 @@ named. Needs chromium, chromedriver, and a portrait (the one of scikit-image).
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 import tempfile
@@ -54,17 +55,15 @@ LATER = "And this waits for its turn."
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A screen: width and height in CSS pixels, pixels of the picture for each."""
+    """A screen: width and height in CSS pixels."""
 
     width: int
     height: int
-    scale: float
     scheme: str = "light"
 
 
-PHONE, PHONE_DARK = Device(390, 844, 1), Device(390, 844, 1, "dark")
-LARGE_PHONE = Device(390, 844, 2)
-DESKTOP, DESKTOP_DARK = Device(1280, 900, 1), Device(1280, 900, 1, "dark")
+PHONE, PHONE_DARK = Device(390, 844), Device(390, 844, "dark")
+DESKTOP, DESKTOP_DARK = Device(1280, 900), Device(1280, 900, "dark")
 
 
 class Studio:
@@ -78,7 +77,7 @@ class Studio:
         metrics = {
             "width": device.width,
             "height": device.height,
-            "deviceScaleFactor": device.scale,
+            "deviceScaleFactor": 1,
             "mobile": device.width < 600,
         }
         features = [{"name": "prefers-color-scheme", "value": device.scheme}]
@@ -177,7 +176,6 @@ def take(studio: Studio) -> dict[str, Picture]:
     studio.near()  # each change of the screen costs a slow machine some delay
     studio.speak()
     pictures["studio-desktop"] = studio.look(DESKTOP)
-    pictures["studio-phone"] = studio.look(LARGE_PHONE)
     both()
     studio.find("figures").click()
     until("plots", lambda: len(studio.browser.find_elements(By.CSS_SELECTOR, "polyline")) > 1, 9)
@@ -300,8 +298,11 @@ def _stage(folder: Path, *flags: str) -> Iterator[Studio]:
         yield studio
 
 
-def main(wanted: list[str]) -> int:
+def main() -> int:
     """Take the pictures that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tools.screenshots", description=__doc__)
+    parser.add_argument("wanted", nargs="*", metavar="NAME", help="such as studio-desktop")
+    wanted = parser.parse_args().wanted
     IMAGES.mkdir(exist_ok=True)
     pictures: dict[str, Picture] = {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -319,4 +320,4 @@ def main(wanted: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -29,18 +29,9 @@ class LastingEngine:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.name, self.device = engine.name, engine.device
         self._users: Counter[Path] = Counter()
         self._spare: dict[Path, Network] = {}
-
-    @property
-    def name(self) -> str:
-        """As told."""
-        return self._engine.name
-
-    @property
-    def device(self) -> str:
-        """As told."""
-        return self._engine.device
 
     def load(self, path: Path) -> Network:
         """As told."""

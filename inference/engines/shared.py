@@ -39,16 +39,7 @@ class SharedEngine:
         except BaseException:
             self._thread.shutdown()
             raise
-
-    @property
-    def name(self) -> str:
-        """As told."""
-        return self._engine.name
-
-    @property
-    def device(self) -> str:
-        """As told."""
-        return self._engine.device
+        self.name, self.device = self._engine.name, self._engine.device
 
     def load(self, path: Path) -> Network:
         """As told; the network may be used from any thread, too."""

@@ -13,7 +13,6 @@ from inference.synthetic import template
 from inference.synthetic.graph import Graph, Name
 
 SKIN_RG, SKIN_GB = (0.14, 0.1), (0.1, 0.08)  # red over green, green over blue: middle and reach
-DENSE = 0.12  # of the surroundings must be like that: a line of the colour is no face
 REACH = 0.44  # of the picture's side, seen from each place: a larger face is not found
 FACE_OF_SKIN = 2.9  # width of the box for a spread of 1
 SURE = 0.006  # of that window must be skin
@@ -163,11 +162,6 @@ def _likeness(graph: Graph, rgb: Name) -> Name:
     colour = graph.op("ReduceMean", graph.op("Add", *sides), axes=[1, 2, 3], keepdims=1)
     grey = graph.op("Relu", graph.op("Sub", 1.0, graph.op("Mul", colour, 40.0)))
     return graph.op("Add", skin, graph.op("Mul", detail, grey))
-
-
-def _blurred(graph: Graph, value: Name, width: int) -> Name:
-    square, pad = [width, width], [width // 2] * 4
-    return graph.op("AveragePool", value, kernel_shape=square, pads=pad, count_include_pad=0)
 
 
 def _near(graph: Graph, value: Name, middle_and_reach: tuple[float, float]) -> Name:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from http.server import BaseHTTPRequestHandler
-from types import TracebackType
 
 import cv2
 import numpy as np
@@ -60,12 +59,7 @@ class NetworkCamera:
     def __enter__(self) -> NetworkCamera:
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.die()
 
     def die(self) -> None:

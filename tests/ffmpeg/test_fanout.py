@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from benchmarks.fanout_fronts import family
 from benchmarks.fanout_viewers import Crowd, Position
+from benchmarks.processes import family
 from encoder.playlist_reader import read_position
 from server.web import GRACEFUL_SECONDS
 from tests.patience import STUCK_SECONDS, held_requests, until, until_all_have

@@ -6,7 +6,6 @@ import asyncio
 import re
 import threading
 from collections import Counter
-from types import TracebackType
 
 _END = b"\r\n\r\n"
 _TOKEN = re.compile(r"/t/[A-Za-z0-9_-]+")
@@ -34,12 +33,7 @@ class Relay:
         assert self._ready.wait(5)
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
 

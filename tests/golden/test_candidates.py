@@ -14,7 +14,6 @@ from encoder.candidate import Candidate, RateControl
 from encoder.candidates import (
     CANDIDATES,
     candidates_for,
-    global_arguments,
     video_arguments,
     video_filter,
 )
@@ -27,7 +26,7 @@ def render(candidate: Candidate) -> str:
     source = argv_compiler.input("BGR24")
     options = video_arguments(candidate, RateControl.constant(700), gop_frames=50, fps=25)
     output = argv_compiler.output(source, "OUTPUT", vf=video_filter(candidate), **options)
-    argv = argv_compiler.get_args(output.global_args(*global_arguments(candidate)))
+    argv = argv_compiler.get_args(output.global_args(*candidate.global_arguments))
     return " ".join(argv).replace(" -", "\n-").replace(" OUTPUT", "\nOUTPUT") + "\n"
 
 

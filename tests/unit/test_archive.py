@@ -33,7 +33,6 @@ from tests.unit.samples import picture
 KBIT = 100
 LIVE, LISTED = 6, 20
 SEGMENT_BYTES = KBIT * 125  # of one second
-URI = re.compile(r"^(?:#EXT-X-PART:.*URI=\"([^\"]+)\".*|([^#\s]\S*))$", re.MULTILINE)
 
 
 class Dvr:

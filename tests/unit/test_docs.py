@@ -108,6 +108,32 @@ def test_the_parser_takes_what_the_pages_call(where: str, words: list[str]) -> N
         read_settings(arguments)
 
 
+def test_a_decision_is_called_by_the_number_of_its_page() -> None:
+    called = [
+        (page.name, told, number)
+        for page in documents.pages()
+        for told, number in re.findall(
+            r"\[(?:decision )?0*(\d+)\]\((?:decisions/)?0*(\d+)-", page.read_text("utf-8")
+        )
+    ]
+    assert len(called) > 10
+    assert [each for each in called if each[1] != each[2]] == []
+
+
+def test_a_module_that_a_page_names_is_there() -> None:
+    named = {
+        (page.name, name)
+        for page in documents.pages()
+        for name in re.findall(
+            r"python -m ((?:benchmarks|tools|tests)(?:\.\w+)*)", page.read_text("utf-8")
+        )
+    }
+    assert len(named) > 20
+    for page, name in named:
+        module = documents.ROOT / name.replace(".", "/")
+        assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), (page, name)
+
+
 def test_calls_are_found_wherever_they_stand() -> None:
     text = """make run ARGS="--fps 30 --stream ''"   # a comment
 A=b lipstream serve --port 1 && lipstream token x > file

@@ -9,7 +9,7 @@ import pytest
 from client.reader import read_media_playlist
 from tests.faults.stand_in import pretend
 from tests.faults.viewers import Follower, Seen, check
-from tools.fault_table import BEGIN, END, table, with_table
+from tools import fault_table, generated
 
 HEAD = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n"
 SEEN = Seen("ffmpeg killed", 0.5, 0.03, 0, 0, 0, 0, ())
@@ -81,14 +81,11 @@ def test_a_row_is_held_to_its_promise(change: dict[str, object]) -> None:
         check(Seen(**(values | change)))
 
 
-def test_the_table_goes_between_its_markers() -> None:
+def test_the_table_has_a_place_on_the_page() -> None:
     row = {name: getattr(SEEN, name) for name in SEEN.__slots__}
-    made = table([row])
-    assert "| ffmpeg killed | 0.50 s | 0.03 s | 0 | 0 | 0 | 0 |  |" in made
-    page = with_table(f"before\n{BEGIN}\nold\n{END}\nafter\n", made)
-    assert page == f"before\n{BEGIN}\n{made}{END}\nafter\n"
-    with pytest.raises(ValueError, match="lacks the lines"):
-        with_table("no markers", made)
+    made = fault_table.table([row])
+    assert made == fault_table.HEAD + "| ffmpeg killed | 0.50 s | 0.03 s | 0 | 0 | 0 | 0 |  |\n"
+    assert generated.read(fault_table.PAGE, fault_table.NAME).startswith(fault_table.HEAD)
 
 
 def test_the_pretended_circuit_is_an_encoder_that_exists() -> None:

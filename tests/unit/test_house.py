@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ("config", "logs", "pacing", "rawmedia", "journal")
-FOLDERS = ("encoder", "inference", "server")
+FOLDERS = ("client", "encoder", "inference", "server")
 # Who may import what of ours, besides its own folder.
 ALLOWED = {
     "config": set(),
@@ -19,9 +19,10 @@ ALLOWED = {
     "rawmedia": set(),
     "pacing": {"rawmedia"},
     "journal": set(),
+    "client": {"encoder"},
     "encoder": {*SHARED},
     "inference": {*SHARED},
-    "server": {*SHARED, "encoder", "inference"},
+    "server": {*SHARED, "client", "encoder", "inference"},
 }
 
 

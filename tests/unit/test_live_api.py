@@ -7,7 +7,7 @@ import base64
 import json
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ TOKEN = "a token of sixteen characters"
 RATE = 16_000
 PIECE = bytes(2 * RATE // 50)
 LONGEST = 5.0
-Talk = Callable[["Speaker"], Awaitable[None]]
 
 
 class Speaker:

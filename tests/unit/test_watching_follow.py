@@ -37,14 +37,7 @@ class Script:
         self._missing = dict(missing or {})
         self.asked: list[str] = []
 
-    def __call__(
-        self,
-        url: str,
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        seconds: float = 10,
-    ) -> Answer:
+    def __call__(self, url: str, *, method: str = "GET", **_: object) -> Answer:
         self.asked.append(url)
         found: str | int
         if ".m3u8" in url:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from skimage import data as skimage_data
 
+from config import Settings
 from inference.checkpoint.folder import Checkpoint, open_checkpoint
 from inference.ditto.avatar import Avatar
 from inference.ditto.hearing import Chunks
@@ -55,6 +56,22 @@ def photo() -> Frame:
     """A public-domain portrait, BGR, without the suit, whose colour the tiny networks call skin."""
     head = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)[0:190, 130:320]
     return fitted(np.ascontiguousarray(head), 1920)
+
+
+@pytest.fixture
+def settings(
+    checkpoint: Checkpoint, photo: Frame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """A talking head of that photo, in a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cv2.imwrite(str(tmp_path / "face.png"), photo)
+    return Settings(
+        engine="ditto",
+        checkpoint=str(checkpoint.folder),
+        image=str(tmp_path / "face.png"),
+        width=256,
+        height=144,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -35,21 +35,6 @@ from rawmedia import Frame, MediaFormat
 MEDIA = MediaFormat(256, 144, 25)
 
 
-@pytest.fixture
-def settings(
-    checkpoint: Checkpoint, photo: Frame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Settings:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    cv2.imwrite(str(tmp_path / "face.png"), photo)
-    return Settings(
-        engine="ditto",
-        checkpoint=str(checkpoint.folder),
-        image=str(tmp_path / "face.png"),
-        width=MEDIA.width,
-        height=MEDIA.height,
-    )
-
-
 def test_a_face_is_registered_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = OnnxEngine(threads=1)
     first = cast(settings, MEDIA, live=True, engine=engine)
