@@ -92,6 +92,7 @@ export class HlsJsEngine {
   #networkRetries = 0;
   #recoveredAt = -Infinity;
   #timer = 0;
+  #captionsTimer = 0;
   #height = null;
   #quiet = new Quiet();
   #loading = null; // the newest part, or segment, of the picture
@@ -116,6 +117,7 @@ export class HlsJsEngine {
 
   stop() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#captionsTimer);
     this.#hls.destroy();
   }
 
@@ -173,9 +175,13 @@ export class HlsJsEngine {
   }
 
   #onError(data) {
-    this.noted({ details: data.details, fatal: data.fatal, status: data.response?.code ?? null });
-    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) this.#onStall();
-    if (!data.fatal) return;
+    const { details, fatal, error } = data;
+    console.debug("hls.js:", details, error); // the whole of it, and where that was
+    const [reason] = (error?.message ?? "").split("\n"); // whole playlists may follow
+    this.noted({ details, fatal, status: data.response?.code ?? null, reason });
+    if (details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) this.#onStall();
+    if (data.event === Hls.Events.SUBTITLE_TRACK_LOADED) this.#onCaptionsBroken();
+    if (!fatal) return;
     if (data.type === Hls.ErrorTypes.NETWORK_ERROR) this.#onNetworkError(data);
     else if (data.type === Hls.ErrorTypes.MEDIA_ERROR) this.#onMediaError(data);
     else this.failed(data.details, "media");
@@ -189,6 +195,23 @@ export class HlsJsEngine {
     const load = { bytes: loaded, ms: end - loading.start, firstMs: end - loading.first, seconds: duration };
     const rate = rateAfterStall(load, hls.bandwidthEstimate, Math.min(...hls.levels.map(({ bitrate }) => bitrate)));
     if (rate !== null) hls.bandwidthEstimate = rate;
+  }
+
+  /**
+   * hls.js threw over a playlist of captions, and asks for no other: it begins anew, without what it has
+   * kept. 1.7.4 keeps a delta update that comes when its captions are off by then as it is, with holes
+   * for what was skipped, throws, and throws again over the first playlist after they were turned on.
+   */
+  #onCaptionsBroken() {
+    const hls = this.#hls;
+    // A request is held for no longer: what was on its way has come, or has thrown as well.
+    const restMs = 1000 * (hls.latestLevelDetails?.targetduration ?? 1);
+    clearTimeout(this.#captionsTimer);
+    this.#captionsTimer = setTimeout(() => {
+      for (const track of hls.subtitleTracks) track.details = undefined;
+      const chosen = hls.subtitleTrack;
+      hls.subtitleTrack = chosen;
+    }, restMs);
   }
 
   #onNetworkError(data) {
@@ -273,7 +296,7 @@ export class NativeEngine {
   #onError() {
     const { code, message } = this.video.error;
     const details = message || `media error ${code}`;
-    this.noted({ details, fatal: true, status: null });
+    this.noted({ details, fatal: true, status: null, reason: message });
     this.failed(details, code === MediaError.MEDIA_ERR_NETWORK ? "network" : "media");
   }
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,12 +16,14 @@ from selenium.webdriver import Chrome
 
 from tests.browser.conftest import STATIC
 from tests.browser.folder_site import serve_folder
-from tests.browser.watching import until
+from tests.browser.watching import diagnostics, until, until_live
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.browser
 
 FLAGS = ("--audio", "none", "--width", "640", "--height", "360", "--ladder", "single")
+# Longer than what a delta update must name, so that each has something to skip.
+WINDOW = ("--window-segments", "12")
 TEXT = "Here is the first sentence. <b>Then</b> comes the second one. & so --> there is a third."
 LINES = (
     "Here is the first sentence.",
@@ -36,9 +40,15 @@ LATE_SECONDS, ATTEMPTS = 0.08, 3
 
 
 @pytest.fixture(scope="module")
-def face() -> Iterator[str]:
-    with temporary_media_root() as folder, Service(Path(folder) / "media", FLAGS) as running:
-        yield running.url
+def running() -> Iterator[Service]:
+    flags = (*FLAGS, *WINDOW)
+    with temporary_media_root() as folder, Service(Path(folder) / "media", flags) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def face(running: Service) -> str:
+    return running.url
 
 
 @pytest.fixture
@@ -115,3 +125,90 @@ def test_each_sentence_is_read_when_it_is_heard(
         assert min(abs(start - sound) for sound in heard) < TOGETHER_SECONDS, (cue, heard)
         # Not only when a whole segment has come.
         assert read - start < 2 * TOGETHER_SECONDS, (cue, shown)
+
+
+# What has come for the screen: a page that is late may miss the second in which it is there.
+READABLE = """
+    return [...document.querySelector("video").textTracks]
+        .filter(({ mode }) => mode === "showing")
+        .flatMap(({ cues }) => [...cues ?? []].map(({ text }) => text)).join(" ");
+"""
+# What hls.js throws over a delta update without the playlist that it adds to: it has null for
+# what was skipped.
+STUMBLE = ("internalException", "Cannot read properties of null (reading 'start')")
+# The page asks for a delta update before it has a playlist of captions, once.
+TOO_EARLY = """
+    const { open } = XMLHttpRequest.prototype;
+    let asked = false;
+    XMLHttpRequest.prototype.open = function (method, url, ...rest) {
+        const now = !asked && url.endsWith("/s0/media.m3u8");
+        asked ||= now;
+        return open.call(this, method, now ? `${url}?_HLS_skip=YES` : url, ...rest);
+    };
+"""
+PATIENCE = 30
+
+
+def until_deltas(face: str) -> None:
+    """The window is long enough for something to be skipped."""
+    until("something is skipped", lambda: "#EXT-X-SKIP:" in playlist(face, "?_HLS_skip=YES"), 60)
+
+
+def playlist(face: str, query: str = "") -> str:
+    return requests.get(f"{face}/live/demo/s0/media.m3u8{query}", timeout=10).text
+
+
+def stumbles(browser: Chrome) -> int:
+    """How often hls.js threw over a playlist of captions."""
+    return [(e["details"], e["reason"]) for e in diagnostics(browser)["errors"]].count(STUMBLE)
+
+
+def until_read(browser: Chrome, face: str, text: str) -> None:
+    requests.post(f"{face}/api/streams/demo/speech", json={"text": text}, timeout=10)
+    is_there = lambda: text in browser.execute_script(READABLE)  # noqa: E731
+    try:
+        until(f"{text!r} can be read", is_there, PATIENCE)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; {diagnostics(browser)}") from error
+
+
+def test_captions_come_back_after_hls_js_stumbled_over_them(
+    chromium: Chrome, running: Service
+) -> None:
+    """It keeps a delta update that came after captions were off. A kill on top changes nothing."""
+    chromium.get(f"{running.url}/")
+    until_live(chromium)
+    until_deltas(running.url)
+    button = chromium.find_element("id", "captions")
+    button.click()
+    for attempt in range(ATTEMPTS):
+        until_read(chromium, running.url, f"Words before, {attempt}.")
+        # A playlist is asked for. On a machine that stood still it may be a whole one.
+        button.click()
+        try:
+            until("hls.js stumbles", lambda: stumbles(chromium), 5)
+            break
+        except AssertionError:
+            button.click()
+    assert stumbles(chromium)
+    button.click()
+    until_read(chromium, running.url, "Here they are again.")
+    os.kill(running.find("-m encoder"), signal.SIGKILL)
+    # What is said while there is none may be lost.
+    goes_on = lambda: "#EXT-X-DISCONTINUITY\n" in playlist(running.url)  # noqa: E731
+    until("another encoder process goes on", goes_on, 60)
+    until_read(chromium, running.url, "And after a kill.")
+    logged = chromium.get_log("browser")  # type: ignore[no-untyped-call]
+    told = [row["message"] for row in logged if row["level"] == "DEBUG"]
+    where = "onSubtitleTrackLoaded"  # of its stack
+    assert [row for row in told if STUMBLE[0] in row and STUMBLE[1] in row and where in row], told
+
+
+def test_captions_come_back_where_they_were_on(chromium: Chrome, face: str) -> None:
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": TOO_EARLY})
+    chromium.get(f"{face}/")
+    until_live(chromium)
+    until_deltas(face)
+    chromium.find_element("id", "captions").click()
+    until("hls.js stumbles", lambda: stumbles(chromium), PATIENCE)
+    until_read(chromium, face, "They came by themselves.")
