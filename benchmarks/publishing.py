@@ -343,7 +343,7 @@ def _tell(
     ours: tuple[float, int],
     bare: tuple[float, int],
 ) -> None:
-    found.tables += [_latencies(one, many, made_up), _cores(ours, bare)]
+    found.tables += [_latency_table(one, many, made_up), _cores(ours, bare)]
     # The part's length is taken off: of the origin's share (half a part and 60 ms) 60 ms are left
     # for everything but the waiting for the part to fill.
     found.aims += [
@@ -365,7 +365,7 @@ def _tell(
     }
 
 
-def _latencies(one: list[Latency], many: list[Latency], made_up: list[Latency]) -> Table:
+def _latency_table(one: list[Latency], many: list[Latency], made_up: list[Latency]) -> Table:
     title = "First picture of a part handed over → first byte of the part, less the part's length"
     headings = ["", "p50 ms", "p99 ms", "from the last picture: p50", "p99"]
     headings += ["of it, not encoding", "parts"]

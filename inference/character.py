@@ -10,7 +10,7 @@ import numpy as np
 from inference import features, figure
 from inference.motion import Pose
 from inference.mouth import MouthShape
-from inference.paint import Extent, Matrix, lay_over, lay_premultiplied
+from inference.paint import Matrix, lay_over, lay_premultiplied
 from inference.painting import Place, painting
 from inference.presenter import Region
 from rawmedia import Frame
@@ -36,8 +36,9 @@ class Character:
         painted = painting(Place(width, height, self._centre, self._unit, scale))
         self._studio, self._body = painted.studio, painted.body
         self._head, self._jaw = painted.head, painted.jaw
-        self._nose = features.make_nose(scale)
+        self._features = features.Features(self._head)
         self._clean = self._head.pixels.copy()
+        self._lower, self._opening = self._clean, -1.0  # the lower face, and how open it is there
 
     @property
     def mouth_region(self) -> Region:
@@ -61,17 +62,20 @@ class Character:
         return self._centre[0] + x * self._unit, self._centre[1] + y * self._unit
 
     def _draw_head(self, mouth: MouthShape, pose: Pose) -> None:
-        turn = HEAD_TURN * pose.turn
-        self._restore(LOWER_FACE)
-        self._restore(features.EYES_EXTENT)
-        self._draw_jaw(mouth.open)
-        features.draw_nose(self._head, self._nose, turn)
-        features.draw_eyes(self._head, pose, turn)
-        features.draw_mouth(self._head, mouth, turn)
+        eyes = self._head.box(*features.EYES_EXTENT)
+        self._head.pixels[eyes] = self._clean[eyes]
+        self._draw_lower_face(mouth.open)
+        self._features.draw(mouth, pose, HEAD_TURN * pose.turn)
 
-    def _restore(self, extent: Extent) -> None:
-        rows, columns = self._head.box(*extent)
-        self._head.pixels[rows, columns] = self._clean[rows, columns]
+    def _draw_lower_face(self, opening: float) -> None:
+        """As it was for the same opening, else anew."""
+        area = self._head.box(*LOWER_FACE)
+        if opening != self._opening:
+            self._head.pixels[area] = self._clean[area]
+            self._draw_jaw(opening)
+            self._lower, self._opening = self._head.pixels[area].copy(), opening
+        else:
+            self._head.pixels[area] = self._lower
 
     def _draw_jaw(self, opening: float) -> None:
         """Stretch the lower face downwards: the chin follows the mouth, the seam stays."""

@@ -1,8 +1,9 @@
-"""The character's moving parts: eyes, brows, nose and mouth, painted anew for every frame."""
+"""The character's moving parts: eyes, brows, nose and mouth, painted anew when they change."""
 
 from __future__ import annotations
 
-import cv2
+from functools import partial
+
 import numpy as np
 
 from inference.figure import HAIR, SKIN, SKIN_DEEP, SKIN_LIGHT, SKIN_SHADE
@@ -10,11 +11,12 @@ from inference.motion import Pose
 from inference.mouth import MouthShape
 from inference.paint import (
     Colour,
+    Extent,
     Gradient,
     Layer,
     Path2,
+    Sticker,
     ellipse,
-    lay_premultiplied,
     moved,
     path,
     ribbon,
@@ -49,23 +51,52 @@ OPEN_HEIGHT = 38.0
 HALF_WIDTH = 33.0
 ACROSS = np.linspace(-1.0, 1.0, 33)
 
-# (left, top, right, bottom) that these paint on
+SIDES = (-1, 1)  # left and right in the picture
+# (left, top, right, bottom) that these paint on, however the head turns; of what is there twice,
+# on the right side
 NOSE_EXTENT = (-34.0, -32.0, 38.0, 62.0)
+EYE_EXTENT = (EYE_X - 41.0, EYE_Y - 30.0, EYE_X + 40.0, EYE_Y + 26.0)
+BROW_EXTENT = (8.0, -66.0, 82.0, -28.0)
 EYES_EXTENT = (-82.0, -66.0, 82.0, 22.0)
 MOUTH_EXTENT = (-54.0, 44.0, 54.0, 142.0)
 # inside the face whatever the head does: no hair, no neck
 MEASURE_EXTENT = (-48.0, 54.0, 48.0, 113.0)
 
 
-def draw_eyes(head: Layer, pose: Pose, turn: float) -> None:
-    """Both eyes and both brows; ``turn`` shifts them sideways with the head."""
-    for side in (-1, 1):
-        x = side * EYE_X + turn
-        _draw_eye(head.part((x - 36, EYE_Y - 30, x + 36, EYE_Y + 26)), side, x, pose)
-        _draw_brow(head, side, pose, turn)
+class Features:
+    """All of one head. Most of them look for seconds as they do, and only turn with it.
+
+    Args:
+        head: what they are painted on, again for every frame.
+    """
+
+    def __init__(self, head: Layer) -> None:
+        self._nose = Sticker(head, NOSE_EXTENT)
+        self._eyes = {side: Sticker(head, _on(side, EYE_EXTENT)) for side in SIDES}
+        self._brows = {side: Sticker(head, _on(side, BROW_EXTENT)) for side in SIDES}
+        self._mouth = Sticker(head, MOUTH_EXTENT)
+
+    def draw(self, mouth: MouthShape, pose: Pose, turn: float) -> None:
+        """Paint them for a frame; ``turn`` (units) shifts them sideways with the head."""
+        # It turns more than what lies behind it.
+        self._nose.lay("nose", _draw_nose, 1.7 * turn)
+        look = (pose.lids, pose.gaze_x, pose.gaze_y)
+        lift = 5.5 * pose.brows - 1.2 * pose.lids
+        for side in SIDES:
+            self._eyes[side].lay(look, partial(_draw_eye, side=side, pose=pose), turn)
+            self._brows[side].lay(lift, partial(_draw_brow, side=side, lift=lift), turn)
+        self._mouth.lay(mouth, partial(_draw_mouth, mouth=mouth), 1.25 * turn)
 
 
-def _draw_eye(area: Layer, side: int, x: float, pose: Pose) -> None:
+def _on(side: int, extent: Extent) -> Extent:
+    """An extent on the right side of the picture, or its mirror image."""
+    left, top, right, bottom = extent
+    return extent if side > 0 else (-right, top, -left, bottom)
+
+
+def _draw_eye(area: Layer, side: int, pose: Pose) -> None:
+    x = side * EYE_X
+
     def curve(*points: tuple[float, float]) -> Path2:  # from the inner corner to the outer one
         return moved(smooth(EYE_SIZE * np.array(points) * (side, 1), closed=False), x, EYE_Y)
 
@@ -100,24 +131,22 @@ def _draw_eyeball(area: Layer, opening: Path2, centre: float, pose: Pose) -> Non
     area.fill(ellipse(x + 4.2, y + 4.4, 1.7, 1.7), (255, 255, 255), 0.75, clip=clip)
 
 
-def _draw_brow(head: Layer, side: int, pose: Pose, turn: float) -> None:
-    lift = 5.5 * pose.brows - 1.2 * pose.lids
+def _draw_brow(area: Layer, side: int, lift: float) -> None:
     line = smooth(
         [
-            (side * 19 + turn, -43 - 0.9 * lift),
-            (side * 36 + turn, -48.5 - lift),
-            (side * 54 + turn, -48 - lift),
-            (side * 70 + turn, -38 - 0.6 * lift),
+            (side * 19, -43 - 0.9 * lift),
+            (side * 36, -48.5 - lift),
+            (side * 54, -48 - lift),
+            (side * 70, -38 - 0.6 * lift),
         ],
         closed=False,
     )
-    head.fill(ribbon(line, (4.0, 6.8, 5.6, 1.0)), BROW)
-    head.fill(ribbon(moved(line[4:22], 0, 1.2), (1, 3, 1)), HAIR, 0.5)
+    area.fill(ribbon(line, (4.0, 6.8, 5.6, 1.0)), BROW)
+    area.fill(ribbon(moved(line[4:22], 0, 1.2), (1, 3, 1)), HAIR, 0.5)
 
 
-def make_nose(scale: float) -> Layer:
-    """A hint of a nose, as a layer of its own: only its place changes."""
-    nose = Layer.blank(NOSE_EXTENT, scale)
+def _draw_nose(nose: Layer) -> None:
+    """A hint of one."""
     bridge = smooth([(7, -14), (9, 12), (14, 32)], closed=False)
     nose.fill(ribbon(bridge, (2, 7, 9)), SKIN_SHADE, 0.34, blur=4)
     nose.fill(ellipse(0, 39, 17, 8), SKIN_SHADE, 0.5, blur=5)
@@ -127,20 +156,11 @@ def make_nose(scale: float) -> Layer:
     for side in (-1, 1):
         wing = smooth([(side * 13, 30), (side * 16.5, 36), (side * 12.5, 40)], closed=False)
         nose.fill(ribbon(wing, (0.4, 1.9, 0.6)), SKIN_DEEP, 0.6)
-    return nose
 
 
-def draw_nose(head: Layer, nose: Layer, turn: float) -> None:
-    """The nose turns more than what lies behind it."""
-    area = head.part(NOSE_EXTENT).pixels
-    matrix = np.array(((1.0, 0.0, 1.7 * turn * head.scale), (0.0, 1.0, 0.0)))
-    lay_premultiplied(area, cv2.warpAffine(nose.pixels, matrix, (area.shape[1], area.shape[0])))
-
-
-def draw_mouth(head: Layer, mouth: MouthShape, turn: float) -> None:
+def _draw_mouth(area: Layer, mouth: MouthShape) -> None:
     """Lips, and behind them teeth and tongue."""
-    area = head.part(MOUTH_EXTENT)
-    upper, lower, half = _lip_lines(mouth, 1.25 * turn)
+    upper, lower, half = _lip_lines(mouth)
     thick_upper, thick_lower = _lip_thickness(mouth)
     over, under = upper - thick_upper, lower + thick_lower
     _draw_around(area, under, half, mouth)
@@ -156,7 +176,7 @@ def draw_mouth(head: Layer, mouth: MouthShape, turn: float) -> None:
     _draw_corners(area, upper, mouth)
 
 
-def _lip_lines(mouth: MouthShape, x: float) -> tuple[Path2, Path2, float]:
+def _lip_lines(mouth: MouthShape) -> tuple[Path2, Path2, float]:
     """(lower edge of the upper lip, upper edge of the lower lip, half the width)."""
     # an open mouth is a little narrower than a smile, whatever its vowel
     half = HALF_WIDTH * (1.0 + 0.17 * mouth.wide - 0.4 * mouth.round - 0.06 * mouth.open)
@@ -166,7 +186,7 @@ def _lip_lines(mouth: MouthShape, x: float) -> tuple[Path2, Path2, float]:
     power = 2.2 + 0.7 * mouth.round + 0.5 * mouth.wide
     bow = 1.0 - np.abs(ACROSS) ** power
     gap = OPEN_HEIGHT * mouth.open * (1.0 - 0.2 * mouth.wide)
-    columns = x + half * ACROSS
+    columns = half * ACROSS
     upper = np.stack((columns, closed - 0.24 * gap * bow), axis=1)
     lower = np.stack((columns, closed + 0.76 * gap * bow), axis=1)
     return upper, lower, half

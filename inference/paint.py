@@ -6,8 +6,8 @@ edges. Shapes are in *units* (the character's own measure); a layer knows its pi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -186,6 +186,37 @@ class Layer:
         place = (t * 255).astype(np.uint8)
         # OpenCV's table, not numpy's index: five times as fast, and a stream waits for it.
         return np.asarray(cv2.LUT(cv2.merge((place,) * 4), table[:, None]), np.uint8)
+
+
+class Sticker:
+    """Something on a layer that is painted when it changes, and else only shifts sideways.
+
+    Args:
+        under: what it is laid on; its pixels stay the same array.
+        extent: where it may be, in units.
+    """
+
+    def __init__(self, under: Layer, extent: Extent) -> None:
+        self._area = under.part(extent)
+        self._own = replace(self._area, pixels=np.zeros_like(self._area.pixels))
+        self._shows: object = None
+
+    def lay(self, shows: object, paint: Callable[[Layer], None], shift: float) -> None:
+        """Lay it on what is there.
+
+        Args:
+            shows: what it is a picture of, but None: if that is something else, it is painted anew.
+            paint: paints that on a layer that shows nothing yet.
+            shift: to the right, in units.
+        """
+        if shows != self._shows:
+            self._own.pixels.fill(0)
+            paint(self._own)
+            self._shows = shows
+        height, width = self._own.pixels.shape[:2]
+        matrix = np.array(((1.0, 0.0, shift * self._own.scale), (0.0, 1.0, 0.0)))
+        shifted = cv2.warpAffine(self._own.pixels, matrix, (width, height))
+        lay_premultiplied(self._area.pixels, shifted)
 
 
 @cache
