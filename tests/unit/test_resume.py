@@ -166,16 +166,16 @@ def test_29_what_is_taken_over_keeps_its_parts_and_their_files(tmp_path: Path) -
 # --- the first number of a stream that takes nothing over ----------------------------------------
 
 
-def seconds_of(*date: int) -> float:
-    return datetime(*date, tzinfo=UTC).timestamp()  # type: ignore[arg-type]
+def seconds_of(year: int, month: int, day: int, second: int = 0) -> float:
+    return datetime(year, month, day, second=second, tzinfo=UTC).timestamp()
 
 
 @pytest.mark.parametrize(
     ("wall_seconds", "msn"),
     [
-        (seconds_of(2026, 1, 1, 0, 0, 1), 5),
-        (seconds_of(2026, 1, 1, 0, 0, 1) + 0.2499, 5),
-        (seconds_of(2026, 1, 1, 0, 0, 1) + 0.25, 6),
+        (seconds_of(2026, 1, 1, 1), 5),
+        (seconds_of(2026, 1, 1, 1) + 0.2499, 5),
+        (seconds_of(2026, 1, 1, 1) + 0.25, 6),
         (seconds_of(2026, 11, 30), 1 + 4 * 86_400 * (365 - 32)),
         # A clock that was never set. hls.js takes 0 for "no blocking".
         (seconds_of(2026, 1, 1), 1),
