@@ -15,7 +15,7 @@ from encoder.disk_folder import archive_folder
 from encoder.errors import EncoderError
 from encoder.plan import StreamPlan
 from encoder.recorder import Recorder
-from encoder.resume import Resume, take_over
+from encoder.resume import Resume, msn_by_clock, take_over
 from encoder.store import StreamStore
 from encoder.takes import open_recorder
 
@@ -53,7 +53,12 @@ class Keeping:
 
 
 def take_up(
-    settings: Settings, stream: str, plan: StreamPlan, store: StreamStore, renditions: Sequence[str]
+    settings: Settings,
+    stream: str,
+    plan: StreamPlan,
+    store: StreamStore,
+    renditions: Sequence[str],
+    wall_seconds: float,
 ) -> Keeping:
     """Begin a life of a stream with what the one before left.
 
@@ -63,6 +68,7 @@ def take_up(
         plan: its plan.
         store: its files on tmpfs, opened.
         renditions: names of all of them.
+        wall_seconds: since 1970, UTC, now: where nothing was left, segments are numbered by it.
 
     Raises:
         StoreUnwritable: the media root refuses.
@@ -71,6 +77,8 @@ def take_up(
     archive = _open_archive(settings, stream, plan, store, renditions)
     try:
         resume = take_over(store, renditions, plan.timing.segment_seconds, archive)
+        if not resume.past:
+            resume = Resume(msn_by_clock(wall_seconds))
         recorder = open_recorder(settings, stream, plan, store, resume)
     except EncoderError:
         if archive:

@@ -23,13 +23,39 @@ from logs import event
 
 log = logging.getLogger(__name__)
 
+# 2026-01-01T00:00:00Z. Counted from 1970 the numbers would not fit in 31 bits.
+NUMBERS_BEGAN_SECONDS = 1_767_225_600
+NUMBERS_PER_SECOND = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where a stream goes on. The default is a new stream."""
+    """Where a stream goes on. Without a past it is a new one."""
 
-    first_msn: int = 1  # 1, not 0: hls.js takes 0 for "no blocking"
+    first_msn: int = 1
     past: Mapping[str, Past] = field(default_factory=dict)  # by rendition
+
+
+def msn_by_clock(wall_seconds: float) -> int:
+    """The first media sequence number of a stream that takes nothing over.
+
+    A reload that names a number may be kept for 12 s, in browsers and by caches (63): a run that
+    counted from 1 again would be answered for with playlists of the run before. A run has begun two
+    segments when it begins, as the first lies in the past, and then begins one a second at most. So
+    when it has run for half a second, whoever comes next begins beyond all of its numbers. Until
+    2043 they stay below 2**31, for players that count in 32 bits.
+
+    A clock that was set back between two runs gives lower numbers, as each restart did while all
+    runs began at 1. At worst they are those of the last seconds again, and for 12 s a cache may
+    answer with the run before, as it did after a restart in a run's first seconds.
+
+    Args:
+        wall_seconds: since 1970, UTC.
+
+    Returns:
+        1 or more, as hls.js takes 0 for "no blocking"; 1 where the clock tells a time before 2026.
+    """
+    return 1 + max(0, int((wall_seconds - NUMBERS_BEGAN_SECONDS) * NUMBERS_PER_SECOND))
 
 
 def take_over(

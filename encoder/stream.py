@@ -473,7 +473,8 @@ class LiveStream:
             and all(muxed.complete_segments for muxed in self._transport)
         ):
             self._state = "live"
-            event(log, "stream_live", folder=self._parts.store.folder)
+            first_msn = self._parts.resume.first_msn
+            event(log, "stream_live", folder=self._parts.store.folder, msn=first_msn)
             self._parts.when_live()
             if self._parts.recorder:
                 self._parts.recorder.multivariant(self._multivariant.for_recording())

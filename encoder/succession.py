@@ -164,7 +164,9 @@ class Succession:
         names += [CAPTIONS] if means.captions is not None else []
         self._store = store = StreamStore(means.folder, means.plan.bound_bytes)
         store.open((*names, *self._transport_folders))
-        self._keeping = keeping = take_up(means.settings, means.id, means.plan, store, names)
+        self._keeping = keeping = take_up(
+            means.settings, means.id, means.plan, store, names, time.time()
+        )
         self._forget_leftovers_later(keeping)
         self._live = live = LiveStream(
             Parts(

@@ -18,8 +18,8 @@ PLAYLIST = ".m3u8"
 # Besides its body and headers an answer costs about this.
 _ENTRY_BYTES = 1024
 # Others may keep a playlist for longer (63). Here it goes as soon as the crowd has had it: a viewer
-# who is late gets the current one (37), and a stream that is started anew under its id, and counts
-# from 1 again, does not meet answers of its past.
+# who is late gets the current one (37), and a stream that is started anew under its id, on a clock
+# that was set back, does not meet answers of its past.
 PLAYLIST_SECONDS = 1
 # What a live edge still asks for; later it is read from tmpfs again.
 MEDIA_SECONDS = 12

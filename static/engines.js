@@ -74,6 +74,17 @@ export function rateAfterStall({ bytes, ms, firstMs, seconds }, estimate, least)
   return rate < estimate ? rate : null;
 }
 
+/**
+ * Whether a playlist is of another run of the stream, as after a restart of the service: its numbers and those
+ * of the one before do not meet. hls.js would place its media by the difference, and soon stand still.
+ *
+ * @param {{startSN: number, endSN: number}|null} before  the first and the last media sequence number
+ * @param {{startSN: number, endSN: number}} now
+ */
+export function isOfAnotherRun(before, now) {
+  return before !== null && (now.startSN > before.endSN + 1 || now.endSN < before.startSN);
+}
+
 const GONE = new Set([404, 410]);
 const UNREADABLE = new Set([
   Hls.ErrorDetails.MANIFEST_LOAD_ERROR,
@@ -96,6 +107,7 @@ export class HlsJsEngine {
   #height = null;
   #quiet = new Quiet();
   #loading = null; // the newest part, or segment, of the picture
+  #listed = null; // the numbers of the newest playlist of pictures
 
   constructor(video, url, { failed, noted }) {
     Object.assign(this, { video, url, failed, noted });
@@ -104,6 +116,7 @@ export class HlsJsEngine {
   start() {
     this.#hls.on(Hls.Events.ERROR, (_, data) => this.#onError(data));
     this.#hls.on(Hls.Events.MANIFEST_PARSED, () => { if (this.#height !== null) this.fixRung(this.#height); });
+    this.#hls.on(Hls.Events.LEVEL_LOADED, (_, { details }) => this.#onPlaylist(details));
     this.#hls.on(Hls.Events.FRAG_BUFFERED, () => { this.#networkRetries = 0; });
     this.#hls.on(Hls.Events.FRAG_LOADING, (_, { frag, part }) => {
       if (frag.type === "main" && frag.sn !== "initSegment") this.#loading = part ?? frag;
@@ -185,6 +198,12 @@ export class HlsJsEngine {
     if (data.type === Hls.ErrorTypes.NETWORK_ERROR) this.#onNetworkError(data);
     else if (data.type === Hls.ErrorTypes.MEDIA_ERROR) this.#onMediaError(data);
     else this.failed(data.details, "media");
+  }
+
+  #onPlaylist({ startSN, endSN }) {
+    const before = this.#listed;
+    this.#listed = { startSN, endSN };
+    if (isOfAnotherRun(before, this.#listed)) this.failed("another run of the stream", "network");
   }
 
   #onStall() {

@@ -195,8 +195,12 @@ def _window(observation: Observation) -> Verdict:
 
 
 def _after_removals(rendition: Rendition) -> list[MediaPlaylist]:
-    """Playlists from which something has been removed; a young stream may be short."""
-    return [p for p in rendition.playlists if p.media_sequence > 1 and not p.ended]
+    """Playlists from which something has been removed; a young stream may be short.
+
+    What a stream's first number was nobody tells: ours is the clock's.
+    """
+    first = min((p.media_sequence for p in rendition.playlists), default=0)
+    return [p for p in rendition.playlists if p.media_sequence > first and not p.ended]
 
 
 def _out_of_order(rendition: Rendition) -> Iterator[str]:

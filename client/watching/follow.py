@@ -251,6 +251,7 @@ class _Place:
             found, joins = following(playlist, self._cursor)
             if not joins:
                 self._counts.jumps += 1
+                apart = self._last is not None and found[0].map_uri != self._last.map_uri
         if joins:
             self._want(found, url)
         else:

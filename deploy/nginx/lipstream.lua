@@ -19,7 +19,7 @@ local LOOK_SECONDS = 0.004
 -- A playlist without directives is as fresh as the next part.
 local PLAYLIST_SECONDS = 0.2
 -- A held playlist may be kept for 12 s (63), but all viewers are within a second of each other, and
--- a stream that is started anew counts from 1 again: it must not meet answers of its past.
+-- a stream that is started anew on a clock that was set back must not meet answers of its past.
 local RELOAD_SECONDS = 1
 -- All who wait get the origin's 503, instead of each waiting six seconds again.
 local BUSY_SECONDS = 0.2

@@ -133,7 +133,7 @@ sub vcl_backend_response {
         set beresp.ttl = 200ms;
     } elsif (bereq.url ~ "\.m3u8\?" && beresp.ttl > 1s) {
         # It may be kept for 12 s (63), but all viewers are within a second of each other, and a
-        # stream that is started anew counts from 1 again: it must not meet answers of its past.
+        # stream that is started anew on a clock that was set back must not meet answers of its past.
         set beresp.ttl = 1s;
     }
     return (deliver);

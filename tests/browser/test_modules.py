@@ -376,6 +376,27 @@ def test_what_a_network_gives_after_a_stall(
     assert found == (None if rate is None else pytest.approx(rate))
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "other"),
+    [
+        (None, (900, 907), False),
+        ((1, 8), (1, 8), False),
+        ((1, 8), (2, 9), False),
+        ((1, 8), (9, 16), False),  # the last moment at which they meet
+        ((1, 8), (10, 10), True),
+        ((900, 907), (893, 900), False),  # a rung's playlist that is a little older
+        ((900, 907), (1, 3), True),
+    ],
+)
+def test_another_run_has_numbers_that_do_not_meet(
+    page: Chrome, before: tuple[int, int] | None, now: tuple[int, int], other: bool
+) -> None:
+    known, found = (
+        each and dict(zip(("startSN", "endSN"), each, strict=True)) for each in (before, now)
+    )
+    assert call(page, "engines.js", "isOfAnotherRun", known, found) is other
+
+
 # Parts, of 0.2 s if not said otherwise; each a moof of 100 bytes and so many bytes of samples.
 QUIET = """
     const [parts, name, spans, done] = arguments;

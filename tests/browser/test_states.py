@@ -26,6 +26,17 @@ MEDIA = """#EXTM3U
 s1.m4s
 """
 CLOSED = MEDIA + "#EXT-X-ENDLIST\n"
+# Nothing to load, and so nothing to fail: a playlist that is read again and again.
+BARREN = MEDIA.replace('#EXT-X-MAP:URI="init.mp4"', "#EXT-X-MEDIA-SEQUENCE:{msn}")
+BARREN = BARREN.replace("s1.m4s", "#EXT-X-GAP\ns{msn}.ts")
+ENGINE = """
+    const video = document.body.appendChild(document.createElement("video"));
+    window.failures = [];
+    import("/static/engines.js").then(({ HlsJsEngine }) => {
+        const failed = (why) => failures.push(why);
+        new HlsJsEngine(video, arguments[0], { failed, noted: () => {} }).start();
+    });
+"""
 
 
 def _until_state(browser: Chrome, state: str, seconds: float = 8) -> None:
@@ -43,6 +54,29 @@ def test_says_ended_for_a_closed_playlist_and_waits_for_a_new_run(
     assert_accessible(chromium, "ended")
     (site.folder / "live" / "over" / "media.m3u8").write_text(MEDIA, "utf-8")
     _until_state(chromium, "connecting")
+
+
+def test_an_engine_gives_up_where_the_numbers_are_of_another_run(
+    chromium: Chrome, site: Site
+) -> None:
+    """As after a restart: hls.js alone would place the media by the difference, and stand still."""
+    top = MULTIVARIANT.format(codecs="avc1.64001f")
+    site.add_stream("anew", index=top, media=BARREN.format(msn=7))
+    (site.folder / "bare.html").write_text("<!doctype html><title>bare</title>", "utf-8")
+    chromium.get(f"{site.url}/bare.html")
+    chromium.execute_script(ENGINE, "/live/anew/index.m3u8")
+    reads = "return performance.getEntriesByName(location.origin + '/live/anew/media.m3u8').length"
+
+    def replace_by(msn: int) -> None:
+        before = chromium.execute_script(reads)
+        (site.folder / "live/anew/media.m3u8").write_text(BARREN.format(msn=msn), "utf-8")
+        until("it is read", lambda: chromium.execute_script(reads) > before + 1, 20)
+
+    until("it is read", lambda: chromium.execute_script(reads), 20)
+    replace_by(8)  # the same stream, a segment later
+    assert chromium.execute_script("return failures") == []
+    replace_by(115_200_000)
+    assert chromium.execute_script("return failures") == ["another run of the stream"]
 
 
 def test_says_cannot_play_for_a_codec_the_browser_lacks(chromium: Chrome, site: Site) -> None:

@@ -225,7 +225,7 @@ def test_viewers_are_with_the_next_service_when_the_supervisor_was_killed(
                 row.note = f"a playlist again {time.monotonic() - began:.1f} s after"
                 assert service.still_alive(everything) == []
                 follow_anew(audience)
-            # The stream is another one: its numbers begin again, and a player finds it by itself.
+            # The stream is another one: its numbers are far ahead. A player finds it by itself.
             # Each try while nothing answers, one a second, is an error of hls.js and a beginning.
             tries = int(NEXT_SERVICE_SECONDS)
             check(row.seen, freeze=NEXT_SERVICE_SECONDS, fatal_errors=tries, restarts=tries)

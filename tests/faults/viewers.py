@@ -104,6 +104,7 @@ class Follower:
         self.newest: MediaPlaylist | None = None
         self.arrivals: list[float] = []  # when a new part or segment was told
         self._fetch = HttpFetch()
+        self._is_full = False  # something has left the playlist
         self._known: dict[int, tuple[Any, ...]] = {}
         self._eras: dict[int, int] = {}  # discontinuity number by msn
         self._stopped = threading.Event()
@@ -152,8 +153,10 @@ class Follower:
     def _compare(self, before: MediaPlaylist, now: MediaPlaylist) -> None:
         if now.media_sequence < before.media_sequence or now.last_msn < before.last_msn:
             self.broken.append(f"6: msn fell from {before.last_msn} to {now.last_msn}")
-        # A new stream grows first.
-        if now.media_sequence > 1 and now.seconds < 3 * (now.target_duration or 0):
+        # A new stream grows first, until something has left.
+        if now.media_sequence > before.media_sequence:
+            self._is_full = True
+        if self._is_full and now.seconds < 3 * (now.target_duration or 0):
             self.broken.append(f"7: only {float(now.seconds)} s in the window")
 
     def _remember(self, playlist: MediaPlaylist) -> None:

@@ -88,7 +88,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_segments_of_the_same_encode(short: Path) -> None:
     with running(short / "s", **TS) as encoder:
-        encoder.until(lambda: encoder.position("t0").last_msn >= 15)
+        encoder.until_segments(15, "t0")
         for muxed, plain in (("t0", "v0"), ("t1", "v1")):
             check_alignment(encoder, muxed, plain)
         entries = listed(encoder, "t0")
@@ -135,7 +135,7 @@ def check_rates(encoder: Running) -> None:
 
 def test_a_new_encoder_process_takes_the_transport_streams_over(short: Path) -> None:
     with running(short / "r", **TS) as encoder:
-        encoder.until(lambda: encoder.position("t0").last_msn >= 5)
+        encoder.until_segments(5, "t0")
         os.kill(encoder.ffmpeg, signal.SIGKILL)
         encoder.process.kill()
         encoder.process.wait()

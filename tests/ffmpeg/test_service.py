@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import requests
 
+from encoder.playlist_reader import read_position
 from tests.browser.need import require
 from tests.service import Service
 from tests.yardstick import slowness
@@ -169,13 +170,14 @@ def test_41_a_stream_that_is_deleted_ends_with_endlist_and_can_still_be_watched(
 ) -> None:
     with Service(media_root) as running:
         playlist = f"{running.url}/live/demo/v0/media.m3u8"
+        newest = read_position(requests.get(playlist, timeout=5).text).last_msn
         answer = requests.delete(f"{running.url}/api/streams/demo", timeout=5)
         assert (answer.status_code, answer.json()["state"]) == (202, "ending")
         deadline = time.monotonic() + 10
         while "#EXT-X-ENDLIST" not in requests.get(playlist, timeout=10).text:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        ended = requests.get(playlist, params={"_HLS_msn": "99"}, timeout=5).text
+        ended = requests.get(playlist, params={"_HLS_msn": str(newest + 98)}, timeout=5).text
         with av.open(f"{running.url}/live/demo/index.m3u8", timeout=20) as container:
             pictures = sum(1 for _ in container.decode(video=0))
         assert pictures > 50

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -32,7 +33,7 @@ from encoder.clock import NANOSECONDS
 from encoder.codecs import read_init
 from encoder.ffmpeg import find_ffmpeg
 from encoder.plan import plan_stream
-from encoder.playlist_reader import Position, read_position
+from encoder.playlist_reader import Position, read_position, read_segments
 from encoder.process import END_WORD, StreamSpec
 from encoder.sound import SOUND_CODECS
 from encoder.stream import SILENT_NS, STILL_NS
@@ -122,6 +123,8 @@ class Running:
         self.until(self.socket.exists)
         self.source = source(self.socket, self.media)
         self.until((self.folder / "index.m3u8").exists)
+        _slid_out, listed = read_segments(self.playlist("v0"))
+        self.first_msn = listed[0].msn
         self.live_after_seconds = time.monotonic() - self.began
 
     def until(self, true: Callable[[], Any], seconds: float = SECONDS) -> None:
@@ -134,8 +137,12 @@ class Running:
 
     def until_media(self, seconds: float) -> None:
         """Wait until so much media lies behind the video playlist's start."""
-        wanted = seconds / self.timing.segment_seconds
-        self.until(lambda: self.position("v0").last_msn >= wanted)
+        self.until_segments(math.ceil(seconds / self.timing.segment_seconds))
+
+    def until_segments(self, count: int, rendition: str = "v0") -> None:
+        """Wait for the last of so many segments, counted from the first that was listed."""
+        wanted = self.first_msn + count - 1
+        self.until(lambda: self.position(rendition).last_msn >= wanted)
 
     def playlist(self, rendition: str) -> str:
         return (self.folder / rendition / "media.m3u8").read_text("utf-8")
@@ -241,7 +248,8 @@ def samples_of(copy: Copy, data: bytes) -> list[Sample]:
 
 def check_rules_27_54(copy: Copy, frame_ticks: int) -> None:
     """Times go on from frame to frame over parts and segments; a segment is its parts."""
-    assert list(copy.segments) == list(range(1, max(copy.segments) + 1))
+    first, last = min(copy.segments), max(copy.segments)
+    assert list(copy.segments) == list(range(first, last + 1))
     samples = samples_of(copy, b"".join(copy.segments.values()))
     assert [s.dts_ticks for s in samples] == [n * frame_ticks for n in range(len(samples))]
     for msn, data in copy.segments.items():

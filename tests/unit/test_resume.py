@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,8 +20,9 @@ from encoder.playlist import (
     render_media_playlist,
 )
 from encoder.playlist_reader import read_segments
-from encoder.resume import Resume, take_over
+from encoder.resume import Resume, msn_by_clock, take_over
 from encoder.store import StreamStore
+from encoder.timing import plan
 
 CONTROL = ServerControl(2, 6, Fraction(1, 5), Fraction(3, 5), 12)
 BOTH = ("v0", "a0")
@@ -58,7 +61,7 @@ def taken(folder: Path) -> tuple[StreamStore, Resume]:
     return store, take_over(store, BOTH, Fraction(2))
 
 
-def test_a_new_stream_begins_at_one(tmp_path: Path) -> None:
+def test_where_nothing_was_left_nothing_is_taken_over(tmp_path: Path) -> None:
     assert taken(tmp_path)[1] == Resume(1, {})
 
 
@@ -158,3 +161,52 @@ def test_29_what_is_taken_over_keeps_its_parts_and_their_files(tmp_path: Path) -
     store.remove_leftovers()
     for segment in resume.past["v0"].segments:
         assert all((tmp_path / "v0" / part.uri).is_file() for part in segment.parts)
+
+
+# --- the first number of a stream that takes nothing over ----------------------------------------
+
+
+def seconds_of(year: int, month: int, day: int, second: int = 0) -> float:
+    return datetime(year, month, day, second=second, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("wall_seconds", "msn"),
+    [
+        (seconds_of(2026, 1, 1, 1), 5),
+        (seconds_of(2026, 1, 1, 1) + 0.2499, 5),
+        (seconds_of(2026, 1, 1, 1) + 0.25, 6),
+        (seconds_of(2026, 11, 30), 1 + 4 * 86_400 * (365 - 32)),
+        # A clock that was never set. hls.js takes 0 for "no blocking".
+        (seconds_of(2026, 1, 1), 1),
+        (seconds_of(2025, 12, 31), 1),
+        (0.0, 1),
+    ],
+)
+def test_a_stream_is_numbered_by_the_clock(wall_seconds: float, msn: int) -> None:
+    assert msn_by_clock(wall_seconds) == msn
+
+
+def test_numbers_fit_in_31_bits_for_seventeen_years() -> None:
+    assert 2**30 < msn_by_clock(seconds_of(2043, 1, 1)) < 2**31 - 2**20
+
+
+@given(
+    st.floats(seconds_of(2026, 1, 1), seconds_of(2043, 1, 1)),
+    st.floats(0.5, 5.0) | st.floats(0.5, 1_000_000.0),
+    st.integers(1, 60),
+    st.floats(1.0, 10.0),
+    st.sampled_from([0.12, 0.2, None]),
+)
+def test_63_whoever_comes_half_a_second_later_begins_beyond(
+    began: float, ran: float, fps: int, segment_seconds: float, part_seconds: float | None
+) -> None:
+    """A run is one segment ahead of real time, so that its first is complete at once."""
+    timing = plan(
+        fps=fps,
+        audio_rate_hz=48_000,
+        part_seconds=part_seconds,
+        segment_seconds=round(segment_seconds, 2),
+    )
+    segments_begun = 1 + int((Fraction(ran) + timing.segment_seconds) / timing.segment_seconds)
+    assert msn_by_clock(began + ran) >= msn_by_clock(began) + segments_begun

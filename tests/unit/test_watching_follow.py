@@ -174,6 +174,15 @@ def test_who_falls_out_of_the_window_jumps() -> None:
     assert follower.counts.jumps == 1
 
 
+def test_a_new_run_far_ahead_is_noticed_by_its_init_segment() -> None:
+    """As after a restart, whose numbers come from the clock."""
+    script = Script([segments(1, "", end=""), segments(900, "", "", run="b")])
+    follower, blocks = followed(script)
+    assert names(blocks) == ["a-1.m4s", "b-900.m4s", "b-901.m4s"]
+    assert (blocks[1].begins, blocks[1].apart) == (True, True)
+    assert follower.counts.jumps == 1
+
+
 def test_a_decoder_that_ended_is_given_a_new_beginning() -> None:
     taken = iter([True, False, True])
     _follower, blocks = followed(Script([segments(1, "", "", "")]), take=lambda _b: next(taken))
