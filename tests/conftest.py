@@ -17,8 +17,11 @@ from tests.service import Service, temporary_media_root
 
 
 def pytest_configure() -> None:
-    """Commands are tried with Ctrl-C; they inherit that a shell's background ignores it."""
+    """Commands are tried with these signals; they inherit that a shell's background ignores the
+    one, and nohup the other.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 # Of a module, not of the session: it takes most of a core, which tests that come after do not have
