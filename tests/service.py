@@ -113,11 +113,16 @@ class Service:
 
     def find(self, word: str) -> int:
         """The process below the supervisor that is at work and whose command line has that word."""
-        waiting = read_roster(self.media_root / RUN / ROSTER)["reserve"]
+        waiting = self.waiting()
         for pid in self.processes()[1:]:
             if word in _command_line(pid) and pid not in waiting:
                 return pid
         raise AssertionError(f"no process {word!r} among {self.processes()}")
+
+    def waiting(self) -> list[int]:
+        """The processes in reserve."""
+        pids: list[int] = read_roster(self.media_root / RUN / ROSTER)["reserve"]
+        return pids
 
     @staticmethod
     def still_alive(pids: list[int]) -> list[int]:

@@ -116,7 +116,10 @@ def test_the_inference_worker_hangs(hall: Hall) -> None:
 
 
 def test_the_supervisor_has_no_descriptor_left(hall: Hall) -> None:
-    """It cannot start what was killed; it says so, goes on trying, and viewers see no error."""
+    """It cannot start what was killed; it says so, goes on trying, and viewers see no error.
+
+    The worker in reserve is killed too: it would simply go on.
+    """
     supervisor, killed = hall.service.processes()[0], []
 
     def exhaust(_row: Row) -> None:
@@ -124,7 +127,8 @@ def test_the_supervisor_has_no_descriptor_left(hall: Hall) -> None:
         before = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
         resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, before[1]))
         try:
-            os.kill(killed[-1], signal.SIGKILL)
+            for pid in (*hall.service.waiting(), killed[-1]):
+                os.kill(pid, signal.SIGKILL)
             until("it says so", partial(has_said, hall.service, "process_unstarted"), 10)
             time.sleep(2)
         finally:

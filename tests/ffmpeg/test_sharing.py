@@ -95,10 +95,11 @@ def await_both(service: Service) -> None:
 
 
 def inference_processes(service: Service) -> list[int]:
+    """Those at work."""
     found = []
     for pid in service.processes()[1:]:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if words[1:3] == [b"-m", b"inference"]:
+        if words[1:3] == [b"-m", b"inference"] and pid not in service.waiting():
             found.append(pid)
     return found
 
