@@ -347,7 +347,9 @@ class Rendition:
             uri="",
             duration=Fraction(),
             map_uri=self._map_uri(era),
-            wall_ms=era.anchor_ms + round(start_ms),
+            # Down, never up: hls.js places sound by its dates, and where a segment seems to end
+            # after what was buffered of it, no part of the next is loaded before that is whole.
+            wall_ms=era.anchor_ms + math.floor(start_ms),
             discontinuity=self._calendar.starts_at(part.msn),
         )
 

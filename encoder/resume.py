@@ -8,6 +8,7 @@ never came (19). The new process goes on behind an EXT-X-DISCONTINUITY (16) with
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -126,7 +127,7 @@ def _gap_after(
     previous: SegmentEntry, segment_seconds: Fraction, breaks: Mapping[int, SegmentEntry]
 ) -> SegmentEntry:
     msn = previous.msn + 1
-    wall_ms = previous.wall_ms + round(previous.duration * 1000)
+    wall_ms = previous.wall_ms + math.floor(previous.duration * 1000)
     if msn in breaks:  # 16: in all renditions, though this one had not come to it
         wall_ms = breaks[msn].wall_ms
     return replace(

@@ -222,6 +222,20 @@ def test_rule_14_media_time_and_wall_time_run_together(stream: Stream) -> None:
             media_ms += Fraction(seen.extinf) * 1000
 
 
+def test_rule_14_no_date_is_later_than_the_first_sample(stream: Stream) -> None:
+    """Packets of sound begin between milliseconds. hls.js 1.7.4 places a segment by its date: half
+    of one too late, and what it has buffered seems to end before the segment does. Then it loads
+    no part of the next one until that is whole, and stands still for a second.
+    """
+    for timing, (_rendition, views) in zip(
+        (stream.timing.video, stream.timing.audio), both(stream), strict=True
+    ):
+        for view in views:
+            for msn, seen in view.segments.items():
+                exact_ms = 1000 * timing.segment_start(msn - 1) * timing.frame_seconds
+                assert 0 <= START_MS + exact_ms - seen.date_ms < 1
+
+
 def test_rule_31_what_is_listed_is_there(stream: Stream) -> None:
     for _rendition, views in both(stream):
         for view in views:
