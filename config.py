@@ -131,7 +131,7 @@ class Settings:
     reserve: bool = _setting(
         True,
         "keep an encoder process and a worker loaded that wait for the next stream, or for the end "
-        "of one that runs: a start takes a third of a second less, for some memory",
+        "of one that runs: a start imports nothing while somebody waits, for some memory",
     )
     stream: str = _setting(
         "demo", "id of the stream that `serve` starts with; empty: none until the API is asked"
