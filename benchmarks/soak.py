@@ -68,10 +68,11 @@ def main() -> int:
     )
     with _memory() as folder, _service(folder / "media", given.log) as (pid, url):
         faults = Faults(pid, url, folder / "media", [], chance)
+        left_out = faults.left_out  # asked while the memory is there that may be filled
         viewers, samples, lips = asyncio.run(_run(given, faults, folder / "media"))
     costs, grown = _costs(viewers, faults.done), trends(samples)
     print(_report(viewers, costs, grown))
-    for name in faults.left_out:
+    for name in left_out:
         print(f"left out, for it cannot be done here: {name}")
     print(_of_lips(lips))
     if given.json:

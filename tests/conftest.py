@@ -16,6 +16,11 @@ from tests.browser.need import skips_forbidden
 from tests.service import Service, temporary_media_root
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Here, and not in tests/faults: so it is known whatever folders a run is given."""
+    parser.addoption("--fault-rows", metavar="FILE", help="append what each row measured, as JSON")
+
+
 def pytest_configure() -> None:
     """Commands are tried with these signals; they inherit that a shell's background ignores the
     one, and nohup the other.

@@ -12,14 +12,10 @@ from tests.browser import drivers
 from tests.browser.need import require
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fault-rows", metavar="FILE", help="append what each row measured, as JSON")
-
-
 @pytest.fixture(scope="session")
 def rows(request: pytest.FixtureRequest) -> Path | None:
     """The file of ``--fault-rows``."""
-    given = request.config.getoption("--fault-rows", default=None)
+    given = request.config.getoption("--fault-rows")
     return Path(given) if given else None
 
 
