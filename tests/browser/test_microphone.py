@@ -100,6 +100,7 @@ def test_what_is_said_into_it_is_seen_and_heard(page: Chrome, running: Service) 
     live = until_state(page, "live")
     assert live["jitter_ms"] == 120
     started = ear.await_event("speech_started", live["utterance"])
+    recording.look()  # what was before it leaves the window meanwhile
     until("5 s of levels", lambda: page.execute_script("return heard.levels.length") > 250, 15)
     page.execute_script("microphone.stop(); microphone.stop()")
     finished = ear.await_event("speech_finished", live["utterance"])

@@ -27,7 +27,7 @@ from inference.source import make_source
 from inference.speech import BUILT_IN_SAMPLE
 from rawmedia import MediaFormat
 from tests.browser import drivers
-from tests.browser.accessibility import assert_accessible
+from tests.browser.accessibility import assert_accessible, dress
 from tests.browser.need import require
 from tests.browser.watching import diagnostics, until, until_live
 from tests.service import Service, temporary_media_root
@@ -68,6 +68,7 @@ def studio(desk: Chrome, running: Service) -> Chrome:
     if desk.current_url != f"{running.url}/":
         desk.get(f"{running.url}/")
         until_live(desk)
+        until("the studio", by_id(desk, "studio").is_displayed, PATIENCE)
     by_id(desk, "tab-speak").click()
     until("it can be spoken to", lambda: by_id(desk, "say-it").is_enabled(), PATIENCE)
     until_shown(desk, "live")
@@ -209,7 +210,9 @@ def test_what_is_said_can_be_read(studio: Chrome) -> None:
     until("the stream has captions", button.is_displayed, 5)
     button.click()
     assert button.get_attribute("aria-pressed") == "true"
-    by_id(studio, "text").send_keys("Read my lips, or read this line.")
+    by_id(studio, "text").send_keys(
+        "Read my lips, or read this line. And then go on, for a while yet."
+    )
     by_id(studio, "say-it").click()
     line = lambda: "read this line" in " ".join(studio.execute_script(CAPTIONS))  # noqa: E731
     until("the words under the picture", line, PATIENCE)
@@ -482,9 +485,11 @@ def test_the_page_survives_every_process_in_turn(studio: Chrome, running: Servic
         os.kill(running.find(process), signal.SIGKILL)
         until(f"it plays on without {process}", lambda: _plays_on(studio), 20)
     assert studio.execute_script("return window.sameDocument")
-    by_id(studio, "text").send_keys("Still here.")
+    # For long enough: the page asks for events again after two seconds.
+    by_id(studio, "text").send_keys("Still here, and with a good deal to say about it. " * 4)
     by_id(studio, "say-it").click()
     until_shown(studio, "talking")
+    by_id(studio, "hush").click()
 
 
 def _plays_on(browser: Chrome) -> bool:
@@ -502,6 +507,38 @@ def test_the_keyboard_moves_between_panels(studio: Chrome) -> None:
         assert studio.switch_to.active_element.get_attribute("id") == f"tab-{panel}"
         assert by_id(studio, panel).is_displayed()
     assert not by_id(studio, "speak").is_displayed()
+
+
+# How far inside their card the buttons below the picture are that can be seen, in CSS pixels.
+INSIDE = """
+    const card = document.getElementById("player").getBoundingClientRect();
+    const insideOf = (box) => Math.min(
+        box.left - card.left, card.right - box.right, box.top - card.top, card.bottom - box.bottom);
+    return Object.fromEntries([...document.querySelectorAll(".controls button")]
+        .map((button) => [button.id, button.getBoundingClientRect()])
+        .filter(([, box]) => box.width > 0)
+        .map(([id, box]) => [id, insideOf(box)]));
+"""
+
+
+def test_no_button_stands_over_the_edge_of_its_card(studio: Chrome) -> None:
+    studio.refresh()  # the word on the button for sound is longest before the first tap
+    until_live(studio)
+    until("the studio", by_id(studio, "studio").is_displayed, PATIENCE)
+    until("the stream has captions", by_id(studio, "captions").is_displayed, PATIENCE)
+    found: dict[int, dict[str, float]] = {}
+    try:
+        for width in (360, 768, 1080, 1140, 1200, 1440):
+            dress(studio, width, 900, "light")
+            wide = f"return innerWidth === {width}"
+            until(f"{width} px", lambda: studio.execute_script(wide), PATIENCE)  # noqa: B023
+            found[width] = studio.execute_script(INSIDE)
+    finally:
+        studio.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        studio.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    for width, inside in found.items():
+        assert inside.keys() >= {"sound", "pause", "captions", "figures", "fullscreen"}
+        assert min(inside.values()) >= 0, (width, inside)
 
 
 def test_everybody_can_use_it(studio: Chrome) -> None:

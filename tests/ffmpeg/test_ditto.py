@@ -98,6 +98,7 @@ def test_what_is_posted_moves_the_lips_of_the_photo(running: Service, speaker: S
         ear, recording = Ear(running.url), Recording.from_now(running.url)
         utterance = say(running.url, speech(3.0))
         started = ear.await_event("speech_started", utterance)
+        recording.look()
         finished = ear.await_event("speech_finished", utterance)
         recording.until(finished["media_seconds"] + 0.6)
         return recording, started, finished
@@ -126,6 +127,7 @@ def test_an_interruption_is_told_and_lips_close(running: Service, speaker: Speak
         ear, recording = Ear(running.url), Recording.from_now(running.url)
         utterance = say(running.url, speech(20.0))
         started = ear.await_event("speech_started", utterance)
+        recording.look()
         time.sleep(0.8)
         assert requests.delete(f"{running.url}/api/streams/demo/speech", timeout=5).ok
         cut = ear.await_event("speech_interrupted", utterance)

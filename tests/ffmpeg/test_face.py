@@ -100,6 +100,7 @@ def test_the_picture_changes_at_one_frame_and_the_sound_goes_on(running: Service
     before = figures(running.url)
     utterance = say(running.url, tone(SECONDS))
     ear_started = ear.await_event("speech_started", utterance)
+    recording.look()
     answer = wish(running, image)
     assert answer.status_code == 202, answer.text
     told = changed(ear, answer.json()["change"])

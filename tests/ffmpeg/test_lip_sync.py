@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
+from dataclasses import dataclass
 
 import av
 import numpy as np
@@ -25,20 +26,43 @@ WANTED_SEGMENTS = 6
 Curve = NDArray[np.float64]
 
 
-def whole_window(service: str, rendition: str) -> bytes:
-    """Init segment and the newest complete segments of a rendition, as one file."""
-    base = f"{service}/live/demo/{rendition}"
-    deadline = time.monotonic() + 20
+def whole_window(service: str) -> tuple[bytes, bytes]:
+    """Init segment and the newest complete segments of pictures and sound, each as one file.
+
+    The same segments of both, though one playlist is read after the other.
+    """
+    deadline = time.monotonic() + 40
     while True:
-        text = requests.get(f"{base}/media.m3u8", timeout=5).text
-        names = re.findall(r"^([0-9a-f]+-\d+\.m4s)$", text, re.MULTILINE)[-WANTED_SEGMENTS:]
-        if len(names) == WANTED_SEGMENTS:
-            break
-        assert time.monotonic() < deadline, text
+        video, audio = (listed(service, name) for name in ("v0", "a0"))
+        common = sorted(video.segments.keys() & audio.segments.keys())[-WANTED_SEGMENTS:]
+        if len(common) == WANTED_SEGMENTS:
+            return video.fetch(common), audio.fetch(common)
+        assert time.monotonic() < deadline, (video, audio)
         time.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a media playlist names."""
+
+    base: str
+    init: str
+    segments: dict[int, str]
+
+    def fetch(self, msns: list[int]) -> bytes:
+        names = (self.init, *(self.segments[msn] for msn in msns))
+        answers = [requests.get(f"{self.base}/{name}", timeout=5) for name in names]
+        assert all(answer.ok for answer in answers)
+        return b"".join(answer.content for answer in answers)
+
+
+def listed(service: str, rendition: str) -> Listed:
+    base = f"{service}/live/demo/{rendition}"
+    text = requests.get(f"{base}/media.m3u8", timeout=5).text
     init = re.search(r'MAP:URI="([^"]+)"', text)
     assert init is not None
-    return b"".join(requests.get(f"{base}/{n}", timeout=5).content for n in (init[1], *names))
+    names = re.findall(r"^([0-9a-f]+-(\d+)\.m4s)$", text, re.MULTILINE)
+    return Listed(base, init[1], {int(msn): name for name, msn in names})
 
 
 def mouth_openings(video: bytes) -> tuple[float, Curve]:
@@ -72,7 +96,7 @@ def correlation(a: Curve, b: Curve, lag: int) -> float:
 
 
 def test_the_mouth_follows_the_sound_within_one_frame(service: str) -> None:
-    video, audio = whole_window(service, "v0"), whole_window(service, "a0")
+    video, audio = whole_window(service)
     start, opening = mouth_openings(video)
     heard = loudness(audio, start, len(opening))
     opening = opening[: len(heard)]

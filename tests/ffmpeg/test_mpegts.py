@@ -134,13 +134,15 @@ def check_rates(encoder: Running) -> None:
 
 
 def test_a_new_encoder_process_takes_the_transport_streams_over(short: Path) -> None:
-    with running(short / "r", **TS) as encoder:
+    # Long enough that the break is still in it when this machine has stood still for a while.
+    long = TS | {"window_segments": 12}
+    with running(short / "r", **long) as encoder:
         encoder.until_segments(5, "t0")
         os.kill(encoder.ffmpeg, signal.SIGKILL)
         encoder.process.kill()
         encoder.process.wait()
         encoder.source.hang_up()
-        before, settings = listed(encoder, "t0"), dict[str, Any](SMALL | TS)
+        before, settings = listed(encoder, "t0"), dict[str, Any](SMALL | long)
         successor = Running(short / "r", Settings(**settings), Source, "libx264")
         try:
             successor.until(lambda: successor.position("t0").last_msn >= before[-1].msn + 5)

@@ -26,6 +26,7 @@ from inference.presenter import mouth_opening, mouth_region
 from inference.source import make_source
 from inference.speech import BUILT_IN_SAMPLE
 from rawmedia import MediaFormat
+from tests.patience import until
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.ffmpeg
@@ -51,7 +52,10 @@ def face(running: Service) -> str:
 
 
 class Ear:
-    """Follows the events of a stream: those to come, or also those since one (0: all)."""
+    """Follows the events of a stream: those to come, or also those since one (0: all).
+
+    It listens when it is made: the service has greeted it.
+    """
 
     def __init__(self, face: str, stream: str = "demo", after: int | None = None) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
@@ -60,6 +64,7 @@ class Ear:
         self._answer = requests.get(url, wanted, stream=True, timeout=30)
         assert self._answer.headers["Content-Type"].startswith("text/event-stream")
         threading.Thread(target=self._listen, daemon=True).start()
+        until("a listener is greeted", lambda: bool(self.told))
 
     def _listen(self) -> None:
         kind = ""
@@ -95,6 +100,11 @@ class Recording:
         text = requests.get(f"{face}/live/demo/v0/media.m3u8", timeout=5).text
         return cls(face, max(int(msn) for msn in re.findall(r"^[0-9a-f]+-(\d+)\.m4s$", text, re.M)))
 
+    def look(self) -> None:
+        """Fetch what is new of both renditions: a window later it is gone."""
+        for rendition in ("v0", "a0"):
+            self.catch(rendition)
+
     def catch(self, rendition: str) -> str:
         """Fetch what is new; the playlist as it is."""
         base = f"{self.face}/live/demo/{rendition}"
@@ -114,8 +124,7 @@ class Recording:
         deadline = time.monotonic() + 30
         while True:
             published = figures(self.face)["media_seconds"]
-            for rendition in ("v0", "a0"):
-                self.catch(rendition)
+            self.look()
             if published - 2.5 > media_seconds:
                 return
             assert time.monotonic() < deadline, published
@@ -238,7 +247,9 @@ def said_for(face: str, seconds: float) -> Said:
     answered_ms = time.time_ns() // 1_000_000
     promised = ear.await_event("speech_queued", utterance)["starts_in_seconds"]
     started = ear.await_event("speech_started", utterance)
+    recording.look()
     finished = ear.await_event("speech_finished", utterance)
+    # So long that another recording, from its newest whole segment on, has nothing of this voice.
     recording.until(finished["media_seconds"] + 0.5)
     repeated = figures(face)["units_repeated"] - repeated
     return Said(recording, answered_ms, promised, started, finished, repeated)
@@ -255,6 +266,7 @@ def test_what_is_posted_is_heard_and_seen_and_told(face: str) -> None:
     # encoder comes before it.
     waited = (started["date_ms"] - said.answered_ms) / 1000
     assert waited <= said.starts_in_seconds + 0.5 + repeated / FPS
+    text = recording.catch("v0")  # before its end leaves the window
     start, opening, sound = recording.decoded()
     heard = loudness(sound, len(opening))
     opening = opening[: len(heard)]
@@ -273,7 +285,6 @@ def test_what_is_posted_is_heard_and_seen_and_told(face: str) -> None:
     assert rest.max() < 0.1 * opening.max(), "lips rest in between"
 
     # What the events say of the place is what the playlist says of it.
-    text = recording.catch("v0")
     dates = dict(dates_by_msn(text))
     told = dates[finished["msn"]] + (finished["media_seconds"] * 1000) % 2000
     assert told == pytest.approx(finished["date_ms"], abs=2)
@@ -313,6 +324,7 @@ def interruption(face: str, way: str) -> Interruption:
     ear, recording, successor = Ear(face), Recording.from_now(face), {}
     utterance = say(face, tone(20.0))
     started = ear.await_event("speech_started", utterance)
+    recording.look()
     time.sleep(1.2)
     asked_ms, began = time.time_ns() // 1_000_000, time.monotonic()
     if way == "DELETE":

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -157,8 +157,14 @@ class Running:
     @property
     def ffmpeg(self) -> int:
         """Process id of the child."""
-        self.until(lambda: children(self.process.pid))
-        return children(self.process.pid)[0]
+        found: list[int] = []
+
+        def look() -> list[int]:
+            found[:] = children(self.process.pid)
+            return found
+
+        self.until(look)
+        return found[0]
 
     def until_more_media(self) -> None:
         """Wait for the next part."""
@@ -215,11 +221,12 @@ class Running:
 
 
 def children(pid: int) -> list[int]:
-    try:
-        files = list(Path(f"/proc/{pid}/task").glob("*/children"))
-        return [int(child) for file in files for child in file.read_text().split()]
-    except FileNotFoundError:
-        return []
+    found: list[int] = []
+    with suppress(OSError):
+        for file in Path(f"/proc/{pid}/task").glob("*/children"):
+            with suppress(OSError):  # a thread that has ended meanwhile
+                found += map(int, file.read_text().split())
+    return found
 
 
 @contextmanager
@@ -431,10 +438,19 @@ def test_a_stopped_ffmpeg_is_replaced_and_the_stream_catches_up(short: Path) -> 
         media_before, at = encoder.figures()["media_seconds"], time.monotonic()
         child = encoder.ffmpeg
         os.kill(child, signal.SIGSTOP)
-        encoder.until_replaced(child)
-        # Nothing has come of the new one yet: what is newest is the old one's, and was published
-        # no later than its last output came.
-        newest = max(file.stat().st_mtime for file in encoder.folder.rglob("[!.]*.m4s"))
+        newest = 0.0
+
+        def is_replaced() -> bool:
+            # What is newest while there is no other child is the old one's, and was published no
+            # later than its last output came.
+            nonlocal newest
+            seen = max(file.stat().st_mtime for file in encoder.folder.rglob("[!.]*.m4s"))
+            if [pid for pid in children(encoder.process.pid) if pid != child]:
+                return True
+            newest = seen
+            return False
+
+        encoder.until(is_replaced)
         silent = time.time() - newest
         assert (SILENT_NS + STILL_NS) / NANOSECONDS < silent < 3 * slowness()
         assert not Path(f"/proc/{child}").exists()  # reaped, though it could not act on SIGTERM
