@@ -35,6 +35,9 @@ async def measure(client: httpx.AsyncClient, base: str) -> Lips:
     Args:
         client: to ask with.
         base: URL of the stream's folder.
+
+    Raises:
+        httpx.HTTPError: there is no answer, or it is no playlist: a fault's time.
     """
     flashes = _flashes(await _media(client, f"{base}/v0/media.m3u8"))
     beeps = np.array(_beeps(await _media(client, f"{base}/a0/media.m3u8")))
@@ -46,11 +49,12 @@ async def measure(client: httpx.AsyncClient, base: str) -> Lips:
 
 async def _media(client: httpx.AsyncClient, url: str) -> bytes:
     """The newest complete segments with the init segment they have in common."""
-    answer = await client.get(url)
+    answer = (await client.get(url)).raise_for_status()
     segments = [each for each in read_segments(answer.text)[1] if each.uri and not each.gap]
     newest = segments[-1].map_uri
     names = [newest, *(each.uri for each in segments if each.map_uri == newest)]
-    return b"".join([(await client.get(urljoin(url, name))).content for name in names if name])
+    answers = [await client.get(urljoin(url, name)) for name in names if name]
+    return b"".join(answer.raise_for_status().content for answer in answers)
 
 
 def _flashes(media: bytes) -> list[float]:
