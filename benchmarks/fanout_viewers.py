@@ -86,6 +86,11 @@ class Crowd:
         for viewer in self._viewers:
             viewer.ask(first)
 
+    @property
+    def waiting(self) -> int:
+        """Viewers that have asked and have no answer yet."""
+        return sum(viewer.waits for viewer in self._viewers)
+
     def stop(self) -> None:
         """Ask for nothing more."""
         for viewer in self._viewers:
@@ -106,6 +111,7 @@ class _Viewer(asyncio.Protocol):
     def __init__(self, crowd: Crowd) -> None:
         self.answers: list[Answered] = []
         self.following = True
+        self.waits = False
         self._crowd = crowd
         self._asked = Position(0, 0)
         self._asked_ns = self._first_byte_ns = 0
@@ -120,7 +126,7 @@ class _Viewer(asyncio.Protocol):
         self._crowd.lost += self.following
 
     def ask(self, position: Position) -> None:
-        self._asked, self._asked_ns = position, time.monotonic_ns()
+        self._asked, self._asked_ns, self.waits = position, time.monotonic_ns(), True
         self._send(self._crowd.path(position))
 
     def _send(self, path: str) -> None:
@@ -137,6 +143,7 @@ class _Viewer(asyncio.Protocol):
         self._answered(int(head[9:12]), body)
 
     def _answered(self, status: int, body: bytes) -> None:
+        self.waits = False
         self.answers.append(
             Answered(
                 self._asked, self._asked_ns, self._first_byte_ns, status, len(body), hash(body)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -49,7 +50,7 @@ class Service:
         self._playlist = playlist
         self._verify = str(authority) if authority else True
         self.url = ""
-        self.log: deque[str] = deque(maxlen=200)
+        self._log: deque[str] = deque(maxlen=200)
         self.flags = flags
         self._environment = dict(environment)
         self._seen: set[int] = set()
@@ -81,9 +82,15 @@ class Service:
             self._child.wait(STOP_SECONDS)
         finally:
             for pid in self.still_alive(list(self._seen)):
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.kill(pid, signal.SIGKILL)
             self._child.wait()
             self._drain.join(5)
+
+    @property
+    def log(self) -> list[str]:
+        """What was said last: a copy, for more may be said while it is looked through."""
+        return list(self._log)
 
     @staticmethod
     def attempt(media_root: Path, flags: list[str]) -> subprocess.CompletedProcess[str]:
@@ -133,7 +140,7 @@ class Service:
         assert self._child.stdout is not None
         for row in self._child.stdout:
             line = row.decode("utf-8", "replace").rstrip()
-            self.log.append(line)
+            self._log.append(line)
             if not self.url and (match := ADDRESS.search(line)):
                 self.url = match.group()
                 self._has_address.set()

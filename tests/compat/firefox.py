@@ -21,7 +21,8 @@ import websocket
 from tests.browser.processes import kill_session
 from tests.browser.watching import until
 
-LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
+# With what comes after it: the line is read while it is written.
+LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)\s")
 START_SECONDS = 20
 ANSWER_SECONDS = 60
 STOP_SECONDS = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -150,8 +151,11 @@ def check_new_era(follower: Follower) -> None:
 
 
 def threads(stage: Stage) -> str:
-    tasks = Path(f"/proc/{stage.service.find('-m encoder')}/task").glob("*/comm")
-    return " ".join(task.read_text() for task in tasks)
+    names = []
+    for task in Path(f"/proc/{stage.service.find('-m encoder')}/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            names.append(task.read_text())
+    return " ".join(names)
 
 
 # Before the others: each failure within a minute makes the next restart wait longer.

@@ -126,9 +126,10 @@ class Follower:
     @property
     def discontinuities(self) -> int:
         """All that there have been."""
-        assert self.newest is not None
-        within = sum(segment.discontinuity for segment in self.newest.every)
-        return (self.newest.discontinuity_sequence or 0) + within
+        newest = self.newest  # one, for the next may come meanwhile
+        assert newest is not None
+        within = sum(segment.discontinuity for segment in newest.every)
+        return (newest.discontinuity_sequence or 0) + within
 
     def _follow(self) -> None:
         while not self._stopped.is_set():

@@ -50,7 +50,8 @@ def hold(fleet: Fleet, name: str) -> socket.socket:
     port = fleet[name].http_port
     assert port is not None
     connection = socket.create_connection(("127.0.0.1", port), timeout=STUCK_SECONDS)
-    text = httpx.get(f"{fleet[name].url}/live/demo/v0/media.m3u8").text
+    url = f"{fleet[name].url}/live/demo/v0/media.m3u8"
+    text = httpx.get(url, timeout=STUCK_SECONDS).text
     msn = 2 + max(int(n) for n in re.findall(r"-(\d+)\.m4s", text))
     request = f"GET /live/demo/v0/media.m3u8?_HLS_msn={msn} HTTP/1.1\r\nHost: x\r\n\r\n"
     connection.sendall(request.encode())
