@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits of a service go by a clock that stands still: the seconds told are exact."""
+    monkeypatch.setattr("server.gate.RateLimit", partial(RateLimit, clock=Clock()))
 
 
 def service(root: Path, **changes: Any) -> FlaskClient:
@@ -70,6 +77,7 @@ def test_all_processes_count_together() -> None:
     for child in children:
         child.start()
         child.join(10)
+        assert child.exitcode == 0
     assert [limit.take("a") > 0 for _ in range(3)] == [False, False, True]
 
 
@@ -123,6 +131,7 @@ def test_a_proxy_must_be_an_address() -> None:
         parse_networks("nginx")
 
 
+@pytest.mark.usefixtures("stopped")
 def test_too_many_requests_are_told_when_to_ask_again(tmp_path: Path) -> None:
     client = service(tmp_path, api_requests_per_minute=8)
     statuses = [client.get(path).status_code for path in ("/api/streams", "/api/nothing")]
@@ -145,6 +154,7 @@ def test_uploads_have_a_limit_of_their_own(tmp_path: Path) -> None:
     assert client.get("/api/streams").status_code == 200
 
 
+@pytest.mark.usefixtures("stopped")
 def test_wrong_tokens_are_limited_harder_and_lock_the_address(tmp_path: Path) -> None:
     client = service(tmp_path, api_token=TOKEN, wrong_tokens_per_minute=3)
     assert client.get("/api/streams", headers=RIGHT).status_code == 200

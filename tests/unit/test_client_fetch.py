@@ -134,9 +134,9 @@ def test_what_is_no_http_is_no_answer(noise: bytes) -> None:
 
 
 def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    answer = HttpFetch()(f"http://127.0.0.1:{port}/")
+    with socket.socket() as deaf:  # nobody else can have its port, and it does not listen
+        deaf.bind(("127.0.0.1", 0))
+        answer = HttpFetch()(f"http://127.0.0.1:{deaf.getsockname()[1]}/")
     assert answer.status == 0
     assert "refused" in answer.told
 

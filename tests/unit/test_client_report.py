@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 
@@ -83,10 +84,12 @@ def test_the_table_and_the_json_tell_the_same() -> None:
     assert report["renditions"] == [f"{name}/media.m3u8" for name in ("v0", "v1", "a0", "s0")]
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """One that nobody can have meanwhile, and where nobody listens."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield deaf.getsockname()[1]
 
 
 @pytest.mark.parametrize(
@@ -98,9 +101,9 @@ def closed_port() -> int:
     ],
 )
 def test_what_cannot_be_checked_is_one_line_and_2(
-    url: str, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    url: str, words: tuple[str, ...], closed_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["check", url.format(port=closed_port()), "--seconds", "1"]) == 2
+    assert main(["check", url.format(port=closed_port), "--seconds", "1"]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     (line,) = [line for line in shown.err.splitlines() if line.startswith("lipstream: ")]

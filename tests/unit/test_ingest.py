@@ -216,6 +216,8 @@ class Api(ThreadingHTTPServer):
         self.status = 200
         self.asked: list[str] = []
         self.is_asked, self.may_answer = threading.Event(), threading.Event()
+        self.may_end = threading.Event()
+        self.may_end.set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -228,6 +230,8 @@ class _Asked(BaseHTTPRequestHandler):
         self.server.asked.append(f"{self.command} {self.path}")
         self.server.is_asked.set()
         self.server.may_answer.wait(20)
+        if self.command == "DELETE":
+            self.server.may_end.wait(20)
         self.send_response(self.server.status)
         self.end_headers()
 
@@ -242,6 +246,7 @@ def api() -> Iterator[Api]:
     api = Api()
     yield api
     api.may_answer.set()
+    api.may_end.set()
     api.shutdown()
     api.server_close()
 
@@ -265,14 +270,17 @@ def test_a_signal_while_the_stream_is_made_ends_it_too(
     media_root: Path, stream: Stream, api: Api
 ) -> None:
     """Also a second one: it is being ended already."""
+    api.may_end.clear()
     with ingest(media_root, *FLAGS, "--create", "--url", api.url) as child:
         assert api.is_asked.wait(20)
         child.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         assert child.poll() is None, "whether there is a stream is not known yet"
+        api.is_asked.clear()
         api.may_answer.set()
-        with suppress(ProcessLookupError):
-            child.send_signal(signal.SIGHUP)
+        assert api.is_asked.wait(20)
+        child.send_signal(signal.SIGHUP)
+        api.may_end.set()
         assert child.wait(20) == 128 + signal.SIGTERM
     assert api.asked == OWN
 
@@ -302,6 +310,7 @@ def test_who_ignores_a_hangup_goes_on_ignoring_it(
     finally:
         signal.signal(signal.SIGHUP, ignored)
     assert child.returncode == 0
+    stream.ended()
     assert stream.shown == [0, 1, 2]
     assert api.asked == OWN
 

@@ -31,8 +31,8 @@ def test_a_port_that_a_killed_service_still_has_is_waited_for(
     tmp_path: Path, taken: socket.socket
 ) -> None:
     (tmp_path / LOCK).write_text("no process")
-    threading.Timer(0.3, taken.close).start()
     began = time.monotonic()
+    threading.Timer(0.3, taken.close).start()
     with serve.listen(settings(tmp_path, taken)) as listener:
         assert listener.getsockname()[1] > 0
     assert time.monotonic() - began >= 0.25

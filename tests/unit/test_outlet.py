@@ -83,9 +83,12 @@ def test_a_reader_that_has_gone_is_no_reason_to_stop(pipe: tuple[int, int]) -> N
 
 
 def test_it_ends_though_nobody_reads(pipe: tuple[int, int]) -> None:
-    _, writing = pipe
+    reading, writing = pipe
     began = time.monotonic()
     with Outlet(writing, most_lines=10) as outlet:
         for _ in range(30):
             outlet.write("x" * 1000 + "\n")
     assert time.monotonic() - began < 5
+    os.close(reading)  # else its thread would write on, by a number that is another file's by then
+    outlet._thread.join(20)
+    assert not outlet._thread.is_alive()

@@ -313,7 +313,7 @@ class SlowWriter:
     path = Path("/nowhere")
 
     def __init__(self) -> None:
-        self.go_on = threading.Event()
+        self.begun, self.go_on = threading.Event(), threading.Event()
         self.written: list[int] = []
 
     def resume(self) -> dict[str, int]:
@@ -323,6 +323,7 @@ class SlowWriter:
         return 0
 
     def segment(self, name: str, entry: SegmentEntry, data: bytes) -> int:
+        self.begun.set()
         self.go_on.wait(10)
         self.written.append(entry.msn)
         return len(data)
@@ -338,6 +339,8 @@ def test_a_disk_that_is_too_slow_ends_the_recording_not_the_stream() -> None:
     slow = SlowWriter()
     recorder = Recorder(slow)
     recorder.start()
+    recorder.segment("v0", entry(1), b"media")
+    assert slow.begun.wait(20), "its thread runs"
     began = time.monotonic()
     for msn in range(1, QUEUE_ITEMS + 9):
         recorder.segment("v0", entry(msn), b"media")

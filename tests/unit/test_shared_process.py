@@ -17,6 +17,7 @@ import pytest
 from config import Settings
 from encoder.media_root import MediaRoot
 from server import child as rules
+from server import sessions
 from server.control import send
 from server.exits import STUCK
 from server.roster import Stream, read_roster
@@ -131,9 +132,11 @@ def play(story: Coroutine[Any, Any, None]) -> None:
 
 
 def test_streams_share_one_process_and_one_ends_alone(
-    root: MediaRoot, caplog: pytest.LogCaptureFixture
+    root: MediaRoot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
+    for module in (rules, sessions):  # who ends well is not killed, however busy the machine
+        monkeypatch.setattr(module, "STOP_SECONDS", SECONDS)
 
     async def story() -> None:
         async with hall(root) as h:

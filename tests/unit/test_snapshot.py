@@ -33,7 +33,7 @@ def decoder(monkeypatch: pytest.MonkeyPatch) -> Decoder:
 
 
 def test_who_asks_together_gets_one_picture(decoder: Decoder) -> None:
-    snapshots, folder = Snapshots("ffmpeg"), Path("/live/demo")
+    snapshots, folder = Snapshots("ffmpeg", lambda: 100.0), Path("/live/demo")
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(snapshots.newest, folder) for _ in range(8)]
         decoder.gate.set()

@@ -126,6 +126,7 @@ def test_the_last_picture_is_held_and_the_device_looked_for(recording: Path) -> 
         assert camera._thread.is_alive()
     finally:
         camera.close()
+    camera._thread.join(20)  # close() does not wait for a driver that hangs
     assert not camera._thread.is_alive()
 
 
