@@ -193,12 +193,14 @@ def test_ffmpeg_hangs_and_its_encoder_process_is_killed(stage: Stage) -> None:
         until("none is left", lambda: not stage.service.still_alive(hung), 5)
     stage.note_new_encoder()
     check(row.seen, freeze=3.0, discontinuities=1)
+    stage.check_lips()
 
 
 def test_ffmpeg_killed(stage: Stage) -> None:
     with stage.audience.row("ffmpeg killed (-9)") as row:
         os.kill(stage.ffmpeg, signal.SIGKILL)
     check(row.seen)
+    stage.check_lips()
 
 
 def test_ffmpeg_exits(stage: Stage) -> None:
@@ -212,6 +214,7 @@ def test_ffmpeg_exits(stage: Stage) -> None:
     assert (last["status"], last["reason"]) == (1, "ended")
     assert any("malloc of size" in line for line in last["stderr"]), last["stderr"]
     assert "rawvideo" in last["argv"]
+    stage.check_lips()
 
 
 def test_ffmpeg_writes_garbage(stage: Stage) -> None:
@@ -219,6 +222,7 @@ def test_ffmpeg_writes_garbage(stage: Stage) -> None:
         stage.order("garbage")
     check(row.seen)
     assert stage.figures()["encoder_restarts_by_reason"]["garbage"] == 1
+    stage.check_lips()
 
 
 def test_the_source_is_killed(stage: Stage) -> None:
