@@ -21,6 +21,7 @@ from selenium.webdriver import Chrome
 from server.child import HEALTHY_SECONDS
 from tests.browser.watching import until
 from tests.faults import lips, stand_in
+from tests.faults.media_time import check_media_time
 from tests.faults.viewers import Audience, Follower, Row, check
 from tests.service import Service, temporary_media_root
 
@@ -275,6 +276,7 @@ def test_the_encoder_process_is_killed(stage: Stage) -> None:
 
 def test_the_machine_is_suspended(stage: Stage) -> None:
     """All processes stop for 30 s; what was missed is given up, not made up for."""
+    before = stage.audience.video.last_msn
     with stage.audience.row("machine suspended for 30 s") as row:
         pids = [*stage.service.processes(), stage.source.pid]
         began = time.monotonic()
@@ -291,4 +293,5 @@ def test_the_machine_is_suspended(stage: Stage) -> None:
         newest = follower.newest.segments[-1]
         assert newest.wall is not None
         assert 0 < time.time() - float(newest.wall) < 6  # 14
+        check_media_time(follower, before)
     stage.check_lips()
