@@ -56,6 +56,7 @@ ROSTER = {
         "broken": {"state": "failed", "processes": []},
     },
     "web": [{"name": "web", "pid": 9, "restarts": {}}],
+    "shared": [{"name": "inference", "pid": None, "restarts": {"exit 1": 5}}],
 }
 
 
@@ -123,7 +124,19 @@ def test_processes_and_why_they_ended(tmp_path: Path) -> None:
     assert ended in text
     assert 'process_running{process="inference",stream="demo"} 0.0' in text
     assert 'process_running{process="web",stream=""} 1.0' in text
+    assert 'process_running{process="inference",stream=""} 0.0' in text
+    shared = 'process_restarts_total{process="inference",reason="exit 1",stream=""} 5.0'
+    assert shared in text
     assert 'stream{encoder="",state="failed",stream="broken"} 1.0' in text
+
+
+def test_a_roster_of_an_older_supervisor_is_read_all_the_same(tmp_path: Path) -> None:
+    """Web processes are restarted without it."""
+    asking = client(tmp_path)
+    older = {key: told for key, told in ROSTER.items() if key != "shared"}
+    (tmp_path / "run/_roster.json").write_text(json.dumps(older))
+    text = asking.get("/metrics").get_data(as_text=True)
+    assert 'process_running{process="web",stream=""} 1.0' in text
 
 
 def test_the_edge_of_a_live_stream_and_its_limit(tmp_path: Path) -> None:
