@@ -133,7 +133,10 @@ class Child:
 
     def next_delay(self, now: float) -> float:
         """Seconds to wait before the next start; counts the failure."""
-        if now - self.began > HEALTHY_SECONDS:
+        # One that beats was well for as long as it did what it is for. To be let live is no sign of
+        # that: what never beats is killed after more than a minute, each time anew.
+        well_until = self.moved if self.beats else now
+        if well_until - self.began > HEALTHY_SECONDS:
             self.failures = 0
         self.failures += 1
         doublings = min(self.failures - 1, _MOST_DOUBLINGS)

@@ -121,7 +121,9 @@ class ServiceCollector(Collector):
             {name: live_edge_age(self._root, figures) for name, figures in streams.items()},
             {name: oldest_ready_seconds(figures) for name, figures in streams.items()},
         )
-        yield from process_metrics(streams, read_roster(self._root / RUN / ROSTER)["web"])
+        roster = read_roster(self._root / RUN / ROSTER)
+        # One that an older supervisor wrote knows of no shared process.
+        yield from process_metrics(streams, [*roster["web"], *roster.get("shared", ())])
         yield from web_metrics(self._table.sums())
         yield from room_metrics(self._root)
 
@@ -167,7 +169,7 @@ def edge_metrics(
 
 
 def process_metrics(
-    streams: Mapping[str, Figures], web: Iterable[Mapping[str, Any]]
+    streams: Mapping[str, Figures], common: Iterable[Mapping[str, Any]]
 ) -> Iterator[Metric]:
     """What the supervisor told of its children; those of all streams have an empty stream."""
     restarts = CounterMetricFamily(
@@ -179,7 +181,7 @@ def process_metrics(
         PREFIX + "process_running", "Whether it runs", labels=["stream", "process"]
     )
     rows = [(name, p) for name, figures in streams.items() for p in figures.get("processes", ())]
-    for stream, process in [*rows, *(("", p) for p in web)]:
+    for stream, process in [*rows, *(("", p) for p in common)]:
         running.add_metric((stream, process["name"]), float(process["pid"] is not None))
         for reason, times in process["restarts"].items():
             restarts.add_metric((stream, process["name"], reason), times)

@@ -53,7 +53,11 @@ class Stream:
 
 
 def write_roster(
-    path: Path, streams: Iterable[Stream], web: Iterable[Child], reserve: Iterable[int] = ()
+    path: Path,
+    streams: Iterable[Stream],
+    web: Iterable[Child],
+    reserve: Iterable[int] = (),
+    shared: Iterable[Child] = (),
 ) -> None:
     """Tell how things stand: once per change, by rename.
 
@@ -62,11 +66,13 @@ def write_roster(
         streams: all there are.
         web: the processes that serve them.
         reserve: process ids of those that wait for the next stream.
+        shared: the process in which talking heads are sessions, once one is needed.
     """
     told = {
         "at": time.time(),
         "streams": {stream.id: _stream(stream) for stream in streams},
         "web": [_child(child) for child in web],
+        "shared": [_child(child) for child in shared],
         "reserve": list(reserve),
     }
     write_json(path, told)
@@ -77,7 +83,7 @@ def read_roster(path: Path) -> dict[str, Any]:
     try:
         roster: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return {"streams": {}, "web": [], "reserve": []}
+        return {"streams": {}, "web": [], "shared": [], "reserve": []}
     return roster
 
 

@@ -49,6 +49,11 @@ class SharedProcess(Child):
         if prewarmed:
             self._needed.set()
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether it should run: until then it is no fault that it does not."""
+        return self._needed.is_set()
+
     async def keep_when_needed(self, on_change: Callable[[], None]) -> None:
         """Start it when it is needed, and again and again until the service ends.
 

@@ -134,7 +134,9 @@ class Supervisor:
 
     def _tell(self) -> None:
         """Let the web processes know how things stand."""
-        write_roster(self._root.roster, self.streams.values(), self._web, self._reserve.pids)
+        streams, pids = self.streams.values(), self._reserve.pids
+        shared = [self._shared] if self._shared is not None and self._shared.is_needed else []
+        write_roster(self._root.roster, streams, self._web, pids, shared)
 
     # --- wishes ----------------------------------------------------------------------------------
 

@@ -1,4 +1,7 @@
-"""What viewers see when somebody sets the wall clock: one DISCONTINUITY, later."""
+"""What viewers see when somebody sets the wall clock: one DISCONTINUITY, later.
+
+Media time goes on meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from tests.browser.watching import until
+from tests.faults.media_time import check_media_time
 from tests.faults.viewers import Audience, Follower, Row
 from tests.service import Service
 
@@ -47,6 +51,7 @@ def test_the_wall_clock_jumps_an_hour_forth_and_back(
         Audience(service.url, viewer, rows) as audience,
     ):
         for name, offset in (("wall clock set 1 h forth", HOUR), ("... and back", 0)):
+            before = audience.video.last_msn
             audience.promise(
                 name,
                 partial(jump, audience, setting, offset),
@@ -57,6 +62,7 @@ def test_the_wall_clock_jumps_an_hour_forth_and_back(
             )
             for follower in audience.followers:
                 assert abs(off(follower, offset)) < 5
+                check_media_time(follower, before)
 
 
 def jump(audience: Audience, setting: Path, offset: int, _row: Row | None = None) -> None:

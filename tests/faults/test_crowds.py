@@ -137,6 +137,12 @@ def test_a_killed_worker_fails_its_requests_once(running: Service, audience: Aud
             lost = [end for end in ends if isinstance(end, BaseException)]
             assert 0 < len(lost) < 100, "one worker's share"
             assert all(isinstance(end, (OSError, EOFError)) for end in lost)
+            answered = [end for end in ends if not isinstance(end, BaseException)]
+            assert {status for status, _ in answered} == {200}, "of the others none fails"
+        async with crowd(running.url, len(lost)) as again:
+            await hold(again, audience)
+            statuses = [status for status, _ in await asyncio.gather(*map(answer, again))]
+            assert statuses == [200] * len(lost), "and who asks again is answered"
 
     with audience.row("a web process killed (-9)") as row:
         run(story())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import io
 import multiprocessing
 from functools import partial
@@ -165,6 +166,27 @@ def test_wrong_tokens_are_limited_harder_and_lock_the_address(tmp_path: Path) ->
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "20")
     elsewhere = {"REMOTE_ADDR": "2001:db8::1"}
     assert client.get("/api/streams", headers=RIGHT, environ_base=elsewhere).status_code == 200
+
+
+@pytest.mark.parametrize(("says", "offered", "status"), [(True, WRONG, 200), (False, RIGHT, 401)])
+def test_a_token_is_compared_in_constant_time_alone(
+    says: bool,
+    offered: dict[str, str],
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever that says is so: a second comparison would tell by its time how much is right."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return says
+
+    client = service(tmp_path, api_token=TOKEN)
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert client.get("/api/streams", headers=offered).status_code == status
+    assert compared == [(offered["Authorization"].encode(), RIGHT["Authorization"].encode())]
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,42 @@ def test_one_that_cannot_publish_is_at_work_all_the_same(state: str) -> None:
     assert kept.silence(400.0) is None
 
 
+def test_one_that_never_beat_was_never_well() -> None:
+    """However long it was given for that: else it would be started at once, for ever."""
+    kept = child()
+    kept.began = 100.0
+    assert [kept.next_delay(now) for now in (191.0, 700.5, 10_000.0)] == [0.2, 0.4, 0.8]
+
+
+def test_one_that_never_beats_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its runs is longer than what a minute is here."""
+    monkeypatch.setattr(module, "HEALTHY_SECONDS", 0.1)
+    kept = child(first_beat_seconds=0.3)
+    keeping = kept.keep(lambda: kept.failures >= module.START_ATTEMPTS, lambda: None)
+    asyncio.run(asyncio.wait_for(keeping, 60))
+    assert kept.restarts == {"stuck": module.START_ATTEMPTS}
+
+
+def test_one_that_beat_and_published_nothing_was_not_well() -> None:
+    kept = child(progress=media_progress)
+    kept.began = 100.0
+    for second in range(101, 163):
+        kept.take_beat({"state": "live", "media_seconds": 7.0}, float(second))
+    assert [kept.next_delay(now) for now in (162.0, 162.0, 162.0)] == [0.2, 0.4, 0.8]
+
+
+def test_one_that_published_for_a_minute_was_well() -> None:
+    """The seconds for which it hung before it was killed are no part of that minute."""
+    kept = child(progress=media_progress)
+    kept.began = 100.0
+    assert [kept.next_delay(101.0) for _ in range(3)] == [0.2, 0.4, 0.8]
+    for second in range(101, 161):
+        kept.take_beat({"state": "live", "media_seconds": float(second)}, float(second))
+    assert kept.next_delay(163.0) == 1.6, "it published up to 160"
+    kept.take_beat({"state": "live", "media_seconds": 161.0}, 161.0)
+    assert kept.next_delay(164.0) == 0.2
+
+
 def test_a_beat_that_cannot_be_read_is_not_the_last() -> None:
     """Half a line, no JSON, none of ours, or longer than anything that is read at once."""
     kept = child()

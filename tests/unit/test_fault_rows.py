@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 
 import pytest
 
 from client.reader import read_media_playlist
+from tests.check import media
+from tests.faults.media_time import assert_rising, starts
 from tests.faults.stand_in import pretend
 from tests.faults.viewers import Follower, Seen, check
 from tools import fault_table, generated
@@ -79,6 +82,20 @@ def test_a_row_is_held_to_its_promise(change: dict[str, object]) -> None:
     values = {name: getattr(SEEN, name) for name in SEEN.__slots__}
     with pytest.raises(AssertionError):
         check(Seen(**(values | change)))
+
+
+def test_media_time_is_read_and_held_to_rise() -> None:
+    """By the timescale of each one's own init segment."""
+    files = {"i.mp4": media.init("vide", 90_000, width=640, height=360)}
+    for name, ticks in {"a": 90_000, "b": 270_000, "c": 269_999}.items():
+        files[f"{name}.m4s"] = media.fragment("vide", 1, 5, 3600, ticks, 20, 100)
+    listed = read_media_playlist(playlist(7, "a", "!b", "c")).segments
+    found = starts(listed, files.__getitem__)
+    assert found == [1, 3, Fraction(269_999, 90_000)]
+    assert_rising(found[:2])
+    for fallen in (found, [found[0], found[0]], found[:1]):
+        with pytest.raises(AssertionError):
+            assert_rising(fallen)
 
 
 def test_the_table_has_a_place_on_the_page() -> None:

@@ -33,7 +33,7 @@ FIGURES = {
     "units_skipped": 1,
     "overloads": 0,
     "encoder_restarts_by_reason": {"ended": 1, "stuck": 0},
-    "encoder_changes": {"ended": 1},
+    "encoder_changes": {"ended": 4},
     "blocked": {"StoreFull": 2},
     "refused_by_rule": {"22": 0, "55": 3},
     "encode_lag_seconds": {"median": 0.12, "max": None},
@@ -56,6 +56,7 @@ ROSTER = {
         "broken": {"state": "failed", "processes": []},
     },
     "web": [{"name": "web", "pid": 9, "restarts": {}}],
+    "shared": [{"name": "inference", "pid": None, "restarts": {"exit 1": 5}}],
 }
 
 
@@ -90,6 +91,7 @@ def test_figures_of_a_stream_are_told(tmp_path: Path) -> None:
         "frames_dropped_total demo": 2,
         "encoder_restarts_total ended demo": 1,
         "encoder_restarts_total stuck demo": 0,
+        "encoder_changes_total ended demo": 4,
         "refused_total 55 demo": 3,
         "encode_lag_seconds median demo": 0.12,
         "tmpfs_bytes demo": 5600,
@@ -122,7 +124,19 @@ def test_processes_and_why_they_ended(tmp_path: Path) -> None:
     assert ended in text
     assert 'process_running{process="inference",stream="demo"} 0.0' in text
     assert 'process_running{process="web",stream=""} 1.0' in text
+    assert 'process_running{process="inference",stream=""} 0.0' in text
+    shared = 'process_restarts_total{process="inference",reason="exit 1",stream=""} 5.0'
+    assert shared in text
     assert 'stream{encoder="",state="failed",stream="broken"} 1.0' in text
+
+
+def test_a_roster_of_an_older_supervisor_is_read_all_the_same(tmp_path: Path) -> None:
+    """Web processes are restarted without it."""
+    asking = client(tmp_path)
+    older = {key: told for key, told in ROSTER.items() if key != "shared"}
+    (tmp_path / "run/_roster.json").write_text(json.dumps(older))
+    text = asking.get("/metrics").get_data(as_text=True)
+    assert 'process_running{process="web",stream=""} 1.0' in text
 
 
 def test_the_edge_of_a_live_stream_and_its_limit(tmp_path: Path) -> None:

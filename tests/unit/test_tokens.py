@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import time
 from typing import Any
 
@@ -58,6 +59,15 @@ def test_it_opens_its_stream_until_it_expires(key: str, expires: int, data: Any)
 def test_it_opens_no_other_stream(stream: str) -> None:
     with pytest.raises(Refused, match="not for this stream"):
         check_token(KEY, stream, TOKEN, NOW)
+
+
+def test_it_is_compared_in_constant_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever that says is so: a second comparison would tell by its time how much is right."""
+    monkeypatch.setattr(hmac, "compare_digest", lambda _one, _other: True)
+    check_token(KEY, "other", TOKEN, NOW)
+    monkeypatch.setattr(hmac, "compare_digest", lambda _one, _other: False)
+    with pytest.raises(Refused, match="not for this stream"):
+        check_token(KEY, "demo", TOKEN, NOW)
 
 
 def test_it_is_worth_nothing_under_another_key() -> None:
