@@ -62,3 +62,11 @@ def test_how_far_motion_is_ahead(overlap: int, steps: int, frames: int, mind: Mi
     table = re.findall(r"(\d+) frames at overlap (\d+) with (\d+) steps", told)
     assert (str(frames), str(overlap), str(steps)) in table
     assert len(table) == 4
+
+
+def test_published_figures_say_where_they_can_be_read() -> None:
+    """A repository, with its owner, for each row."""
+    section = PAGE.partition("## Which GPU")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 5
+    assert [row[2] for row in rows if not re.search(r"\b[\w-]+/[\w-]+", row[2])] == []
