@@ -1,5 +1,5 @@
 # make run    set up if needed, then play the demo on http://127.0.0.1:8000
-# make test   set up if needed, then lint, types and all tests
+# make test   set up if needed, then lint, types and all tests but those that need an NVIDIA GPU
 # make bench  set up if needed, then the benchmarks of docs/performance.md, which is written anew
 # make test-gpu  the tests that need an NVIDIA GPU; each that cannot run says why
 # make clean  remove what these made
@@ -25,18 +25,22 @@ run: $(RUN_STAMP) compiled
 # Tests of values, and of requests one by one, run on all cores; what plays in real time runs alone.
 QUICK := tests/unit tests/golden tests/check tests/security
 TIMED := tests/ffmpeg tests/fleet tests/browser tests/compat tests/faults
+# Of those that need a GPU, what can compare the CPU with itself: so they are at least known to run.
+PARITY := tests/gpu/test_parity.py
 
 test: lint compiled
 	@tools/packages.sh
 	@VENV=$(VENV) tools/promtool.sh
 ifeq ($(strip $(ARGS)),)
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(QUICK)
+	LIPSTREAM_TEST_RUNTIME=onnx-cpu $(VENV)/bin/python -m pytest $(PARITY)
 	$(VENV)/bin/python -m pytest $(TIMED)
+	@echo "left out: $(GPU) on an NVIDIA GPU, for which there is make test-gpu"
 else
 	$(VENV)/bin/python -m pytest $(ARGS)
 endif
 
-# Not part of `make test`, which skips nothing.
+# Not part of `make test`, which skips nothing and says that it left them out.
 GPU := tests/gpu
 
 test-gpu: $(DEV_STAMP)

@@ -24,6 +24,9 @@ _SOURCE_KEYS = {
 }
 # Beside the settings that a stream may have for itself.
 _OWN_KEYS = ("id", "source")
+# What `lipstream render` takes for single frames, by its flags and as the model's own tools call
+# it: docs/decisions/0032-what-a-live-face-is-not-asked.md.
+_OF_SINGLE_FRAMES = ("control", "ctrl_info", "frames", "fade_in", "fade_out")
 
 # From a name and what it must be (image, audio: an upload; file: of film_folder) to a path.
 Resolve = Callable[[str, str], str]
@@ -59,6 +62,12 @@ def read_wish(body: object, resolve: Resolve) -> Wish:
     for key, value in body.items():
         if key in known:
             changes[key] = _value(known[key], value)
+        elif key in _OF_SINGLE_FRAMES:
+            raise ConfigError(
+                f"{key} is for a sound that is known as a whole, as `lipstream render` has it: a "
+                "live stream has no frame that is known beforehand, and lips come from rest and "
+                "go back to it by themselves; what is asked of every frame is overall_control"
+            )
         elif key not in _OWN_KEYS:
             raise ConfigError(_unknown(key, [*_OWN_KEYS, *known]))
     changes |= _source(body.get("source", {"type": "avatar"}), resolve)

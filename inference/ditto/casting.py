@@ -37,7 +37,8 @@ from inference.kept import cache_folder, key_of
 from logs import event
 from rawmedia import Frame, MediaFormat
 
-# Of a video, frames that are used, there and back again. Each has features of 8 MB.
+# Of a video, frames that are used, there and back again. Each has features of 8 MB: see
+# docs/decisions/0032-what-a-live-face-is-not-asked.md.
 MOST_FILM_FRAMES = 5 * FPS
 # The registration's own version: another one registers anew.
 _REGISTRATION = "2"
@@ -233,7 +234,10 @@ def _look(
 ) -> Look:
     path = Path(settings.image)
     photo = is_image(path)
-    pictures = [load_image(path, settings.max_image_pixels)] if photo else _film(settings, path)
+    if photo:
+        pictures = [load_image(path, settings.max_image_pixels)]
+    else:
+        pictures = _film(settings, path, recipe.film_frames)
     pictures = [fitted(picture, recipe.look.max_size) for picture in pictures]
     key = _key(pictures, recipe, checkpoint)
     store = AvatarStore(cache_folder("avatars"))
@@ -248,18 +252,19 @@ def _look(
     return Look(avatar, film_scene(avatar, pictures, media.width, media.height))
 
 
-def _film(settings: Settings, path: Path) -> list[Frame]:
-    """The first pictures of a video, at the model's rate."""
+def _film(settings: Settings, path: Path, told: int) -> list[Frame]:
+    """The first pictures of a video, at the model's rate; no more than ``told``, unless it is 0."""
     ffmpeg = find_decoder(settings.ffmpeg)
     look_into(ffmpeg, path)
-    return list(_decoded(ffmpeg, path, settings))
+    most = min(told or MOST_FILM_FRAMES, MOST_FILM_FRAMES)
+    return list(_decoded(ffmpeg, path, settings, most))
 
 
-def _decoded(ffmpeg: str, path: Path, settings: Settings) -> Iterator[Frame]:
+def _decoded(ffmpeg: str, path: Path, settings: Settings, most: int) -> Iterator[Frame]:
     media = MediaFormat(settings.width, settings.height, FPS)
     decoder = Decoder(pictures_argv(ffmpeg, path, media))
     try:
-        for _ in range(MOST_FILM_FRAMES):
+        for _ in range(most):
             picture = np.empty((media.height, media.width, 3), np.uint8)
             if decoder.read_into(picture.reshape(-1).data) < picture.nbytes:
                 return

@@ -21,6 +21,7 @@ class Recipe:
     """Everything that a checkpoint decides, and what it is where it says nothing."""
 
     look: Look = field(default_factory=Look)
+    film_frames: int = 0  # of a video, no more than these; 0: it does not say
     live: bool = False
     overlap: int = 10
     steps: int = 50
@@ -56,6 +57,8 @@ class Recipe:
                 told.crop_flag_do_rot,
                 told.smo_k_s,
             ),
+            # DITTO_FACTS section 6.0
+            film_frames=max(0, told.template_n_frames if told.template_n_frames > 0 else told.N_d),
             live=told.online_mode,
             overlap=told.overlap_v2,
             steps=told.sampling_timesteps,

@@ -30,6 +30,7 @@ class LastingEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name, self.device = engine.name, engine.device
+        self.memory_from_anywhere = engine.memory_from_anywhere
         self._users: Counter[Path] = Counter()
         self._spare: dict[Path, Network] = {}
 

@@ -140,6 +140,8 @@ class OnnxNetwork:
 class OnnxEngine:
     """ONNX Runtime on one kind of device."""
 
+    memory_from_anywhere = True  # it is nvidia-smi, or the kernel, who tells
+
     def __init__(self, kind: Kind = "cpu", *, threads: int = 0, gpu: int = 0) -> None:
         """Nothing is loaded yet.
 

@@ -136,6 +136,11 @@ class Engine(Protocol):
         """
         ...
 
+    @property
+    def memory_from_anywhere(self) -> bool:
+        """Whether :meth:`memory_bytes` may be called in any thread, whatever the engine does."""
+        ...
+
     def memory_bytes(self) -> int | None:
         """Memory in use: of a GPU by all processes, else by this one; None: it cannot be told."""
         ...

@@ -25,12 +25,17 @@ _Do = Callable[..., Any]
 class SharedEngine:
     """An engine that any thread may use; see :class:`inference.engines.protocol.Engine`.
 
+    What need not be asked in its own thread is asked in the caller's: each session asks nvidia-smi
+    of memory four times, which is a program that is started, while the faces of others are drawn.
+
     Args:
         make: opens it, in the thread it will live in.
 
     Raises:
         RuntimeUnusable: as ``make`` does.
     """
+
+    memory_from_anywhere = True
 
     def __init__(self, make: Callable[[], Engine]) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -51,6 +56,8 @@ class SharedEngine:
 
     def memory_bytes(self) -> int | None:
         """As told."""
+        if self._engine.memory_from_anywhere:
+            return self._engine.memory_bytes()
         held: int | None = self._do(self._engine.memory_bytes)
         return held
 

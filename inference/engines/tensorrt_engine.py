@@ -267,6 +267,7 @@ class TensorRtEngine:
     """TensorRT on one GPU. Belongs to the thread that made it."""
 
     name = "tensorrt"
+    memory_from_anywhere = False  # CUDA tells it to the thread that has the context
 
     def __init__(self, folder: Path | None = None, *, gpu: int = 0) -> None:
         """Take the GPU's context.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.inference import LIVE
 from encoder.playlist_reader import read_segments
 from rawmedia import MediaFormat
 
@@ -53,3 +55,26 @@ def test_the_alternative_makes_nothing(frames: Path, tmp_path: Path) -> None:
     assert found["parts"] == 0
     assert found["ffmpeg"] > 0
     assert not (tmp_path / "none").exists()
+
+
+def test_the_talking_heads_networks_are_measured() -> None:
+    """On the tiny networks, as short as can be: each figure that docs/engines.md names is told."""
+    argv = [sys.executable, "-m", "benchmarks.inference", "--runtime", "onnx-cpu"]
+    argv += ["--threads", "1", "--runs", "1", "--steps", "1", "--most", "1"]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=150)
+    said = done.stdout
+    assert "onnx-cpu" in said.splitlines()[0]
+    assert "the synthetic checkpoint" in said.splitlines()[0]
+    rows = re.findall(r"^\| ([\w +]+) \| ([\d.]+) \| ([\d.]+) \|$", said, re.MULTILINE)
+    assert [name for name, _median, _worst in rows] == [*LIVE, "stitch + warp + decoder"]
+    median = {name: float(value) for name, value, _worst in rows}
+    assert median["stitch + warp + decoder"] > 0
+    (first,) = re.findall(r"^first session, weights included: (\d+) MiB$", said, re.MULTILINE)
+    assert int(first) > 0
+    # 5 windows of sound, 2.5 windows of motion of one step, 25 pictures
+    costs = 5 * median["hubert"] + 2.5 * median["lmdm"] + 25 * median["stitch + warp + decoder"]
+    (second,) = re.findall(r"^one second of a session takes (\d+) ms", said, re.MULTILINE)
+    assert int(second) == pytest.approx(costs, abs=1)
+    (rate,) = re.findall(r"^1 together: ([\d.]+) frames a second each$", said, re.MULTILINE)
+    (kept,) = re.findall(r"^sessions at 25 frames a second: (\d)", said, re.MULTILINE)
+    assert int(kept) == (float(rate) > 25) or float(rate) == 25

@@ -93,6 +93,51 @@ def test_the_model_moves_the_photo_and_a_seed_gives_it_again(folder: Path) -> No
     assert from_rest[12:21].min() > 2 * from_rest[2:8].max()
 
 
+def test_size_and_steps_as_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each given alone counts more than the preset, which is half the size and 12 steps."""
+    minds: list[Mind] = []
+
+    def noted(look: Look, mind: Mind, *rest: Any) -> Any:
+        minds.append(mind)
+        return pictures(look, mind, *rest)
+
+    monkeypatch.setattr("inference.ditto.render.pictures", noted)
+    preset = [*ditto(folder), "--preset", "balanced", "--seed", "5"]
+    usual, _ = watched(render(folder, "usual.mp4", *preset))
+    given = ["--frame-scale", "0.25", "--sampling-timesteps", "3"]
+    asked, heard = watched(render(folder, "asked.mp4", *preset, *given))
+    assert [mind.recipe.steps for mind in minds] == [12, 3]
+    assert usual.shape == (33, 72, 128, 3)
+    assert asked.shape == (33, 36, 64, 3)  # a quarter of 256x144
+    assert heard == pytest.approx(33 / 25, abs=0.05)
+
+
+def test_a_video_of_the_face(folder: Path) -> None:
+    """It goes there and back again, under lips that say what is heard."""
+    head = cv2.imread(str(folder / "face.png"))
+    assert head is not None
+    film = folder / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 25, (190, 190))
+    for shift in range(6):
+        writer.write(np.asarray(np.roll(head, 3 * shift, axis=1), np.uint8))
+    writer.release()
+    model = [x for x in ditto(folder) if x not in ("--image", str(folder / "face.png"))]
+    shown, heard = watched(render(folder, "moving.mp4", *model, "--video", str(film)))
+    assert shown.shape == (33, 144, 256, 3)
+    assert heard == pytest.approx(33 / 25, abs=0.05)
+    above, mouth = shown[:, :40, 60:196].astype(int), shown[:, 95:130, 108:145].astype(int)
+
+    def apart(part: np.ndarray, one: int, other: int) -> float:
+        return float(np.abs(part[one] - part[other]).mean())
+
+    moved = apart(above, 0, 5)
+    assert moved > 3 * apart(above, 5, 6), "it turns on its last picture"
+    assert moved > 3 * apart(above, 0, 11), "and is back on its first one"
+    assert moved > 3 * apart(above, 0, 12), "where it turns again"
+    # each twelfth picture is the same one; it speaks from 0.4 s to 0.9 s
+    assert apart(mouth, 0, 12) > 3 * apart(mouth, 0, 24)
+
+
 def test_windows_of_a_file_may_overlap_by_ten(folder: Path) -> None:
     shown, _ = watched(render(folder, "ten.mp4", *ditto(folder), "--overlap", "10"))
     assert len(shown) == 33

@@ -1,7 +1,8 @@
-"""Engines to compare, where there is a GPU; `make test-gpu` runs these, `make test` does not.
+"""Engines to compare, where there is a GPU: `make test-gpu`.
 
 LIPSTREAM_CHECKPOINT  a real checkpoint; without it the synthetic one is used
-LIPSTREAM_TEST_RUNTIME  only that runtime; onnx-cpu tries the tests themselves, without a GPU
+LIPSTREAM_TEST_RUNTIME  only that runtime; onnx-cpu tries the tests themselves, without a GPU, as
+    `make test` does with those of the parity
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +84,20 @@ def test_make_test_runs_every_folder_of_tests() -> None:
     holding = {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py")}
     tops = {"/".join(folder.split("/")[:2]) for folder in holding}
     assert run == tops
+
+
+def test_make_test_says_what_it_leaves_out() -> None:
+    """Tests for a GPU run where there is none, against the CPU itself; else they would rot."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # of this run
+    argv = ["make", "--dry-run", "test", "ARGS="]
+    done = subprocess.run(
+        argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    parity = [line for line in lines if "tests/gpu/test_parity.py" in line]
+    assert [line.split()[0] for line in parity] == ["LIPSTREAM_TEST_RUNTIME=onnx-cpu"]
+    assert "left out: tests/gpu" in lines[-1]
+    assert "make test-gpu" in lines[-1]
 
 
 def test_make_compiles_what_processes_load() -> None:

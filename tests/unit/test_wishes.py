@@ -106,6 +106,11 @@ def test_a_cameras_microphone_is_its_own() -> None:
         ({"engine": "dito"}, "choose one of auto, presenter, ditto"),
         ({"engine": ["auto"]}, "it must be text"),
         ({"preset": "best"}, "choose one of , quality, balanced, latency"),
+        ({"fade_in": 5}, "fade_in is for a sound that is known as a whole"),
+        ({"fade_out": 5}, "no frame that is known beforehand"),
+        ({"control": {"frames": {"12": {"alpha_exp": 0.5}}}}, "no frame that is known beforehand"),
+        ({"frames": {"12": {"alpha_exp": 0.5}}}, "asked of every frame is overall_control"),
+        ({"ctrl_info": {}}, "as `lipstream render` has it"),
     ],
 )
 def test_what_is_refused_and_why(body: object, words: str) -> None:

@@ -244,12 +244,18 @@ def test_a_live_speaker_is_delayed_by_what_the_model_looks_ahead(
     assert look_ahead_seconds(replace(given, engine="presenter"), MEDIA) == 0.0
 
 
-def test_a_video_moves_by_itself(settings: Settings, photo: Frame, tmp_path: Path) -> None:
-    film = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 25, (190, 190))
+@pytest.fixture
+def film(photo: Frame, tmp_path: Path) -> Path:
+    """Six pictures of a head that moves to the right."""
+    made = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(made), cv2.VideoWriter.fourcc(*"MJPG"), 25, (190, 190))
     for shift in range(6):
         writer.write(np.asarray(np.roll(photo, 3 * shift, axis=1), np.uint8))
     writer.release()
+    return made
+
+
+def test_a_video_moves_by_itself(settings: Settings, film: Path, tmp_path: Path) -> None:
     engine = OnnxEngine(threads=1)
     moving = replace(settings, image=str(film))
     actors = cast(moving, MEDIA, live=False, engine=engine)
@@ -263,6 +269,29 @@ def test_a_video_moves_by_itself(settings: Settings, photo: Frame, tmp_path: Pat
     empty.write_bytes(b"\0\0\0 ftypisom")
     with pytest.raises(FilmRejected):
         cast(replace(settings, image=str(empty)), MEDIA, live=False, engine=engine)
+
+
+@pytest.mark.parametrize(("told", "most", "used"), [(-1, 125, 6), (4, 125, 4), (4, 3, 3)])
+@pytest.mark.parametrize("live", [True, False])
+def test_of_a_video_the_first_frames_are_used(
+    told: int,
+    most: int,
+    used: int,
+    live: bool,
+    settings: Settings,
+    checkpoint: Checkpoint,
+    film: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No more than memory bears, and fewer where the configuration says so."""
+    plain = checkpoint.configuration(online=live)
+    short = replace(plain, defaults=replace(plain.defaults, template_n_frames=told))
+    monkeypatch.setattr(Checkpoint, "configuration", lambda _self, **_which: short)
+    monkeypatch.setattr(casting, "MOST_FILM_FRAMES", most)
+    engine = OnnxEngine(threads=1)
+    actors = cast(replace(settings, image=str(film)), MEDIA, live=live, engine=engine)
+    assert len(actors.look.avatar.views) == len(actors.look.scene.pictures) == used
+    actors.close()
 
 
 def test_which_engine_a_stream_gets(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
+import os
+import subprocess
+import sys
+import threading
 import weakref
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +29,7 @@ from inference.engines.onnx_engine import OnnxEngine, OnnxNetwork
 from rawmedia import Frame, MediaFormat
 
 MEDIA = MediaFormat(256, 144, 25)
+WAIT_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -98,6 +106,51 @@ def test_what_a_face_had_for_itself_goes_with_it(
         del speaker, other, face
         gc.collect()
         assert gone() is None
+
+
+def test_a_process_loads_before_the_first_face_which_then_loads_nothing(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """As a service starts it where it is sure to be needed."""
+    argv = [sys.executable, "-m", "inference", "sessions"]
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **settings.to_environment()},
+        text=True,
+        bufsize=1,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        patience = threading.Timer(WAIT_SECONDS, process.kill)  # then its lines end, too
+        patience.daemon = True
+        patience.start()
+        process.stdin.write(json.dumps({"prewarm": True}) + "\n")
+        before = until("prewarmed", process.stderr)
+        wish = {"open": 1, "socket": str(tmp_path / "one.sock"), "id": "one"}
+        process.stdin.write(json.dumps({**wish, "settings": settings.to_environment()}) + "\n")
+        after = until("source_ready", process.stderr)
+        process.stdin.close()
+        assert process.wait() == 0
+        patience.cancel()
+    read = Counter(line["network"] for line in before if line["event"] == "weights_loaded")
+    assert (len(read), set(read.values())) == (len(NAMES), {1})
+    events = [line["event"] for line in after]
+    assert "face_loaded" in events
+    assert "weights_loaded" not in events
+
+
+def until(event: str, stream: Iterable[str]) -> list[dict[str, Any]]:
+    """The lines of a log up to an event, without what libraries write."""
+    lines: list[dict[str, Any]] = []
+    for line in stream:
+        if line.startswith("{"):
+            lines.append(json.loads(line))
+            if lines[-1]["event"] == event:
+                return lines
+    raise AssertionError(f"it ended before {event}: {lines}")
 
 
 def test_a_cpu_is_for_those_who_asked_for_it(settings: Settings) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from inference.ditto import render
 from inference.ditto.avatar import Avatar
-from inference.ditto.control import Blinks, Control
-from inference.ditto.layout import Floats
+from inference.ditto.control import ENDLESS_FRAMES, Blinks, Control
+from inference.ditto.layout import EYES, Floats
 from inference.ditto.mind import Mind, Performance
 from inference.ditto.networks import Networks
 from inference.ditto.painter import RUNS_UNTIL_WARM, Look, Painter
@@ -107,6 +107,29 @@ def test_the_faces_own_points_are_the_source_and_the_moved_ones_the_drive(
         assert features is avatar.views[0].features
         assert np.array_equal(drawn_own, own)
         assert points == pytest.approx(spy._networks.stitch(*stitched), abs=1e-6)
+
+
+def test_eyes_blink_where_it_is_planned(
+    spy: Spy, avatar: Avatar, scene: Scene, live_recipe: Recipe
+) -> None:
+    """Frame by frame as the shapes say, the eyes alone; a stream goes through its plan again."""
+    face, shapes = avatar.views[0].face, live_recipe.blinks.shapes
+    assert shapes is not None
+    blinks = Blinks(shapes, open_frames=7)
+    recipe = replace(live_recipe, stitches=False, blinks=blinks)
+    painter = Painter(Look(avatar, scene), recipe, spy, 1)  # type: ignore[arg-type]
+    indices = [*range(23), ENDLESS_FRAMES + 14]
+    for index in indices:
+        painter.draw(canvas(scene), index, face.vector())
+    open_eye = spy.drawn[0][2]
+    # open for 7 frames, then the 15 of a blink
+    of_blink = [*[0] * 7, *range(15), 0, 7]
+    for (_features, _own, points), number in zip(spy.drawn, of_blink, strict=True):
+        wanted = np.zeros((21, 3), np.float32)
+        wanted[list(EYES)] = (shapes[number] - shapes[0]).reshape(21, 3)[list(EYES)]
+        assert (points - open_eye) / face.scale == pytest.approx(wanted, abs=1e-5)
+    closed = spy.drawn[14][2] - open_eye
+    assert np.abs(closed[list(EYES)]).max() > 0.05, "else none of it would show"
 
 
 @pytest.mark.parametrize(("lips", "share"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])

@@ -64,6 +64,7 @@ def test_what_a_configuration_says() -> None:
     look = recipe.look
     assert (look.max_size, look.crop_scale, look.crop_up) == (1000, 2.1, -0.2)
     assert (look.crop_rotated, look.smoothing) == (False, 11)
+    assert recipe.film_frames == 7
     assert (recipe.live, recipe.overlap, recipe.steps) == (True, 71, 9)
     assert recipe.emotions[0, [3, 5]] == pytest.approx([0.5, 0.5], abs=2e-3)
     assert recipe.eyes_held
@@ -104,6 +105,15 @@ def test_where_it_says_nothing_the_source_decides() -> None:
     assert (video.keys, video.drives_eyes) == (VIDEO_KEYS, False)
     assert recipe.character is None
     assert recipe.control == Control()
+
+
+@pytest.mark.parametrize(
+    ("template", "rendered", "used"), [(-1, -1, 0), (-1, 99, 99), (0, 99, 99), (7, 99, 7)]
+)
+def test_how_much_of_a_video_is_looked_at(template: int, rendered: int, used: int) -> None:
+    """DITTO_FACTS section 6.0; 0: all of it."""
+    told = Defaults(template_n_frames=template, N_d=rendered)
+    assert Recipe.of(told).film_frames == used
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import soundfile
 
 from inference.ditto.avatar import Avatar
+from inference.ditto.layout import Floats
 from inference.ditto.listening import to_model
 from inference.ditto.mind import Mind
+from inference.ditto.networks import Networks
 from inference.ditto.painter import Look, Painter
 from inference.ditto.recipe import Recipe
 from inference.ditto.scene import Scene
@@ -99,11 +102,50 @@ def room(mind: Mind, look: Look, tmp_path: Path) -> Room:
     return Room(mind, look, tmp_path / "speech")
 
 
-def test_silence_has_lips_at_rest_and_goes_on_moving(room: Room) -> None:
+def test_silence_has_lips_at_rest(room: Room) -> None:
     room.render(60)
     assert set(room.lips) == {0.0}
     assert set(room.loudness) == {0.0}
     assert [index for index, _m, _l in room.canvas.drawn] == list(range(60))
+
+
+class Restless(Networks):
+    """A head that listens moves, as that of the published model does; the tiny one hardly would."""
+
+    def denoise(self, x: Floats, start: Floats, told: Floats, time: int) -> tuple[Floats, Floats]:
+        noise, motion = super().denoise(x, start, told, time)
+        motion[..., 199:201] += np.float32(0.05) * np.tanh(x[..., 199:201])  # right, down
+        return noise, motion
+
+
+def idle_pictures(mind: Mind, look: Look, open_frames: int, count: int) -> list[Frame]:
+    """What a face shows that says nothing, with so many frames between blinks; below 0: none."""
+    blinks = replace(mind.recipe.blinks, open_frames=open_frames)
+    mind = replace(mind, recipe=replace(mind.recipe, blinks=blinks))
+    painter = Painter(look, mind.recipe, mind.networks, 1)
+    speaker, pictures = Speaker(mind, painter, MEDIA), []
+    for _ in range(count):
+        pictures.append(np.zeros((MEDIA.height, MEDIA.width, 3), np.uint8))
+        samples = np.full((MEDIA.samples_per_unit, 1), 7777, np.int16)
+        speaker.render(pictures[-1], samples)
+        assert not samples.any()
+    return pictures
+
+
+def test_an_idle_face_goes_on_moving(mind: Mind, look: Look) -> None:
+    """By its motion alone, through several windows."""
+    restless = replace(mind, networks=Restless(mind.networks.by_name))
+    pictures = idle_pictures(restless, look, -1, 35)
+    assert all(not np.array_equal(one, other) for one, other in pairwise(pictures))
+
+
+def test_an_idle_face_blinks(mind: Mind, look: Look) -> None:
+    pictures = idle_pictures(mind, look, 7, 23)
+    moved = [int(np.abs(picture.astype(int) - pictures[0]).max()) for picture in pictures]
+    # open for 7 frames, then 15 of a blink, of which the first and the last are open eyes
+    assert max(moved[:8]) <= 1
+    assert min(moved[9:20]) > 3
+    assert moved[22] <= 1
 
 
 def test_motion_is_that_of_the_sound_of_the_same_unit(room: Room) -> None:

@@ -12,9 +12,12 @@ import pytest
 
 from inference.checkpoint.folder import open_checkpoint
 from inference.engines.errors import FeedRejected, NetworkUnusable, RuntimeUnusable
+from inference.engines.lasting import LastingEngine
 from inference.engines.onnx_engine import OnnxEngine, OnnxHeld
 from inference.engines.protocol import array
 from inference.engines.shared import SharedEngine
+
+WAIT_SECONDS = 20.0
 
 
 class Watched(OnnxEngine):
@@ -110,6 +113,45 @@ def test_errors_come_to_who_asked_and_the_engine_goes_on(folder: Path) -> None:
         engine.load(folder / "none.onnx")
     points = np.zeros((1, 21, 3), np.float32)
     assert network.run({"kp_source": points, "kp_driving": points})
+    engine.close()
+
+
+def test_who_asks_for_memory_holds_up_nobody_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nvidia-smi takes its time, and others draw meanwhile."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(gpu: int) -> int:
+        asked.set()
+        assert answered.wait(WAIT_SECONDS), "it held up the engine"
+        return 1000 + gpu
+
+    monkeypatch.setattr("inference.engines.gpu.memory_in_use", slow)
+
+    below = OnnxEngine(threads=1, gpu=3)
+    engine = SharedEngine(lambda: LastingEngine(below))
+    network = engine.load(path_of(folder, "stitch_network"))
+    below._kind = "cuda"  # for what it loads, a CPU; for its memory, a GPU
+    points = np.zeros((1, 21, 3), np.float32)
+    with ThreadPoolExecutor(1) as other:
+        told = other.submit(engine.memory_bytes)
+        assert asked.wait(WAIT_SECONDS)
+        network.run({"kp_source": points, "kp_driving": points})
+        answered.set()
+        assert told.result() == 1003
+    engine.close()
+
+
+def test_memory_that_only_the_engines_thread_can_tell_is_asked_there() -> None:
+    class Bound(OnnxEngine):
+        memory_from_anywhere = False
+
+        def memory_bytes(self) -> int:
+            return threading.get_ident()
+
+    engine = SharedEngine(lambda: LastingEngine(Bound(threads=1)))
+    assert engine.memory_bytes() == engine._do(threading.get_ident)
     engine.close()
 
 
