@@ -938,8 +938,15 @@ BOTH = [
     ("GET", "/healthz", ""),
     ("GET", "/api/streams/nobody", ""),
 ]
-SAME = ("content-type", "content-length", "content-range", "cache-control", "vary", "location")
-SAME += ("retry-after",)
+SAME = (
+    "content-type",
+    "content-length",
+    "content-range",
+    "cache-control",
+    "vary",
+    "location",
+    "retry-after",
+)
 CORS = ("access-control-allow-origin", "access-control-expose-headers")
 
 
