@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -16,7 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import fanout_http2
-from benchmarks.fanout_server import SLOTS
 from benchmarks.processes import ROOT, cpu_seconds, family, memory_bytes
 from config import Settings
 from tests import fronts
@@ -70,7 +70,8 @@ class Server:
     """One that runs; the origin, and what stands in front of it."""
 
     port: int
-    counts: Path
+    asked: Path  # a folder: what the web processes are asked for
+    called: Path  # a folder: what their Flask is called for
     origin: subprocess.Popen[bytes]
     fronts: list[fronts.Front]
     pair: Pair | None
@@ -103,13 +104,12 @@ def serving(
     mode: Mode, settings: Settings, media_root: Path, folder: Path, cpus: str
 ) -> Iterator[Server]:
     """Run the servers of a mode; all are gone when the block is left."""
-    counts = folder / f"counts-{mode.name}"
-    counts.write_bytes(bytes(16 * SLOTS))
+    asked, called = (_emptied(folder / f"{what}-{mode.name}") for what in ("asked", "called"))
     settings = replace(settings, web_worker=mode.worker, web_processes=mode.processes)
     with ExitStack() as stack:
         with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
             port = listener.getsockname()[1]
-            origin = _start_origin(mode, settings, media_root, counts, listener, cpus)
+            origin = _start_origin(mode, settings, media_root, (asked, called), listener, cpus)
         stack.callback(_end, origin)
         _await_answer(port, settings.stream)
         pair = make_pair(folder)
@@ -121,7 +121,7 @@ def serving(
         if mode.is_tls:
             port = started[-1].https_port or 0
         time.sleep(_ALL_UP_SECONDS)
-        yield Server(port, counts, origin, started, pair if mode.is_tls else None)
+        yield Server(port, asked, called, origin, started, pair if mode.is_tls else None)
 
 
 @contextmanager
@@ -135,15 +135,21 @@ def _front(name: str, folder: Path, port: int, pair: Pair) -> Iterator[fronts.Fr
             yield made
 
 
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
 def _start_origin(
     mode: Mode,
     settings: Settings,
     media_root: Path,
-    counts: Path,
+    notes: tuple[Path, Path],
     listener: socket.socket,
     cpus: str,
 ) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "benchmarks.fanout_server", mode.kind, str(counts), cpus]
+    argv = [sys.executable, "-m", "benchmarks.fanout_server", mode.kind, *map(str, notes), cpus]
     environ = {k: v for k, v in os.environ.items() if not k.startswith("LIPSTREAM_")}
     child = subprocess.Popen(
         argv,

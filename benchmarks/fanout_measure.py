@@ -9,14 +9,15 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fanout_asked import Mark, between, mark, per_thing
 from benchmarks.fanout_fronts import Mode, Server, go_first, serving
-from benchmarks.fanout_server import read_counts
 from benchmarks.fanout_viewers import Crowd, Position
 from benchmarks.processes import ROOT
 from config import Settings
@@ -45,8 +46,8 @@ class Result:
     asked_late: float  # part of the requests that came when their part was there already
     cpu_us: dict[str, float]  # for each answer, by program
     memory_mb: dict[str, float]  # the most while it was measured, by program
-    origin_per_part: float  # requests that reached the web processes; those of pests too
-    flask_per_part: float
+    origin_per_thing: float  # requests that reached the web processes, by distinct things asked for
+    flask_per_thing: float
     threads: float
     refused: float  # answers that were not 200
     lost: float  # connections of viewers that ended by themselves
@@ -147,7 +148,7 @@ class _Window:
     memory: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._cpu, self._counts = self.server.cpu_ns(), read_counts(self.server.counts)
+        self._cpu, self._marks = self.server.cpu_ns(), self.marks()
 
     async def last(self, seconds: float) -> None:
         """Wait, and note the most memory."""
@@ -161,13 +162,17 @@ class _Window:
         """Used since the beginning, by program."""
         return {name: used - self._cpu[name] for name, used in self.server.cpu_ns().items()}
 
-    def counts(self) -> tuple[int, int]:
-        """Requests and calls of Flask since the beginning."""
-        now = read_counts(self.server.counts)
-        return now[0] - self._counts[0], now[1] - self._counts[1]
+    def marks(self) -> tuple[Mark, Mark]:
+        """How far the requests are now, and the calls of Flask."""
+        return mark(self.server.asked), mark(self.server.called)
+
+    def until(self, marks: tuple[Mark, Mark]) -> tuple[Counter[str], Counter[str]]:
+        """The requests and the calls of Flask since the beginning, by thing asked for."""
+        asked, called = (between(*ends) for ends in zip(self._marks, marks, strict=True))
+        return asked, called
 
     _cpu: dict[str, int] = field(init=False)
-    _counts: tuple[int, int] = field(init=False)
+    _marks: tuple[Mark, Mark] = field(init=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +225,14 @@ class Bench:
         await asyncio.sleep(WARM_UP_SECONDS)
         window = _Window(server)
         await window.last(self.seconds)
-        end_ns, cpu, (requests, calls) = time.monotonic_ns(), window.cpu_ns(), window.counts()
+        end_ns, cpu, marks = time.monotonic_ns(), window.cpu_ns(), window.marks()
         threads = server.threads()
         await asyncio.sleep(TAIL_SECONDS)
         lost = crowd.lost
         crowd.leave()
         await asyncio.sleep(0)
         pests.end()
+        asked, called = window.until(marks)
         counted = self._published(prefix, window.begin_ns, end_ns)
         answered = sum(
             window.begin_ns <= a.first_byte_ns < end_ns for row in crowd.answers for a in row
@@ -238,8 +244,8 @@ class Bench:
             parts=len(counted),
             cpu_us={name: used / 1000 / max(1, answered) for name, used in cpu.items()},
             memory_mb={name: used / 1e6 for name, used in window.memory.items()},
-            origin_per_part=requests / len(counted),
-            flask_per_part=calls / len(counted),
+            origin_per_thing=per_thing(asked),
+            flask_per_thing=per_thing(called),
             threads=threads,
             lost=lost,
             pests=pests.left,

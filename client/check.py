@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
-from client import probes, rules
+from client import http2, probes, rules
 from client.fetch import HttpFetch, split
 from client.observation import Observation
 from client.observe import observe
@@ -39,8 +40,9 @@ def check(url: str, seconds: float, *, verify_tls: bool) -> tuple[Observation, l
     fetch = HttpFetch(verify_tls=verify_tls)
     _progress(f"watching {url} for {seconds:g} s")
     observation = observe(url, seconds, fetch)
+    over_http2 = partial(http2.get, verify_tls=verify_tls)
     _progress(f"{len(observation.media)} media files seen; trying requests one by one")
-    findings = judge_stream(observation, Site(fetch, observation, fetch.offers_http2))
+    findings = judge_stream(observation, Site(fetch, observation, over_http2))
     return observation, findings
 
 

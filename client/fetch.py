@@ -7,7 +7,6 @@ back, and a checker must see both.
 from __future__ import annotations
 
 import http.client
-import socket
 import ssl
 import threading
 import time
@@ -21,12 +20,12 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from client.errors import CannotCheck
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-_USER_AGENT = "lipstream-check"
+USER_AGENT = "lipstream-check"
 # A header for those who can unpack the answer: nothing here does it unasked.
 GZIP = {"Accept-Encoding": "gzip"}
 _GZIP_WINDOW = 31  # zlib's way to say: gzip
-_PIECE_BYTES = 64 * 1024
-_BROKEN = (OSError, http.client.HTTPException, ValueError)
+PIECE_BYTES = 64 * 1024
+BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class HttpFetch:
         user_agent: what we call ourselves.
     """
 
-    def __init__(self, *, verify_tls: bool = True, user_agent: str = _USER_AGENT) -> None:
+    def __init__(self, *, verify_tls: bool = True, user_agent: str = USER_AGENT) -> None:
         self._verify_tls = verify_tls
         self._user_agent = user_agent
         self._local = threading.local()
@@ -106,36 +105,13 @@ class HttpFetch:
             connection, is_fresh = self._connection(parts, seconds)
             try:
                 return _exchange(connection, parts, url, method, asked, asked_at, seconds)
-            except _BROKEN as error:
+            except BROKEN as error:
                 self._forget(parts)
                 timed_out = isinstance(error, TimeoutError)
                 if last or is_fresh or timed_out:
                     reason = "timed out" if timed_out else str(error) or type(error).__name__
-                    return _nothing(url, method, asked_at, reason)
+                    return nothing(url, method, asked_at, reason)
         raise AssertionError("unreachable")
-
-    def offers_http2(self, url: str) -> bool | None:
-        """Whether the server picks h2 in the TLS handshake; None on plain http."""
-        parts = split(url)
-        if parts.scheme != "https":
-            return None
-        context = self._context()
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        try:
-            with (
-                socket.create_connection((parts.hostname, parts.port or 443), 5) as plain,
-                context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
-            ):
-                return secure.selected_alpn_protocol() == "h2"
-        except OSError:
-            return False
-
-    def _context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        if not self._verify_tls:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
     def _connection(
         self, parts: SplitResult, seconds: float
@@ -147,7 +123,9 @@ class HttpFetch:
         host, port = parts.hostname or "", parts.port
         made: http.client.HTTPConnection
         if parts.scheme == "https":
-            made = http.client.HTTPSConnection(host, port, timeout=seconds, context=self._context())
+            made = http.client.HTTPSConnection(
+                host, port, timeout=seconds, context=tls_context(verify=self._verify_tls)
+            )
         else:
             made = http.client.HTTPConnection(host, port, timeout=seconds)
         kept[parts.netloc] = made
@@ -157,6 +135,15 @@ class HttpFetch:
         found = self._local.kept.pop(parts.netloc, None)
         if found is not None:
             found.close()
+
+
+def tls_context(*, verify: bool) -> ssl.SSLContext:
+    """How we speak TLS: with anybody, or with those who are trusted."""
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def split(url: str) -> SplitResult:
@@ -227,7 +214,7 @@ def _body(
             raise TimeoutError
         if connection.sock is not None:
             connection.sock.settimeout(left)
-        piece = response.read1(_PIECE_BYTES)
+        piece = response.read1(PIECE_BYTES)
         if not piece:
             break
         body += piece
@@ -239,6 +226,7 @@ def _body(
     return bytes(body)
 
 
-def _nothing(url: str, method: str, asked_at: float, reason: str) -> Answer:
+def nothing(url: str, method: str, asked_at: float, reason: str) -> Answer:
+    """That no answer came."""
     now = time.monotonic()
     return Answer(url, method, 0, (), b"", asked_at, now, now, reason)

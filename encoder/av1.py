@@ -97,6 +97,10 @@ _SVT = Candidate(
                     "rc=2",  # constant rate, which it has only in low delay
                     "lookahead=0",  # each frame looked ahead is a frame of delay
                     "scd=0",  # an extra key frame would shift every later GOP off the part grid
+                    # Milliseconds of the buffer, which is 400 (bufsize), filled at first and as the
+                    # aim. By default it is 600: then a key frame of noise exceeds the buffer.
+                    "buf-initial-sz=200",
+                    "buf-optimal-sz=200",
                 )
             ),
         }

@@ -334,10 +334,9 @@ class Rendition:
         if part.duration > timing.part_target:
             problem = f"part of {part.duration} s exceeds {timing.part_target} s"
             raise StreamBroken(problem, rule=22)
-        before = self._current.parts[-1:] if self._current else ()
-        for previous in before:
-            if previous.duration < SHORTEST_PART * timing.part_target and not previous.independent:
-                raise StreamBroken(f"part of {previous.duration} s is too short", rule=23)
+        is_short = part.duration < SHORTEST_PART * timing.part_target
+        if is_short and not (part.independent or part.ends_segment):
+            raise StreamBroken(f"part of {part.duration} s is too short", rule=23)
 
     def _open_segment(self, part: Part) -> SegmentEntry:
         era = self._calendar.at(part.msn)

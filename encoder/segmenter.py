@@ -22,6 +22,7 @@ class Part:
     frames: int
     duration: Fraction  # seconds
     independent: bool  # starts with an IDR (rule 28); every AAC frame does
+    ends_segment: bool  # and so may be short (rule 23)
     data: bytes
 
 
@@ -84,14 +85,14 @@ class Segmenter:
         self._next_frame += 1
         ends_segment = self._next_frame == self._end_frame
         if ends_segment or len(self._samples) == self._timing.part_frames:
-            yield self._cut_part()
+            yield self._cut_part(ends_segment=ends_segment)
         if ends_segment:
             yield self._cut_segment()
 
     def flush(self) -> Iterator[Part | Segment]:
         """End of the stream: what is pending becomes a last, short part and segment."""
         if self._samples:
-            yield self._cut_part()
+            yield self._cut_part(ends_segment=True)
         if self._parts:
             yield self._cut_segment()
 
@@ -106,7 +107,7 @@ class Segmenter:
         ):
             raise StreamBroken(f"segment {self.msn} does not start with an IDR", rule=55)
 
-    def _cut_part(self) -> Part:
+    def _cut_part(self, *, ends_segment: bool) -> Part:
         samples, self._samples = self._samples, []
         self._taken += samples
         part = Part(
@@ -116,6 +117,7 @@ class Segmenter:
             frames=len(samples),
             duration=len(samples) * self._timing.frame_seconds,
             independent=samples[0].is_sync,
+            ends_segment=ends_segment,
             data=self._write(samples),
         )
         self._parts.append(part)

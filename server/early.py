@@ -12,11 +12,15 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.http.errors import LimitRequestLine
+from gunicorn.http2.async_connection import AsyncHTTP2Connection
+from h2.exceptions import ProtocolError
 
-from server.asgi import refusal
+from server.asgi import Answer, refusal
 
 # Who is refused may still be sending. Closed at once, the connection would take the answer with it.
 LINGER_SECONDS = 2.0
+_NO_ERROR = 0
 
 
 def early_error(status: int, detail: str, *extra: tuple[str, str]) -> bytes:
@@ -59,3 +63,27 @@ class Protocol(ASGIProtocol):  # type: ignore[misc] # untyped
         """What comes after a refusal is for nobody."""
         if not self._is_refused:
             super().data_received(data)
+
+
+class Http2(AsyncHTTP2Connection):  # type: ignore[misc] # untyped
+    """gunicorn's own, for connections of HTTP/2.
+
+    Of an address that is too long gunicorn resets the stream, and the client has no status.
+    """
+
+    def _handle_request_received(self, event: Any) -> Any:
+        asked, limit = dict(event.headers), self.cfg.limit_request_line
+        length = len(asked.get(":path", ""))
+        # Who still sends a body, or may have none in the answer, is reset as ever.
+        if length <= limit or asked[":method"] != "GET" or event.stream_ended is None:
+            return super()._handle_request_received(event)
+        try:
+            self._refuse(event.stream_id, refusal(414, str(LimitRequestLine(length, limit))))
+        except ProtocolError:  # a client without room for a few hundred bytes
+            self._reset_quietly(event.stream_id, _NO_ERROR)
+        return None
+
+    def _refuse(self, stream: int, answer: Answer) -> None:
+        status = (b":status", str(answer.status).encode())
+        self.h2_conn.send_headers(stream, [status, *answer.headers])
+        self.h2_conn.send_data(stream, answer.body, end_stream=True)

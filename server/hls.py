@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from flask import Blueprint, Response, g, request, send_file
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from encoder.iframes import IFRAMES_NAME
 from encoder.multivariant import MULTIVARIANT_NAME
@@ -23,7 +24,7 @@ from encoder.transport import TS_MULTIVARIANT_NAME
 from server.directives import BadDirective, Directives
 from server.holding import PutAside, began, hold_until
 from server.problems import problem
-from server.ranges import drop_odd_range
+from server.ranges import BEYOND_HEADERS, beyond, drop_odd_range
 from server.snapshot import Snapshots
 from server.watcher import FolderWatcher
 
@@ -70,6 +71,7 @@ def blueprint(live: Path, ffmpeg: str, older: Path | None = None) -> Blueprint:
         routes.add_url_rule(rule, view_func=view, methods=methods, provide_automatic_options=False)
     routes.before_request(_note_time)
     routes.register_error_handler(PutAside, lambda _: Response(status=503))
+    routes.register_error_handler(RequestedRangeNotSatisfiable, _beyond)
     return routes
 
 
@@ -157,7 +159,7 @@ class _Origin:
             check = _when(path, wanted.satisfied)
             ready = hold_until(self._watcher, folder, check, 3 * target_duration)
             if ready is None:  # 40
-                return _cached(_later("no new media"), MISSING_BLOCKING_TD * target_duration)
+                return _later("no new media", MISSING_BLOCKING_TD * target_duration)
             text, age = ready, FOUND_BLOCKING_TD * target_duration
         has_delta = wanted.skip and path.name == PLAYLIST_NAME
         delta = _read(folder / DELTA_NAME) if has_delta else None
@@ -296,9 +298,18 @@ def _unknown(target_duration: int = USUAL_TARGET_DURATION) -> Response:
     return _cached(response, MISSING_TD * target_duration)
 
 
-def _later(detail: str) -> Response:
+def _later(detail: str, max_age_seconds: float = MISSING_TD * USUAL_TARGET_DURATION) -> Response:
     response = problem(503, detail)
     response.headers["Retry-After"] = "1"
+    return _cached(response, max_age_seconds)
+
+
+def _beyond(error: RequestedRangeNotSatisfiable) -> Response:
+    """A range that begins behind the end of the file (66)."""
+    file_bytes = error.length or 0
+    response = problem(416, beyond(file_bytes))
+    response.headers["Content-Range"] = f"bytes */{file_bytes}"
+    response.headers.extend(BEYOND_HEADERS)
     return response
 
 
@@ -307,4 +318,4 @@ def _preflight() -> Response:
     response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, OPTIONS"
     response.headers["Access-Control-Allow-Headers"] = "Range"
     response.headers["Access-Control-Max-Age"] = "86400"
-    return response
+    return _cached(response, FOUND_MEDIA_SECONDS)

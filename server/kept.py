@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.wrappers import Response
 
 from server.asgi import Answer, Environ, Headers, refusal
-from server.ranges import drop_odd_range
+from server.ranges import BEYOND_HEADERS, beyond, drop_odd_range
 
 # How the path of a playlist ends.
 PLAYLIST = ".m3u8"
@@ -35,6 +35,7 @@ CONDITIONS = frozenset(
 )
 # Headers of an answer that its 416 has too: pages must be able to read it (69).
 _ALWAYS = (b"access-control-expose-headers", b"date", b"age", b"vary")
+_BEYOND = tuple((name.lower().encode(), value.encode()) for name, value in BEYOND_HEADERS)
 
 
 class Target(NamedTuple):
@@ -73,7 +74,7 @@ def _beyond(answer: Answer) -> Answer:
     bytes_there = len(answer.body)
     shared = (row for row in answer.headers if row[0] in _ALWAYS)
     content_range = (b"content-range", b"bytes */%d" % bytes_there)
-    return refusal(416, f"the file has {bytes_there} bytes", content_range, *shared)
+    return refusal(416, beyond(bytes_there), content_range, *_BEYOND, *shared)
 
 
 def lifetime(answer: Answer) -> int:

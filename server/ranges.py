@@ -6,6 +6,11 @@ import re
 
 from server.asgi import Environ
 
+# Of a 416: kept like that of a file that is not there, of the usual target duration (63), and only
+# for who asks for the same range. A cache that knows addresses alone would else give it to those
+# who want the whole.
+BEYOND_HEADERS = (("Cache-Control", "public, max-age=2"), ("Vary", "Range"))
+
 # Of several ranges none is sent: a player never asks for them, and together they may be more than
 # the file.
 _ONE = re.compile(
@@ -25,3 +30,8 @@ def drop_odd_range(environ: Environ) -> None:
     """Take a Range that does not count out of a WSGI environment: Werkzeug would answer 416."""
     if not is_one_range(environ.get("HTTP_RANGE", "bytes=0-")):
         del environ["HTTP_RANGE"]
+
+
+def beyond(file_bytes: int) -> str:
+    """What a 416 says."""
+    return f"the file has {file_bytes} bytes"

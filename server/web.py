@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import gunicorn.app.base
+import gunicorn.http2.async_connection
 import gunicorn.util
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
@@ -37,7 +38,7 @@ from server.app import MAX_BODY_BYTES, create_app
 from server.asgi import Wsgi
 from server.coalescer import Coalescer
 from server.counts import Counted, Table
-from server.early import Protocol, write_error
+from server.early import Http2, Protocol, write_error
 from server.live_asgi import LONGEST_MESSAGE_BYTES
 from server.specs import WebSpec
 from server.speech import PATH as SPEECH_PATH
@@ -235,6 +236,7 @@ def main() -> int:
     logging.getLogger("gunicorn.error").addFilter(_is_worth_a_line)
     logging.getLogger("gunicorn.error").addFilter(hide_tokens)
     gunicorn.util.write_error = write_error  # 69: what the threaded worker refuses by itself
+    gunicorn.http2.async_connection.AsyncHTTP2Connection = Http2  # and what comes over HTTP/2
     root = Path(spec.media_root)
     flask = create_app(settings, root, COUNTS)
     load = partial(_application, flask.wsgi_app, settings, root)

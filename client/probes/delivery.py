@@ -64,11 +64,20 @@ def _wrong_age(name: str, answer: Answer, wanted: int) -> Iterator[str]:
 
 
 def _http2(site: Site) -> Verdict:
-    """65."""
-    offered = site.http2(site.observation.url)
-    if offered is None:
+    """65: chosen in the handshake, and then spoken."""
+    answer = site.http2(site.observation.url)
+    if answer is None:
         return not_applicable("plain http: browsers speak HTTP/2 over TLS only")
-    return judge([] if offered else ["the TLS handshake does not choose h2"], "h2 is chosen")
+    return judge(_http2_faults(answer), "h2 is chosen, and a GET over it brings the playlist")
+
+
+def _http2_faults(answer: Answer) -> Iterator[str]:
+    if not answer.status:
+        yield answer.error
+    elif answer.status != 200:
+        yield f"a GET over h2 answers {answer.status}"
+    elif not answer.body.startswith(b"#EXTM3U"):
+        yield "a GET over h2 does not bring the playlist"
 
 
 def _range(site: Site) -> Verdict:

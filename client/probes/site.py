@@ -29,7 +29,7 @@ class Site:
 
     fetch: Fetch
     observation: Observation
-    http2: Callable[[str], bool | None]
+    http2: Callable[[str], Answer | None]  # None: it is plain http
 
     @property
     def rendition(self) -> Rendition:

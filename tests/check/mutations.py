@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from client.fetch import Answer
 from client.verdicts import Level
 from tests.check.faults import (
     INIT,
@@ -63,6 +65,7 @@ from tests.check.faults import (
     without_part,
     wrong_range,
 )
+from tests.check.http2 import answers, cuts_short, goes_away, hangs_up, over, speaks, speaks_http1
 from tests.check.origin import Fault, sound
 from tests.check.stream import Stream
 
@@ -80,7 +83,7 @@ class Mutation:
     stream: Stream = LIVE
     level: Level = Level.MUST
     packing: Fault = sound
-    http2: bool = True
+    http2: Callable[[Answer], Answer] = lambda answer: answer
 
     def __str__(self) -> str:
         return f"{self.rule}-{self.name}"
@@ -321,7 +324,13 @@ _DELIVERY = (
     Mutation(63, "held-too-short", header("Cache-Control", "max-age=1", held)),
     Mutation(63, "media-not-stored", header("Cache-Control", "no-store", PART)),
     Mutation(63, "failures-for-ever", header("Cache-Control", "max-age=3600", UNKNOWN)),
-    Mutation(65, "http-1", http2=False),
+    Mutation(65, "http-1", http2=over(speaks, "http/1.1")),
+    Mutation(65, "hangs-up", http2=over(hangs_up)),
+    Mutation(65, "goes-away", http2=over(goes_away)),
+    Mutation(65, "speaks-http-1", http2=over(speaks_http1)),
+    Mutation(65, "cut-short", http2=over(cuts_short)),
+    Mutation(65, "refused", http2=over(answers(status=505))),
+    Mutation(65, "no-playlist", http2=over(answers(body=b"<html>"))),
     Mutation(66, "ignored", packing=no_ranges),
     Mutation(66, "other-bytes", packing=wrong_range),
     Mutation(66, "no-content-range", packing=header("Content-Range", None, anything, 206)),

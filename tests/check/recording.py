@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from client import probes, rules
@@ -110,12 +110,21 @@ def _follow(
 
 
 def findings(
-    origin: Origin, *, rule: int | None = None, http2: bool | None = True
+    origin: Origin,
+    *,
+    rule: int | None = None,
+    http2: Callable[[Answer], Answer | None] = lambda answer: answer,
 ) -> list[Finding]:
-    """Everything that the check says about an origin, or what it says about one rule."""
+    """Everything that the check says about an origin, or what it says about one rule.
+
+    Args:
+        origin: that is watched and asked.
+        rule: if one is enough.
+        http2: what comes over HTTP/2 of what would come over HTTP/1.1.
+    """
     seconds = _SHORT_SECONDS if rule in _ONLY_ASKED else SECONDS
     observation = record(origin, seconds=seconds)
     fetch = VirtualFetch(origin, BEGIN + seconds + _SETTLE + 0.1)
-    site = Site(fetch, observation, lambda _url: http2)
+    site = Site(fetch, observation, lambda url: http2(fetch(url)))
     found = run_all([c for c in rules.CHECKS if rule in (None, c.rule)], observation)
     return gather(found + run_all([c for c in probes.CHECKS if rule in (None, c.rule)], site))

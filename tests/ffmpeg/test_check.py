@@ -63,12 +63,22 @@ def checked(service: Service, seconds: float) -> list[Finding]:
     return findings
 
 
-def test_low_latency(service: str) -> None:
-    _seen, findings = check(f"{service}/live/demo/index.m3u8", 8, verify_tls=True)
+def check_low_latency(url: str) -> None:
+    _seen, findings = check(f"{url}/live/demo/index.m3u8", 8, verify_tls=True)
     assert not failed(findings, Level.MUST)
     assert unseen(findings, KEPT | PUNCTUAL) == set()
     left_out = failed(findings, Level.SHOULD)
     assert left_out.keys() <= LEFT_OUT | {26}, left_out
+
+
+def test_low_latency(service: str) -> None:
+    check_low_latency(service)
+
+
+def test_low_latency_under_gthread(media_root: Path) -> None:
+    """Where each request that is held has a thread, and Flask answers every one."""
+    with Service(media_root, ("--web-worker", "gthread")) as running:
+        check_low_latency(running.url)
 
 
 def test_plain(media_root: Path) -> None:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import re
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
+import ffmpeg
 import numpy as np
 import pytest
 
+from encoder.candidate import RateControl
+from encoder.candidates import CANDIDATES, video_arguments, video_filter
+from encoder.ffmpeg import find_ffmpeg
 from encoder.playlist_reader import read_segments
 from encoder.process import END_WORD
-from encoder.rates import RateMeter, Rates, Weight
+from encoder.rates import RateMeter, Rates, Weight, boxes_rate, iframes_bound, video_bound
+from encoder.timing import plan
+from encoder.trial_process import run_to_end
 from rawmedia import Frame, MediaFormat, Samples
 from tests.ffmpeg.test_stream import Running, Source, running
 
@@ -25,20 +37,40 @@ RUNGS: dict[str, Any] = {"ladder": "320x180:300,160x90:100", "segment_seconds": 
 VARIANT = re.compile(r"STREAM-INF:BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+).*[\n\"](\w+)/(\w+)\.m3u8")
 
 
+class Snow:
+    """Pictures of pure chance.
+
+    Args:
+        height, width: of each.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self._height, self._width = height, width
+        size = (height * 2, width * 2, 3)
+        self._chance = np.random.default_rng(1).integers(0, 256, size, np.uint8)
+
+    def picture(self, number: int) -> Frame:
+        """Another one for each number."""
+        down, across = number * 37 % self._height, number * 61 % self._width
+        return self._chance[down : down + self._height, across : across + self._width]
+
+
+def scene(number: int) -> int:
+    """Of a picture that stands still for most of a second, and then is another each time."""
+    return number if number % 25 < 8 else number // 25
+
+
 class Noise(Source):
     """Every picture new in each pixel, as loud as can be."""
 
     def __init__(self, socket: Path, media: MediaFormat) -> None:
-        random = np.random.default_rng(1)
-        size = (media.height * 2, media.width * 2, 3)
-        self._noise = random.integers(0, 256, size, np.uint8)
-        self._hiss = random.integers(-(2**15), 2**15, (media.samples_per_unit * 9, 1), np.int16)
+        self._snow = Snow(media.height, media.width)
+        size = (media.samples_per_unit * 9, 1)
+        self._hiss = np.random.default_rng(1).integers(-(2**15), 2**15, size, np.int16)
         super().__init__(socket, media)
 
     def fill(self, number: int, frame: Frame, samples: Samples) -> None:
-        height, width, _ = frame.shape
-        down, across = number * 37 % height, number * 61 % width
-        frame[:] = self._noise[down : down + height, across : across + width]
+        frame[:] = self._snow.picture(number)
         at = number % 8 * len(samples)
         samples[:] = self._hiss[at : at + len(samples)]
 
@@ -47,7 +79,7 @@ class Cuts(Noise):
     """Still for most of a second, then another scene in every picture."""
 
     def fill(self, number: int, frame: Frame, samples: Samples) -> None:
-        super().fill(number if number % 25 < 8 else number // 25, frame, samples)
+        super().fill(scene(number), frame, samples)
 
 
 class Still(Source):
@@ -157,3 +189,77 @@ def rates(encoder: Running, rendition: str) -> Rates:
     for entry in segments:
         meter.add(Weight(8 * (folder / entry.uri).stat().st_size, entry.duration))
     return meter.window
+
+
+# --- HEVC and AV1 --------------------------------------------------------------------------------
+
+TIMING = plan(fps=25, audio_rate_hz=48_000, part_seconds=0.2, segment_seconds=2.0)
+ENCODE_SECONDS = 150.0
+
+
+@dataclass(frozen=True)
+class Hard:
+    """So much of a content that is hard, for an encoder: as fast as it can, by no clock."""
+
+    encoder: str
+    shown: Callable[[int], int]  # which picture is the n-th
+    size: tuple[int, int] = (320, 180)
+    kbit: int = 300
+    segments: int = 7
+
+    def __str__(self) -> str:
+        return f"{self.encoder}-{self.shown.__name__}-{self.size[1]}"
+
+    def pictures(self) -> Iterator[memoryview]:
+        width, height = self.size
+        snow = Snow(height, width)
+        for number in range(1, self.segments * TIMING.segment_frames + 1):
+            yield np.ascontiguousarray(snow.picture(self.shown(number))).data.cast("B")
+
+    def frames(self) -> list[tuple[bool, int]]:
+        """Of each that comes out: whether it is a key frame, and its bits."""
+        (candidate,) = (each for each in CANDIDATES if each.name == self.encoder)
+        rate = RateControl.constant(self.kbit)
+        options = video_arguments(candidate, rate, TIMING.segment_frames, TIMING.fps)
+        size = {"video_size": self.size, "framerate": TIMING.fps}
+        source = ffmpeg.input("pipe:", format="rawvideo", pixel_format="bgr24", **size)
+        movflags = "frag_keyframe+empty_moov"
+        into = {"format": "mp4", "movflags": movflags, "fps_mode": "passthrough"}
+        output = ffmpeg.output(source, "pipe:", vf=video_filter(candidate), **options, **into)
+        argv = [find_ffmpeg("").path, "-loglevel", "error", *ffmpeg.get_args(output)]
+        deadline = time.monotonic() + ENCODE_SECONDS
+        done = run_to_end(argv, self.pictures(), deadline, threading.Event())
+        assert done.returncode == 0, done.stderr
+        with av.open(io.BytesIO(done.stdout), "r") as made:
+            packets = [packet for packet in made.demux(video=0) if packet.size]
+        return [(packet.is_keyframe, 8 * packet.size) for packet in packets]
+
+
+def noise(number: int) -> int:
+    """Another picture each time."""
+    return number
+
+
+HARD = [Hard(name, shown) for name in ("libx265", "libsvtav1") for shown in (noise, scene)]
+# Where a buffer that is nearly full at first made key frames larger than it is.
+HARD += [Hard("libsvtav1", noise, (1280, 720), 2000, segments=3)]
+
+
+@pytest.mark.parametrize("hard", HARD, ids=str)
+def test_48_newer_codecs_hold_what_is_announced_of_them(hard: Hard) -> None:
+    frames = hard.frames()
+    gop, seconds = TIMING.segment_frames, float(TIMING.segment_seconds)
+    assert len(frames) == hard.segments * gop
+    assert [at for at, (is_key, _) in enumerate(frames) if is_key] == [*range(0, len(frames), gop)]
+    boxes = boxes_rate(TIMING.video, is_video=True)
+    segments = [sum(bits for _, bits in frames[at : at + gop]) for at in range(0, len(frames), gop)]
+    rates = [bits / seconds + boxes for bits in segments]
+    check_bound(rates, video_bound(hard.kbit, TIMING))
+    assert sum(rates) / len(rates) > 0.8 * 1000 * hard.kbit, "it was hard"
+    keys = [bits / seconds for is_key, bits in frames if is_key]
+    check_bound(keys, iframes_bound(hard.kbit, TIMING))
+
+
+def check_bound(rates: list[float], bound: Rates) -> None:
+    assert max(rates) < 1.25 * bound.peak, (rates, bound)
+    assert sum(rates) / len(rates) < 1.1 * bound.average, (rates, bound)

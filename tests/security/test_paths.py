@@ -16,6 +16,13 @@ PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n"
 MEDIA = "abc123-7.m4s"
 
 
+URLS_OF_10_KB = [
+    b"/" + b"a" * 10_000,
+    b"/live/demo/v0/media.m3u8?" + b"a=1&" * 2500,
+    b"/live/" + b"%2e" * 3500,
+]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _media(web: Web) -> None:
     root = web.media_root
@@ -79,15 +86,7 @@ def test_no_path_leads_out(web: Web, path: bytes) -> None:
     assert b"Traceback" not in answer
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        b"/" + b"a" * 10_000,
-        b"/live/demo/v0/media.m3u8?" + b"a=1&" * 2500,
-        b"/live/" + b"%2e" * 3500,
-    ],
-    ids=["path", "query", "escapes"],
-)
+@pytest.mark.parametrize("path", URLS_OF_10_KB, ids=["path", "query", "escapes"])
 def test_urls_of_10_kb_are_refused(web: Web, path: bytes) -> None:
     answer = web.get(path)
     assert status_of(answer) == 414

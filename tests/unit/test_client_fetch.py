@@ -141,10 +141,6 @@ def test_nobody_there() -> None:
     assert "refused" in answer.told
 
 
-def test_65_plain_http_has_no_handshake() -> None:
-    assert HttpFetch().offers_http2("http://127.0.0.1/") is None
-
-
 @pytest.mark.parametrize(
     "url", ["", "x", "file:///etc/passwd", "ftp://a/b", "http://", "http://a:99999/", "http://[/"]
 )

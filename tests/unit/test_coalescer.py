@@ -944,7 +944,15 @@ BOTH = [
     ("GET", "/healthz", ""),
     ("GET", "/api/streams/nobody", ""),
 ]
-SAME = ("content-type", "content-length", "cache-control", "location", "retry-after")
+SAME = (
+    "content-type",
+    "content-length",
+    "content-range",
+    "cache-control",
+    "vary",
+    "location",
+    "retry-after",
+)
 CORS = ("access-control-allow-origin", "access-control-expose-headers")
 
 
@@ -968,9 +976,6 @@ def test_both_ways_the_same(
         scope = scope_of(path, query.encode(), sent, method)
         reply = await ask_with(coalescer(flask_app.wsgi_app), scope)
         assert reply.status == alone.status_code
-        if reply.status == 416 and method == "GET" and path.startswith("/live/"):
-            assert reply.header("content-range") == "bytes */256000"
-            return  # its words differ
         assert reply.body == alone.data
         for name in SAME + CORS:
             assert reply.header(name) == alone.headers.get(name), name

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import h2.config
 import h2.connection
 import h2.events
 import pytest
 
+from benchmarks.fanout_asked import Asked, between, mark, per_thing
 from benchmarks.fanout_http2 import Reader, greeting, request
 from benchmarks.fanout_measure import CALM, Result, medians
+from benchmarks.fanout_server import _noting_wsgi, _NotingAsgi
 from benchmarks.fanout_table import command, markdown, ratios, title
 
 CALM_RESULT = Result(
@@ -25,8 +32,8 @@ CALM_RESULT = Result(
     asked_late=0,
     cpu_us={"origin": 10.0},
     memory_mb={"origin": 50.0},
-    origin_per_part=10,
-    flask_per_part=1,
+    origin_per_thing=10,
+    flask_per_thing=1,
     threads=3,
     refused=0,
     lost=0,
@@ -102,3 +109,76 @@ def test_each_row_is_held_against_the_bare_application_of_the_same_run() -> None
 def test_the_command_is_told_without_the_files_of_one_machine() -> None:
     given = ["--first", "--json", "/here/a.json", "--runs", "2", "--markdown=/here/b.md"]
     assert command(given) == "python -m benchmarks.fanout --first --runs 2"
+
+
+# --- what the origin is asked for ----------------------------------------------------------------
+
+PARTS = {f"GET /live/demo/v0/r-{n}.m4s?": 1 for n in range(15)}
+RELOADS = {f"GET /live/demo/v0/media.m3u8?_HLS_msn={n}": 1 for n in range(2)}
+SEGMENT = {"GET /live/demo/v0/r-1.m4s?": 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (PARTS, 1),
+        # A storm and slow readers ask for other things, each of them once behind a cache.
+        (PARTS | RELOADS, 1),
+        (PARTS | SEGMENT, 1),
+        # Whoever asks again for the same is seen, whoever it is.
+        (PARTS | dict.fromkeys(RELOADS, 2), 19 / 17),
+        (dict.fromkeys(PARTS, 2), 2),
+        # Without a cache: the crowd, and beside it a crowd that asks for something else.
+        (dict.fromkeys(PARTS | RELOADS, 300), 300),
+    ],
+)
+def test_what_others_ask_for_is_not_laid_to_the_crowds_parts(
+    asked: dict[str, int], wanted: float
+) -> None:
+    assert per_thing(Counter(asked)) == wanted
+
+
+def test_where_nothing_was_asked_for_there_is_no_figure() -> None:
+    assert math.isnan(per_thing(Counter()))
+
+
+def test_what_was_asked_is_counted_from_one_moment_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In all processes, also in one that came only then."""
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    first = Asked(tmp_path)
+    first.note("GET /a?")
+    begin = mark(tmp_path)
+    monkeypatch.setattr("os.getpid", lambda: 2)
+    second = Asked(tmp_path)
+    for asked, what in ((first, "GET /a?"), (second, "GET /a?"), (second, "GET /a?x=1")):
+        asked.note(what)
+    end = mark(tmp_path)
+    first.note("GET /b?")
+    assert between(begin, end) == {"GET /a?": 2, "GET /a?x=1": 1}
+    assert between(end, mark(tmp_path)) == {"GET /b?": 1}
+
+
+def test_the_web_process_notes_every_request_and_each_call_of_flask(tmp_path: Path) -> None:
+    class App:
+        close = None
+
+        async def __call__(self, *_: Any) -> None:
+            pass
+
+    async def nothing(*_: Any) -> Any:
+        pass
+
+    folders = [tmp_path / "asked", tmp_path / "called"]
+    for folder in folders:
+        folder.mkdir()
+    asked, called = map(Asked, folders)
+    wrapped = _NotingAsgi(App(), asked)
+    scope = {"type": "http", "method": "HEAD", "path": "/live/a", "query_string": b"_HLS_msn=4"}
+    asyncio.run(wrapped(scope, nothing, nothing))
+    asyncio.run(wrapped({"type": "lifespan"}, nothing, nothing))
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/live/a", "QUERY_STRING": ""}
+    assert _noting_wsgi(lambda _environ, _start: ["body"], called)(environ, None) == ["body"]
+    now = [between({}, mark(folder)) for folder in folders]
+    assert now == [{"HEAD /live/a?_HLS_msn=4": 1}, {"GET /live/a?": 1}]

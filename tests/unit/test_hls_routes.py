@@ -23,7 +23,9 @@ from encoder.playlist import (
     ServerControl,
     render_media_playlist,
 )
+from server import hls
 from server.app import create_app
+from server.snapshot import Snapshots
 from server.watcher import FolderWatcher
 
 CONTROL = ServerControl(2, 6, Fraction(1, 5), Fraction(3, 5))
@@ -284,6 +286,8 @@ def test_66_a_range_beyond_the_end_is_416_with_the_size(stream: Stream) -> None:
     assert answer.status_code == 416
     assert answer.headers["Content-Range"] == "bytes */10"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Cache-Control"] == "public, max-age=2"  # 63: a target duration
+    assert answer.headers["Vary"] == "Range"
 
 
 def test_a_name_is_its_own_etag_and_is_not_sent_twice(stream: Stream) -> None:
@@ -308,6 +312,29 @@ def test_69_preflight(stream: Stream) -> None:
     assert answer.status_code == 204
     assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
     assert answer.headers["Access-Control-Allow-Headers"] == "Range"
+    assert answer.headers["Cache-Control"] == "public, max-age=60"
+
+
+def test_63_what_will_be_there_in_a_moment_may_be_kept_for_one(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that starts has no playlist yet, and no picture."""
+    monkeypatch.setattr(hls, "START_SECONDS", 0)
+    monkeypatch.setattr(Snapshots, "newest", lambda *_: None)
+    (stream.folder / "index.m3u8").unlink()
+    for name in ("index.m3u8", "snapshot.jpg"):
+        answer = stream.client.get(f"/live/demo/{name}")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.headers["Cache-Control"] == "public, max-age=2"
+
+
+def test_63_that_no_media_came_may_be_kept_for_four_target_durations(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hls, "hold_until", lambda *_: None)
+    answer = stream.client.get("/live/demo/v0/media.m3u8?_HLS_msn=8")
+    assert answer.status_code == 503
+    assert answer.headers["Cache-Control"] == "public, max-age=8"
 
 
 def test_a_starting_stream_is_held_for_a_moment(stream: Stream) -> None:

@@ -36,8 +36,8 @@ def play(made: Rendition, track: TrackTiming) -> None:
     ("rule", "wrong", "written"),
     [
         (22, {"part_frames": 6}, set()),
-        # A short part may be the last of its segment: only the one after it makes it unlawful.
-        (23, {"part_frames": 3}, {"r-1.0.m4s", "r-1.1.m4s"}),
+        # The first part may be short, for it is independent.
+        (23, {"part_frames": 3}, {"r-1.0.m4s"}),
         (4, {"segment": Fraction(75)}, {f"r-1.{n}.m4s" for n in range(15)}),
     ],
 )
@@ -51,6 +51,18 @@ def test_what_is_refused_is_not_written(
     assert refused.value.rule == rule
     files = {path.name for path in (tmp_path / "v0").iterdir()}
     assert {name for name in files if name.endswith(".m4s")} == written
+
+
+def test_a_short_part_may_be_the_last_of_its_segment(tmp_path: Path) -> None:
+    """Where a segment is full, and where the stream ends."""
+    track = replace(LAWFUL.video, segment=Fraction(43))
+    made = rendition(tmp_path, track)
+    for number in range(43 + 7):
+        made.add(picture(number, 43, track.frame_ticks))
+    made.end()
+    files = {path.name for path in (tmp_path / "v0").iterdir()}
+    parts = {f"r-1.{n}.m4s" for n in range(9)} | {"r-2.0.m4s", "r-2.1.m4s"}
+    assert {name for name in files if name.endswith(".m4s") and name.count(".") == 2} == parts
 
 
 def test_the_lawful_timing_is_not_refused(tmp_path: Path) -> None:
