@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,6 @@ import soundfile
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
 from config import Settings
@@ -29,7 +26,15 @@ from rawmedia import MediaFormat
 from tests.browser import drivers
 from tests.browser.accessibility import assert_accessible
 from tests.browser.need import require
-from tests.browser.watching import diagnostics, until, until_live
+from tests.browser.watching import (
+    by_id,
+    diagnostics,
+    kill_in_turn,
+    shown,
+    until,
+    until_live,
+    until_shown,
+)
 from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.browser
@@ -74,20 +79,8 @@ def studio(desk: Chrome, running: Service) -> Chrome:
     return desk
 
 
-def by_id(browser: Chrome, name: str) -> WebElement:
-    return browser.find_element(By.ID, name)
-
-
-def shown(browser: Chrome) -> str:
-    return str(diagnostics(browser)["shown"])
-
-
 def told(browser: Chrome, name: str) -> str:
     return by_id(browser, name).text
-
-
-def until_shown(browser: Chrome, word: str, seconds: float = PATIENCE) -> None:
-    until(f"the page says {word}", lambda: shown(browser) == word, seconds)
 
 
 def rows(browser: Chrome) -> list[str]:
@@ -477,19 +470,11 @@ def test_what_came_to_nothing_is_told_and_cleared_away(studio: Chrome) -> None:
 
 def test_the_page_survives_every_process_in_turn(studio: Chrome, running: Service) -> None:
     studio.execute_script("window.sameDocument = true")
-    for process in ("-m inference", "rawvideo", "-m encoder", "server.web"):
-        studio.execute_script("window.since = document.querySelector('video').currentTime")
-        os.kill(running.find(process), signal.SIGKILL)
-        until(f"it plays on without {process}", lambda: _plays_on(studio), 20)
+    kill_in_turn(studio, running, 20)
     assert studio.execute_script("return window.sameDocument")
     by_id(studio, "text").send_keys("Still here.")
     by_id(studio, "say-it").click()
     until_shown(studio, "talking")
-
-
-def _plays_on(browser: Chrome) -> bool:
-    moved = "return document.querySelector('video').currentTime > since + 2"
-    return diagnostics(browser)["state"] == "live" and bool(browser.execute_script(moved))
 
 
 def test_the_keyboard_moves_between_panels(studio: Chrome) -> None:
