@@ -390,6 +390,12 @@ def state(running: Service, stream: str) -> tuple[str, str]:
     return told["state"], told["latency"]
 
 
+def bit_rates(running: Service, stream: str) -> int:
+    """How many a viewer's network may choose from."""
+    playlist = requests.get(f"{running.url}/live/{stream}/index.m3u8", timeout=5).text
+    return playlist.count("#EXT-X-STREAM-INF:")
+
+
 def test_streams_are_made_replaced_and_ended(studio: Chrome, running: Service) -> None:
     def make(name: str, *, replacing: bool) -> None:
         by_id(studio, "name").send_keys(name)
@@ -402,9 +408,14 @@ def test_streams_are_made_replaced_and_ended(studio: Chrome, running: Service) -
     by_id(studio, "tab-quality").click()
     until("the choices", lambda: studio.find_elements(By.ID, "field-latency"), 5)
     Select(by_id(studio, "field-latency")).select_by_value("ultra")
-    assert told(studio, "summary") == "The presenter · latency ultra"
+    ladder = by_id(studio, "field-ladder")
+    assert "auto (video_kbit, and less for phones), single" in told(studio, "field-ladder-hint")
+    ladder.clear()
+    ladder.send_keys("single")
+    assert told(studio, "summary") == "The presenter · latency ultra · bit rates single"
     make("second", replacing=False)
     assert state(running, "second") == ("live", "ultra")
+    assert bit_rates(running, "second") == 1
     by_id(studio, "tab-face").click()
     make("third", replacing=True)
     until("second has ended", lambda: state(running, "second")[0] == "ended", PATIENCE)
