@@ -238,6 +238,63 @@ def test_what_is_too_large_is_not_sent(studio: Chrome, running: Service, tmp_pat
     assert by_id(studio, "speak-told").get_attribute("class") == "told error"
 
 
+# A file that is to be sent waits in `held` until the test lets it go: its progress and its end are
+# then no question of how fast this machine is. What hls.js asks for is let through.
+HOLD_BACK = """
+    const { open, send, abort } = XMLHttpRequest.prototype;
+    Object.assign(XMLHttpRequest.prototype, {
+        open(method, ...rest) {
+            if (method === "POST") window.held = this;
+            open.call(this, method, ...rest);
+        },
+        send(body) {
+            if (this === window.held) window.letGo = () => send.call(this, body);
+            else send.call(this, body);
+        },
+        abort() {
+            if (this === window.held) this.onabort();
+            else abort.call(this);
+        },
+    });
+"""
+SENT = "held.upload.onprogress({ loaded: arguments[0], total: 4 })"
+
+
+def sending(browser: Chrome) -> float | None:
+    """The share of a file that has gone out; None: none is being sent."""
+    share = by_id(browser, "sent").get_property("value")
+    return float(str(share)) if by_id(browser, "sending").is_displayed() else None
+
+
+def test_a_file_on_its_way_shows_how_far_it_is_and_can_be_cancelled(
+    studio: Chrome, tmp_path: Path
+) -> None:
+    file, choose = str(speech_file(tmp_path)), by_id(studio, "sound-file")
+    said = len(rows(studio))
+    assert sending(studio) is None
+    studio.execute_script(HOLD_BACK)
+    choose.send_keys(file)
+    until("it is on its way", lambda: sending(studio) == 0, PATIENCE)
+    assert told(studio, "speak-told") == "Sending words.wav…"
+    studio.execute_script(SENT, 1)
+    assert sending(studio) == 0.25
+    by_id(studio, "cancel").click()
+    until("it is cancelled", lambda: sending(studio) is None, PATIENCE)
+    assert told(studio, "speak-told") == "Cancelled: it was not sent."
+    assert len(rows(studio)) == said
+    choose.send_keys(file)
+    until("another is on its way", lambda: sending(studio) == 0, PATIENCE)
+    studio.execute_script(SENT, 4)
+    assert sending(studio) == 1
+    assert told(studio, "speak-told") == "Sent. The service is reading it…"
+    studio.execute_script("letGo()")
+    until("it has its place", lambda: "It will be said" in told(studio, "speak-told"), PATIENCE)
+    assert sending(studio) is None
+    by_id(studio, "hush").click()
+    studio.refresh()
+    until_live(studio)
+
+
 def height(browser: Chrome) -> int:
     """Of the rendition that is played; 0: nothing is."""
     rung = diagnostics(browser)["stats"].get("rung")

@@ -55,7 +55,7 @@ function sample() {
   seen.darkest = Math.min(seen.darkest, brightest);
   previous = data;
 }
-for (const name of ["waiting", "stalled", "error", "pause", "emptied"]) {
+for (const name of ["waiting", "stalled", "error", "pause", "emptied", "ratechange"]) {
   video.addEventListener(name, () => seen.interruptions.push(name));
 }
 const wall = performance.now();
