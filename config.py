@@ -302,8 +302,8 @@ class Settings:
     )
     ladder: str = _setting(
         "auto",
-        "renditions: auto (the source's size and one for phones), single, or "
-        "WIDTHxHEIGHT:KBIT for each, commas between",
+        "bit rates, of which each viewer's network takes one: auto (video_kbit, and less for "
+        "phones), single (video_kbit), or WIDTHxHEIGHT:KBIT for each, commas between",
         per_stream=True,
     )
     audio_codec: str = _setting(

@@ -23,9 +23,10 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.page import page
+from benchmarks.page import budget, page
 from benchmarks.processes import ROOT, busy_share
 from benchmarks.results import Found, aim_line
+from tools import generated
 
 DOCS = ROOT / "docs"
 LOG = ROOT / "benchmarks" / "performance-log.md"
@@ -164,6 +165,10 @@ def _write(results: list[Found], docs: Path) -> None:
     log = LOG.read_text("utf-8") if LOG.exists() else ""
     docs.mkdir(parents=True, exist_ok=True)
     (docs / "performance.md").write_text(page(results, log), "utf-8")
+    latency = docs / "latency.md"
+    for found in results:
+        if found.name == "glass" and not found.failed and latency.exists():
+            generated.write(latency, "budget", budget(found))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ import requests
 
 from benchmarks.collecting import Collected, Part
 from benchmarks.glass_players import FPS, Watched
-from benchmarks.results import Table, median, number
+from benchmarks.results import BUDGET, Table, median, number
 from config import PART_SECONDS
 from encoder.timing import Timing, plan
 
@@ -156,4 +156,4 @@ def table(cases: list[tuple[str, list[Stages]]], floors: dict[str, float]) -> Ta
     rows.append(["**sum**", *map(number, sums)])
     rows.append(["of it, decoding", *(number(_median_of(f, "decode")) for _c, f in cases)])
     rows.append(["**floor**", *(number(floors[case.partition(":")[0]]) for case, _found in cases)])
-    return Table("The budget, in ms", ["", *(case for case, _found in cases)], rows)
+    return Table(BUDGET, ["", *(case for case, _found in cases)], rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.results import Aim, Found, Table, number
+from benchmarks.results import BUDGET, Aim, Found, Table, number
 
 _HEAD = """# Performance, measured
 
@@ -62,11 +62,7 @@ def _section(found: Found) -> str:
     lines = [f"## {found.title}", ""]
     if found.failed:
         return "\n".join([*lines, f"**Failed: {found.failed}** (`{found.command}`)"])
-    machine = found.machine  # with --only its time is not that of the others
-    busy = f"load {machine['load before']} before, {machine['load afterwards']} after"
-    median = f"medians of {found.runs} runs" if found.runs > 1 else "one run"
-    took = f"{found.seconds:.0f} s, {machine['at']}"
-    lines += [f"`{found.command}`: {median}, seed {found.seed}, {took}; {busy}.", ""]
+    lines += [_run(found), ""]
     for table in found.tables:
         lines += [*_table(table), ""]
     for plot in found.plots:
@@ -76,6 +72,25 @@ def _section(found: Found) -> str:
     if what:
         lines += ["", f"**{what}: {number(value)}**"]
     return "\n".join(lines)
+
+
+def budget(found: Found) -> str:
+    """Where the time of a picture goes, for the page about latency: which run, and its table.
+
+    Args:
+        found: what the benchmark `glass` has to tell.
+    """
+    (table,) = (each for each in found.tables if each.title == BUDGET)
+    untitled = Table("", table.headings, table.rows)
+    return "\n".join([_run(found), "", *_table(untitled), ""])
+
+
+def _run(found: Found) -> str:
+    machine = found.machine  # with --only its time is not that of the others
+    busy = f"load {machine['load before']} before, {machine['load afterwards']} after"
+    median = f"medians of {found.runs} runs" if found.runs > 1 else "one run"
+    took = f"{found.seconds:.0f} s, {machine['at']}"
+    return f"`{found.command}`: {median}, seed {found.seed}, {took}; {busy}."
 
 
 def _table(table: Table) -> list[str]:

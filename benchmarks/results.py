@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+# Title of the table of `glass` that docs/latency.md shows, too.
+BUDGET = "The budget, in ms"
+
 
 @dataclass(frozen=True, slots=True)
 class Aim:

@@ -6,7 +6,7 @@ import { sayRefused } from "./face.js";
 import { changesOf, labelOf, makeField, ownerOf } from "./form.js";
 
 /** What most people want to choose, in this order, of whatever the service offers; the rest is folded away. */
-const FRONT = ["engine", "preset", "frame_scale", "sampling_timesteps", "latency", "video_kbit"];
+const FRONT = ["engine", "preset", "frame_scale", "sampling_timesteps", "latency", "ladder", "video_kbit"];
 /** Fields of their own on the page. */
 const ELSEWHERE = new Set(["id", "source"]);
 /** The service chooses. */

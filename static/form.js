@@ -2,9 +2,12 @@
 
 import { make } from "./dom.js";
 
+/** Where a setting's name is not what people would look for. */
+const WORDS = { ladder: "bit rates" };
+
 /** "video_kbit" -> "Video kbit" */
 export function labelOf(name) {
-  const words = name.replaceAll("_", " ");
+  const words = WORDS[name] ?? name.replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

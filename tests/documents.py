@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("sh", "console")
 _FENCE = re.compile(r"^(?P<indent>\s*)```(?P<language>\w*)\s*$")
+_FENCED = re.compile(r"^ *```\w*$.*?^ *```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"^\s*<!-- not run: (?P<reason>.+) -->$")
 
 
@@ -55,13 +56,25 @@ def blocks_of(page: str, text: str) -> Iterator[Block]:
         at += 1
 
 
-def runnable() -> list[Block]:
-    """Blocks that a test is to run, each text once."""
+def runnable(language: str = "sh") -> list[Block]:
+    """Blocks of one language that a test is to run, each text once."""
     found: dict[str, Block] = {}
     for block in blocks():
-        if block.language == "sh" and not block.reason:
+        if block.language == language and not block.reason:
             found.setdefault(block.text, block)
     return list(found.values())
+
+
+def calls_in_sentences(page: str, text: str) -> Iterator[tuple[str, list[str]]]:
+    """Calls of lipstream that stand in the sentences and tables of a page: where, and their words.
+
+    What such a call is about may be left out, or a name may stand for it: ``lipstream watch URL``.
+    """
+    prose = _FENCED.sub(lambda block: "\n" * block[0].count("\n"), text)
+    for number, line in enumerate(prose.splitlines(), 1):
+        for code in re.findall(r"`([^`]+)`", line):
+            for words in lipstream_calls(Block(page, number, "sh", code, "")):
+                yield f"{page}:{number}", words
 
 
 def lipstream_calls(block: Block) -> Iterator[list[str]]:

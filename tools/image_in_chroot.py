@@ -4,10 +4,12 @@
 
 Needs root, debootstrap, unshare and ip. Each stage is a Debian tree of its own; RUN steps run in it
 by chroot, with the environment and the user that the file gives them. At the end CMD is started
-as in a container: with a network, processes and a /media of its own; HEALTHCHECK is asked until
-it is content, the stream is watched for some seconds, and SIGTERM must end it with status 0.
+as in a container: with a network, processes, a /tmp and a /dev/shm of its own, in which the media
+are; HEALTHCHECK is asked until it is content, the stream is watched for some seconds, and SIGTERM
+must end it with status 0.
 
-Not seen: what an engine itself does (layers, pulling, cgroups, seccomp), and the CUDA image.
+Not seen: what an engine itself does (layers, pulling, cgroups, seccomp), what compose.yaml adds
+(/media, volumes, the user), deploy/Dockerfile, and the CUDA image.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from tests.browser.accessibility import assert_accessible
-from tests.browser.watching import diagnostics, until, until_live
+from tests.browser.watching import by_id, diagnostics, until, until_live
 from tests.service import Service
 
 pytestmark = pytest.mark.browser
@@ -65,6 +65,11 @@ SPOIL = """
         return appendBuffer.call(this, new Uint8Array(512).fill(255));
     };
 """
+# What stands there, and what was noted, in one moment.
+LAST_ERRORS = """
+    return [document.querySelector("#stats .errors").textContent,
+            lipstream.errors.slice(-3).map(({ details }) => details)];
+"""
 
 
 def test_media_that_cannot_be_decoded(chromium: Chrome, service: str) -> None:
@@ -81,6 +86,15 @@ def test_media_that_cannot_be_decoded(chromium: Chrome, service: str) -> None:
     except AssertionError as error:
         raise AssertionError(f"{error}; {diagnostics(chromium)}") from error
     assert chromium.execute_script(MARKED)
+    by_id(chromium, "figures").click()
+    until("the last of them in the overlay", lambda: _are_told(chromium), 5)
+
+
+def _are_told(browser: Chrome) -> bool:
+    """The overlay names the newest errors, the last three at most, in their order."""
+    text, names = browser.execute_script(LAST_ERRORS)
+    found = [part.split(",")[0] for part in text.removeprefix("Last errors: ").split("; ")]
+    return bool(names) and text.startswith("Last errors: ") and found == names
 
 
 def test_service_restarted(chromium: Chrome, media_root: Path) -> None:

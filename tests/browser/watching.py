@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import requests
+from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
+
+from tests.service import Service
 
 POLL_SECONDS = 0.1
 EVERY_MS = 200  # five pictures at 25 a second
@@ -17,6 +23,9 @@ EVERY_MS = 200  # five pictures at 25 a second
 LATE_MS = 150.0
 LATE_END_SECONDS = 1.0
 TRIES = 3
+
+# What a stream lives by, by a word of each command line.
+PROCESSES = ("-m inference", "rawvideo", "-m encoder", "server.web")
 
 # Runs in the page for some seconds: reads the picture back from a canvas as it plays, counts the
 # events that mean an interruption, measures the media clock against the wall clock, and how late
@@ -46,7 +55,7 @@ function sample() {
   seen.darkest = Math.min(seen.darkest, brightest);
   previous = data;
 }
-for (const name of ["waiting", "stalled", "error", "pause", "emptied"]) {
+for (const name of ["waiting", "stalled", "error", "pause", "emptied", "ratechange"]) {
   video.addEventListener(name, () => seen.interruptions.push(name));
 }
 const wall = performance.now();
@@ -146,3 +155,29 @@ def until_live(browser: WebDriver, seconds: float = 15) -> None:
         until("the page says live", lambda: browser.execute_script(script), seconds)
     except AssertionError as error:
         raise AssertionError(f"{error}; {diagnostics(browser)}") from error
+
+
+def by_id(browser: WebDriver, name: str) -> WebElement:
+    return browser.find_element(By.ID, name)
+
+
+def shown(browser: WebDriver) -> str:
+    """The word under the picture, in the page's own spelling of it."""
+    return str(diagnostics(browser)["shown"])
+
+
+def until_shown(browser: WebDriver, word: str, seconds: float = 15) -> None:
+    until(f"the page says {word}", lambda: shown(browser) == word, seconds)
+
+
+def kill_in_turn(browser: WebDriver, service: Service, seconds: float) -> None:
+    """SIGKILL to each process of a stream; two seconds of media play before the next one's."""
+    for process in PROCESSES:
+        browser.execute_script("window.since = document.querySelector('video').currentTime")
+        os.kill(service.find(process), signal.SIGKILL)
+        until(f"it plays on without {process}", lambda: _plays_on(browser), seconds)
+
+
+def _plays_on(browser: WebDriver) -> bool:
+    moved = "return document.querySelector('video').currentTime > since + 2"
+    return diagnostics(browser)["state"] == "live" and bool(browser.execute_script(moved))

@@ -1,4 +1,4 @@
-"""Every command of the README and of docs/, as it stands there, against a running service."""
+"""Every block of commands or Python in the README and docs/, as it stands, against a service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tests.service import Service, temporary_media_root
 
 pytestmark = pytest.mark.ffmpeg
 
-ADDRESS = "http://127.0.0.1:8000"
+AUTHORITY = "127.0.0.1:8000"
+ADDRESS = f"http://{AUTHORITY}"
 # What the pages do not say: a curl that got an error, or waits for ever, has failed.
 CURL = "fail\nsilent\nshow-error\nmax-time = 30\n"
 LIPSTREAM = '#!/bin/sh\nexec "{python}" -m server "$@"\n'
@@ -47,22 +48,34 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("block", runnable(), ids=[block.where for block in runnable()])
-def test_the_commands_of_the_pages_run(block: Block, url: str, home: Path) -> None:
+def run(argv: list[str], home: Path) -> subprocess.CompletedProcess[str]:
+    """As a reader would, in the folder with the files."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("LIPSTREAM_")}
     environ = kept | {"HOME": str(home), "PYTHONPATH": str(ROOT)}
     environ["PATH"] = f"{home / '.venv' / 'bin'}{os.pathsep}{environ['PATH']}"
-    script = block.text.replace(ADDRESS, url)
-    done = subprocess.run(
-        ["sh", "-euc", script],
-        cwd=home,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    return subprocess.run(
+        argv, cwd=home, env=environ, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+@pytest.mark.parametrize("block", runnable(), ids=[block.where for block in runnable()])
+def test_the_commands_of_the_pages_run(block: Block, url: str, home: Path) -> None:
+    script = block.text.replace(ADDRESS, url)
+    done = run(["sh", "-euc", script], home)
     # A viewer's verdicts judge this machine too; that he saw a picture is what is asked here.
     is_watching = "lipstream watch" in script or "--watch" in script
     assert done.returncode in ((0, 1) if is_watching else (0,)), done.stdout + done.stderr
     assert done.stdout
+
+
+PROGRAMS = runnable("python")
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=[block.where for block in PROGRAMS])
+def test_the_programs_of_the_pages_run(block: Block, media_root: Path, home: Path) -> None:
+    """At a face that idles: nobody else speaks, which would keep a program from its turn."""
+    with Service(media_root, ("--audio", "none")) as service:
+        program = block.text.replace(AUTHORITY, service.url.removeprefix("http://"))
+        done = run([sys.executable, "-c", program], home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"utterance"' in done.stdout

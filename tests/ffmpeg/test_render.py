@@ -79,6 +79,23 @@ def test_the_presenter_needs_no_checkpoint(
     assert moved.max() > 0
 
 
+@pytest.mark.parametrize(("engine", "doing"), [("presenter", ""), ("ditto", ": drawing")])
+def test_it_says_how_far_it_is(
+    folder: Path,
+    engine: str,
+    doing: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Off a terminal that is a line each half a minute; here nothing takes so long.
+    monkeypatch.setattr("inference.progress.SAID_EVERY_SECONDS", 0.0)
+    render(folder, f"far-{engine}.mp4", *(ditto(folder) if engine == "ditto" else ()))
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("render: ")]
+    before = [line for line in said if line.startswith("render: 0 of 33, pictures: motion")]
+    assert said[len(before) :] == [f"render: {n} of 33, pictures{doing}" for n in range(1, 34)]
+    assert (before[-1:] == ["render: 0 of 33, pictures: motion 100%"]) is (engine == "ditto")
+
+
 def test_the_model_moves_the_photo_and_a_seed_gives_it_again(folder: Path) -> None:
     first = render(folder, "a.mp4", *ditto(folder), "--preset", "balanced", "--seed", "5")
     again = render(folder, "b.mp4", *ditto(folder), "--preset", "balanced", "--seed", "5")

@@ -71,6 +71,14 @@ def pictures_in(path: Path, *, growing: bool = False) -> int:
     return sum(not line.startswith("#") for line in told.splitlines())
 
 
+def packets(path: Path | str) -> dict[str, str]:
+    """A digest of all that is encoded, by track, as it lies in the file."""
+    argv = [FFMPEG, "-nostdin", "-loglevel", "error", "-i", str(path), "-map", "0:v", "-map", "0:a"]
+    argv += ["-c", "copy", "-f", "streamhash", "-"]
+    told = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    return {kind: digest for _track, kind, digest in (row.split(",") for row in told.split())}
+
+
 @pytest.mark.parametrize("name", ["fmp4/index", "ts/index"])
 def test_every_picture_of_an_ended_stream_is_decoded_and_shown(
     site: str, name: str, capsys: pytest.CaptureFixture[str]
@@ -94,6 +102,10 @@ def test_a_discontinuity_a_recording_and_pictures(
     assert (told["pictures_shown"], told["discontinuities"]) == (2 * PICTURES, 1)
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["out-2.mp4", "out.mp4"]
     assert [pictures_in(path) for path in tmp_path.glob("*.mp4")] == [PICTURES, PICTURES]
+    fetched = packets(f"{site}/fmp4/index.m3u8")
+    assert set(fetched) == {"v", "a"}
+    kept = [packets(path) for path in tmp_path.glob("*.mp4")]
+    assert kept == [fetched, fetched], "not encoded again"
     assert len(list(folder.glob("frame-*.jpg"))) == 2 * PICTURES
     assert (folder / "frame-000100.jpg").read_bytes()[:2] == b"\xff\xd8"
 

@@ -20,12 +20,13 @@ import pytest
 import rawmedia
 from benchmarks import __main__ as bench
 from benchmarks import producer
-from benchmarks.__main__ import JOBS, Job, end, run, run_all
+from benchmarks.__main__ import DOCS, JOBS, Job, end, run, run_all
 from benchmarks.page import page
 from benchmarks.pipeline_run import to_null
 from benchmarks.publishing import most_held
 from benchmarks.quality import Point, supported_preset
 from benchmarks.results import (
+    BUDGET,
     Aim,
     Found,
     Plot,
@@ -38,6 +39,7 @@ from benchmarks.results import (
 )
 from benchmarks.script import command
 from rawmedia import Disconnected, Frame, MediaFormat, Samples
+from tools import generated
 
 FOUND = Found(
     "glass",
@@ -118,6 +120,27 @@ def test_the_page_tells_aims_tables_and_plots() -> None:
     assert "| ours | 0.8 |" in made
     assert "![Delays](images/glass.svg)" in made
     assert made.rstrip().endswith("Tried.")
+
+
+def test_the_page_about_latency_has_the_budget_of_the_page_of_figures() -> None:
+    """Which run it was, and its table: each line of them stands there, too."""
+    budget = generated.read(DOCS / "latency.md", "budget")
+    run, table = budget.rstrip().split("\n\n")
+    told = (DOCS / "performance.md").read_text("utf-8")
+    assert f"\n{run}\n" in told
+    assert f"**{BUDGET}**\n\n{table}\n" in told, "run python -m benchmarks --page-only"
+    assert "| **sum** |" in table
+
+
+@pytest.mark.parametrize("failed", ["", "not done within 9 minutes"])
+def test_a_budget_stays_until_there_is_another(tmp_path: Path, failed: str) -> None:
+    latency = tmp_path / "latency.md"
+    latency.write_text("<!-- begin budget -->\nbefore\n<!-- end budget -->\nwords\n")
+    table = Table(BUDGET, ["", "low"], [["**sum**", "881"]])
+    bench._write([replace(FOUND, tables=[table], plots=[], failed=failed)], tmp_path)
+    shown = generated.read(latency, "budget")
+    assert shown == "before\n" if failed else shown.endswith("| **sum** | 881 |\n")
+    assert latency.read_text().endswith("words\n")
 
 
 def test_a_script_that_failed_is_named() -> None:

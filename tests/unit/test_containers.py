@@ -16,6 +16,7 @@ import yaml
 
 from config import ENVIRONMENT_PREFIX, Settings
 from server.cli import build_parser
+from tests.browser.need import missing
 from tests.fronts import VARNISH_PARAMETERS
 from tools.image_in_chroot import expanded, ignored, instructions
 
@@ -92,7 +93,7 @@ def test_varnish_shares_the_origins_network_and_has_its_file() -> None:
 def test_the_dockerfiles_are_clean() -> None:
     program = shutil.which("hadolint", path=Path(sys.executable).parent)
     if program is None:
-        pytest.skip("hadolint has no wheel for this machine")
+        missing("hadolint has no wheel for this machine")
     files = ("Dockerfile", "deploy/Dockerfile")
     done = subprocess.run([program, *files], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout == ""

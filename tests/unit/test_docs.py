@@ -76,7 +76,7 @@ def test_every_block_says_what_it_is() -> None:
 
 def test_only_commands_can_be_marked_as_not_run() -> None:
     marked = [block for block in documents.blocks() if block.reason]
-    assert {block.language for block in marked} == {"sh"}
+    assert {block.language for block in marked} == {"sh", "python"}
     for page in documents.pages():
         text = page.read_text("utf-8")
         count = sum(block.page == str(page.relative_to(documents.ROOT)) for block in marked)
@@ -106,6 +106,31 @@ def test_the_parser_takes_what_the_pages_call(where: str, words: list[str]) -> N
     assert unknown == [], where
     if hasattr(arguments, "config"):
         read_settings(arguments)
+
+
+def calls_in_sentences() -> list[tuple[str, list[str]]]:
+    return [
+        call
+        for page in documents.pages()
+        for call in documents.calls_in_sentences(
+            str(page.relative_to(documents.ROOT)), page.read_text("utf-8")
+        )
+        if call[1]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "words"), calls_in_sentences(), ids=[where for where, _ in calls_in_sentences()]
+)
+def test_commands_and_flags_in_sentences_are_there(
+    where: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([words[0], "--help"])
+    assert ended.value.code == 0, where
+    known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
+    flags = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert flags <= known, where
 
 
 def test_a_decision_is_called_by_the_number_of_its_page() -> None:
@@ -147,6 +172,17 @@ echo lipstream serve
         ["serve", "--port", "1"],
         ["token", "x"],
         ["ingest", "demo", "--fps", "2"],
+    ]
+
+
+def test_calls_in_sentences_are_found_outside_of_blocks() -> None:
+    text = 'As `lipstream a URL --b` or `make run ARGS="--c"`, not `lipstream`.\n'
+    text += "```sh\nlipstream d  # `lipstream e`\n```\n| `lipstream f` | `lipstream_g` |\n"
+    assert list(documents.calls_in_sentences("p", text)) == [
+        ("p:1", ["a", "URL", "--b"]),
+        ("p:1", ["serve", "--c"]),
+        ("p:1", []),
+        ("p:5", ["f"]),
     ]
 
 

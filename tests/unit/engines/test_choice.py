@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from config import Settings
+from inference.checkpoint.networks import SPECS
 from inference.engines import choice, gpu
 from inference.engines.choice import AUTO, RUNTIMES, Runtime, choose, open_engine, survey, table
 from inference.engines.errors import RuntimeUnusable
@@ -128,14 +130,21 @@ def test_lipstream_engines_with_a_wish_that_fails(
 
 
 def test_lipstream_checkpoint(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Off a terminal progress is a line each half a minute; here nothing takes so long.
+    monkeypatch.setattr("inference.progress.SAID_EVERY_SECONDS", 0.0)
     new = tmp_path / "new"
     given = ["--checkpoint", str(new), "--runtime", "onnx-cpu"]
     assert main(["checkpoint", *given]) == 2
     assert "12 files missing" in capsys.readouterr().err
     assert main(["checkpoint", *given, "--synthetic"]) == 0
-    assert "10 networks load with onnx-cpu" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "10 networks load with onnx-cpu" in told.out
+    said = re.findall(r"^networks: (\d+) of 10, network: (\w+)$", told.err, re.MULTILINE)
+    assert [int(count) for count, _name in said] == list(range(1, 11))
+    used = {spec.name for spec in SPECS.values() if not spec.research_only}
+    assert {name for _count, name in said} == used
     assert main(["checkpoint", *given, "--synthetic"]) == 2
     assert "is not empty" in capsys.readouterr().err
     assert main(["checkpoint", *given, "--face-detector", "insightface"]) == 0
