@@ -1,4 +1,4 @@
-"""What a soak counts as a fault that was done, and what it says of the others."""
+"""What a soak counts as a fault that was done, and when lips are out of step for it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import undone
+from benchmarks.soak import out_of_sync, undone
 from benchmarks.soak_faults import FULL, Done, Faults
+from benchmarks.soak_lips import Lips
 
 
 class Scripted(Faults):
@@ -49,3 +50,20 @@ def test_a_file_system_of_everybodys_is_not_filled(tmp_path: Path) -> None:
     assert faults.left_out == [FULL]
     assert FULL not in faults.kinds()
     assert len(faults.kinds()) > 5
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ([], ["no flash of the test card was seen"]),
+        ([()], ["no flash of the test card was seen"]),
+        ([(0.0, 0.01, -0.01), (0.04,), (-0.04,)], []),
+        ([(0.0, 0.0, 0.36)], []),  # one flash, at the edge of a fault
+        ([(0.0,), (), (0.0, 0.05, 0.06)], ["lips are off by 0.050 s"]),
+        ([(0.05, 0.05), (-0.08, -0.08)], ["lips are off by -0.080 s"]),
+    ],
+)
+def test_lips_are_out_of_step_where_most_flashes_of_one_time_are(
+    seen: list[tuple[float, ...]], said: list[str]
+) -> None:
+    assert out_of_sync([Lips(30.0 * n, offsets) for n, offsets in enumerate(seen)]) == said
