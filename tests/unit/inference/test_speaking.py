@@ -504,6 +504,21 @@ def test_a_slow_face_says_what_it_gives_up_and_takes_it_back(folder: Path) -> No
     assert stage.face.drawn - before == 100
 
 
+def test_an_encoder_that_is_overloaded_has_fewer_pictures_and_all_the_sound(folder: Path) -> None:
+    stage = Stage(folder, room=2, seconds=0.005)
+    overloaded = True
+    stage.presenter.watch.ask_overloaded = lambda: overloaded
+    post(stage.utterances, folder, tone(300))
+    stage.go_on(330)
+    assert stage.pictures_told() == [12.5, 8.33, 5.0]
+    assert {facts["reason"] for _, facts in stage.told} == {"the encoder is overloaded"}
+    assert sum(bool(each.any()) for each in stage.samples) == 300
+    overloaded = False
+    stage.go_on(25 * 45)
+    assert stage.pictures_told()[3:] == [8.33, 12.5, 25]
+    assert stage.told[-1][1]["reason"] == "there is room"
+
+
 def test_one_slow_picture_costs_no_more_than_its_time(folder: Path) -> None:
     stage = Stage(folder, room=2, seconds=0.005)
     stage.go_on(100)
