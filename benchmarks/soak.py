@@ -78,7 +78,7 @@ def main() -> int:
     if given.json:
         told = {"costs": [asdict(c) for c in costs], "trends": [asdict(t) for t in grown]}
         Path(given.json).write_text(json.dumps(told, indent=2))
-    wrong = [*_wrong(viewers, costs, grown), *_out_of_sync(lips), *undone(faults.done)]
+    wrong = [*_wrong(viewers, costs, grown), *out_of_sync(lips), *undone(faults.done)]
     print("\n".join(wrong) or "nothing grew, nothing published was lost or changed")
     return 1 if wrong else 0
 
@@ -230,7 +230,7 @@ def _of_lips(lips: Sequence[Lips]) -> str:
     return f"lip sync: {len(offsets)} flashes, off by {middle:.3f} s, {worst:.3f} s at most"
 
 
-def _out_of_sync(lips: Sequence[Lips]) -> list[str]:
+def out_of_sync(lips: Sequence[Lips]) -> list[str]:
     """Of each time the median: a flash at the edge of a fault has no beep of its own."""
     if not any(each.offsets for each in lips):
         return ["no flash of the test card was seen"]

@@ -2,14 +2,15 @@
 
 Pure: it is told of each second, and answers with how much effort the next one is worth. The order
 is that of what is missed least: diffusion steps where a face has any, then how often there is a
-new picture. Sound is never given up.
+new picture. Sound is never given up by a face; an overloaded encoder loses it, so it is relieved too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-# Seconds in a row in which pictures came late, until something is given up.
+# Seconds in a row in which pictures came late or the encoder was overloaded, until something is
+# given up.
 PATIENCE_SECONDS = 3
 # Seconds in a row with room, until something is taken back; twice as many after each relapse.
 ROOM_SECONDS, MOST_ROOM_SECONDS = 10, 160
@@ -65,20 +66,24 @@ class Governor:
         """What the next second is worth."""
         return self.line[self.level]
 
-    def second(self, *, late: bool, busy: float) -> Governor:
+    def second(self, *, late: bool, busy: float, overloaded: bool = False) -> Governor:
         """One second is over.
 
         Where there was room all the same, somebody else held it up: less effort would not help.
+        It does help an encoder that is overloaded: that has more of the machine, and less to do for
+        a picture that is held.
 
         Args:
             late: a picture was not there when it was due.
             busy: share of the time that was worked, 0 to 1.
+            overloaded: the encoder gives up units, their sound with them.
         """
         has_room = busy < ROOM_SHARE
+        pressed = overloaded or (late and not has_room)
         now = replace(
             self,
-            late_seconds=self.late_seconds + 1 if late and not has_room else 0,
-            calm_seconds=self.calm_seconds + 1 if has_room and not late else 0,
+            late_seconds=self.late_seconds + 1 if pressed else 0,
+            calm_seconds=self.calm_seconds + 1 if has_room and not (late or overloaded) else 0,
             since_better=self.since_better + 1,
         )
         if now.late_seconds >= PATIENCE_SECONDS and now.level + 1 < len(now.line):

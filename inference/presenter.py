@@ -209,7 +209,8 @@ class Talker(ABC):
 
     def _effort_changed(self, now: Effort, was: Effort) -> None:
         worse = (now.steps, -now.units_per_picture) < (was.steps, -was.units_per_picture)
-        reason = "pictures came late" if worse else "there is room"
+        why = "the encoder is overloaded" if self.watch.overloaded else "pictures came late"
+        reason = why if worse else "there is room"
         fps = self._media.fps
         self.tell("effort", **now.told(fps), was=was.told(fps), reason=reason)
 

@@ -33,6 +33,9 @@ class Watch:
         self.governor = Governor(efforts(steps))
         self.on_effort: Callable[[Effort, Effort], None] = lambda _now, _was: None
         self.on_second: Callable[[dict[str, Any]], None] = lambda _figures: None
+        # Asked once a second: whether the encoder gives up units.
+        self.ask_overloaded: Callable[[], bool] = lambda: False
+        self.overloaded = False  # as it was answered last
         self.units = self.repeated = 0  # pictures that were shown, and of them again
         self.now = now
         self._fps = fps
@@ -91,7 +94,9 @@ class Watch:
 
     def _second(self, busy: float) -> None:
         was = self.effort
-        self.governor = self.governor.second(late=self._late > 0, busy=busy)
+        self.overloaded = self.ask_overloaded()
+        late = self._late > 0
+        self.governor = self.governor.second(late=late, busy=busy, overloaded=self.overloaded)
         if self.effort != was:
             self.on_effort(self.effort, was)
         steps = {"sampling_timesteps": self.effort.steps} if self.effort.steps else {}

@@ -98,11 +98,19 @@ class Job:
 
     def place(self) -> dict[str, Any]:
         """About where the stream is, as its encoder process tells; nothing while it does not."""
+        figures = self._encoder_figures()
+        return {key: figures[key] for key in ("msn", "media_seconds") if key in figures}
+
+    def is_overloaded(self) -> bool:
+        """Whether its encoder gives up units, as that process tells."""
+        return bool(self._encoder_figures().get("overloaded"))
+
+    def _encoder_figures(self) -> dict[str, Any]:
         try:
-            figures = json.loads(self.socket.with_suffix(".json").read_text())
+            figures: dict[str, Any] = json.loads(self.socket.with_suffix(".json").read_text())
         except (OSError, ValueError):
             return {}
-        return {key: figures[key] for key in ("msn", "media_seconds") if key in figures}
+        return figures
 
     def tell_figures(self, figures: dict[str, Any]) -> None:
         """Put them where web processes look; a full disk is no reason to stop."""
@@ -234,6 +242,7 @@ class Worker:
         closing.callback(source.close)
         if isinstance(source, Talker):
             source.tell, source.tell_figures = told.tell, told.tell_of_face
+            source.watch.ask_overloaded = job.is_overloaded
         wardrobe = _wardrobe(source, utterances, job)
         speech = SpeechSocket(job.speech_socket, utterances, settings.max_audio_seconds, wardrobe)
         speech.start()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import ENVIRONMENT_PREFIX, PART_SECONDS, ConfigError, Settings, load
+from config import ENVIRONMENT_PREFIX, PART_SECONDS, ConfigError, Settings, even_size, load
 
 NUMBERS = [item for item in fields(Settings) if item.metadata["low"] is not None]
 CHOICES = [item for item in fields(Settings) if item.metadata["choices"]]
@@ -148,6 +148,76 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 )
 def test_yes_and_no(text: str, value: bool) -> None:
     assert load(environ={"LIPSTREAM_INSECURE": text}).insecure is value
+
+
+# --- presets and sizes ---------------------------------------------------------------------------
+
+PRESETS = [
+    ("", (1280, 720), 0, "3,5,2"),
+    ("quality", (768, 432), 15, "3,5,2"),
+    ("balanced", (640, 360), 12, "3,5,2"),
+    ("latency", (384, 216), 10, "2,3,2"),
+]
+
+
+def seen(found: Settings) -> tuple[tuple[int, int], int, str]:
+    """What a preset decides: size, steps, chunks."""
+    media = found.media_fields
+    return (media["width"], media["height"]), found.steps, found.chunks
+
+
+@pytest.mark.parametrize(("preset", "size", "steps", "chunks"), PRESETS)
+def test_a_preset_is_three_values_and_each_alone_counts_more(
+    preset: str, size: tuple[int, int], steps: int, chunks: str
+) -> None:
+    assert seen(Settings(preset=preset)) == (size, steps, chunks)
+    assert seen(Settings(preset=preset, frame_scale=0.25)) == ((320, 180), steps, chunks)
+    assert seen(Settings(preset=preset, sampling_timesteps=7)) == (size, 7, chunks)
+    assert seen(Settings(preset=preset, chunk_config="1,4,2")) == (size, steps, "1,4,2")
+
+
+def test_a_preset_comes_from_any_place_and_a_value_alone_from_another() -> None:
+    environ = {"LIPSTREAM_PRESET": "latency"}
+    assert seen(load(environ=environ)) == ((384, 216), 10, "2,3,2")
+    assert seen(load(environ=environ, flags={"frame_scale": 0.5})) == ((640, 360), 10, "2,3,2")
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "scaled"),
+    [
+        ((1280, 720), 0.3, (384, 216)),
+        ((1920, 1080), 0.3, (576, 324)),
+        ((854, 480), 0.3, (256, 144)),  # 256.2
+        ((1000, 562), 0.3, (300, 168)),  # 168.6: 169 would be nearer, and odd
+        ((720, 1280), 0.35, (252, 448)),
+        ((1080, 1080), 0.65, (702, 702)),
+    ],
+)
+def test_a_scaled_picture_is_even(
+    size: tuple[int, int], scale: float, scaled: tuple[int, int]
+) -> None:
+    found = Settings(width=size[0], height=size[1], frame_scale=scale).media_fields
+    assert (found["width"], found["height"]) == scaled
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(16, 4096),
+    st.integers(16, 4096),
+    st.floats(0.0625, 1.0, exclude_max=True),  # the smallest side is a pixel or more
+)
+def test_any_scaled_picture_is_even_and_keeps_its_aspect_within_a_pixel(
+    width: int, height: int, scale: float
+) -> None:
+    scaled = even_size(width, height, scale)
+    for side, whole in zip(scaled, (width, height), strict=True):
+        assert side % 2 == 0
+        assert side >= 2
+        assert abs(side - whole * scale) <= 1 + 1e-9
+
+
+def test_the_whole_picture_is_left_as_it_is() -> None:
+    assert even_size(1281, 719, 1.0) == (1281, 719), "an odd size is refused by name, not changed"
 
 
 # --- to the child processes ---------------------------------------------------------------------

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from config import Settings
+from encoder.boxes import Sample, write_fragment
 from encoder.candidates import CANDIDATES
 from encoder.child import EncoderChild
 from encoder.clock import NANOSECONDS
 from encoder.codecs import Track
 from encoder.ffmpeg import Ffmpeg
+from encoder.fragments import TIMESTAMP_OFFSET_SECONDS
 from encoder.intake import Intake
 from encoder.packager import PLAYLIST_NAME
 from encoder.plan import plan_stream
@@ -23,13 +27,14 @@ from encoder.playlist_reader import read_segments
 from encoder.resume import take_over
 from encoder.store import StreamStore
 from encoder.stream import AUDIO, LiveStream, Parts
-from tests.unit.samples import picture, sound
+from tests.unit.samples import avc1, init, mp4a, picture, sound
 
 PLAN = plan_stream(Settings(width=64, height=64, ladder="single"))
 TIMING = PLAN.timing
 NAMES = ("v0", AUDIO)
 # More than an encoder is waited for, and so given up.
 LATE_SECONDS = 7
+VIDEO_HZ, SOUND_HZ = 90_000, 48_000
 
 
 class Life:
@@ -53,7 +58,7 @@ class Life:
         )
         self.live._child = cast(EncoderChild, SimpleNamespace(pid=0))
         self.video, self.audio = self.live._videos[0], self.live._audio
-        codecs = (Track("avc1.64001f", 90_000), Track("mp4a.40.2", 48_000))
+        codecs = (Track("avc1.64001f", VIDEO_HZ), Track("mp4a.40.2", SOUND_HZ))
         for rendition, track in zip((self.video, self.audio), codecs, strict=True):
             rendition.set_init(b"init", track, self.live._run_name)
 
@@ -156,3 +161,70 @@ def test_16_no_rendition_has_begun_what_another_breaks(tmp_path: Path) -> None:
         return life
 
     assert lived(body).broken() == [[4], [4]]
+
+
+# --- lip sync, as it is measured in what an encoder gives ----------------------------------------
+
+
+class Encoder:
+    """An ffmpeg that a test writes the output of; it takes no picture."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pid = 0
+        self.video = self.audio = SimpleNamespace(idle=False)
+        self.see: Callable[[bytes], None]
+        self.hear: Callable[[bytes], None]
+        monkeypatch.setattr("encoder.stream.EncoderChild.start", self.start)
+
+    async def start(self, _argv: object, **told: Any) -> Encoder:
+        (self.see,), self.hear = told["on_video"], told["on_audio"]
+        return self
+
+
+def written(samples: Iterable[Sample], timescale_hz: int, frame_ticks: int) -> Iterator[bytes]:
+    """As ffmpeg writes them: a fragment for each, all times late by the same."""
+    late = TIMESTAMP_OFFSET_SECONDS * timescale_hz
+    for number, sample in enumerate(samples):
+        moved = Sample(sample.dts_ticks + late, sample.is_sync, sample.data)
+        yield write_fragment(number, [moved], frame_ticks)
+
+
+@pytest.mark.parametrize(
+    ("shown", "first_packet", "offset"),
+    [
+        (range(60), -1, 0.0),
+        (range(60), 0, -0.0213),  # the sound has no priming, and is a packet late
+        (range(60), -2, 0.0213),  # it has too much of it
+        ([0, 1, 2, 2, *range(3, 60)], -1, -0.04),  # a picture comes twice
+    ],
+)
+def test_what_an_encoder_shifts_is_told_of_its_parts(
+    shown: Iterable[int],
+    first_packet: int,
+    offset: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """None of it breaks a rule of HLS, and all of it is published."""
+    encoder, ticks = Encoder(monkeypatch), TIMING.video.frame_ticks
+
+    async def body() -> Life:
+        life = Life(tmp_path / "live")
+        await life.live._start_child()
+        encoder.see(init(avc1(), VIDEO_HZ))
+        encoder.hear(init(mp4a(), SOUND_HZ))
+        packets = (Sample(1024 * number, True, b"!") for number in range(first_packet, 150))
+        sounds = written(packets, SOUND_HZ, 1024)
+        pictures = (picture(number, TIMING.segment_frames, ticks) for number in shown)
+        for fragment in written(pictures, VIDEO_HZ, ticks):
+            while float(life.audio.end_seconds) <= float(life.video.end_seconds):
+                encoder.hear(next(sounds))
+            encoder.see(fragment)
+        return life
+
+    life = asyncio.run(body())
+    figures = life.live.figures()
+    assert figures["av_offset_seconds"] == offset
+    assert life.video.parts == 60 // TIMING.video.part_frames
+    assert not any(figures["refused_by_rule"].values())
+    assert not any(figures["encoder_restarts_by_reason"].values())

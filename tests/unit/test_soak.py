@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.soak import LONGEST_PAUSE_SECONDS, Cost, _costs, _wrong, undone
+from benchmarks.soak import LONGEST_PAUSE_SECONDS, Cost, _costs, _wrong, out_of_sync, undone
 from benchmarks.soak_faults import FULL, Done, Faults
 from benchmarks.soak_figures import NOISE, Sample, Trend, trends
+from benchmarks.soak_lips import Lips
 from benchmarks.soak_viewers import Pause, Viewer
 
 
@@ -147,3 +148,20 @@ def test_each_kind_of_wrong_is_said_with_its_figures() -> None:
         "too long: web reloaded cost 12.5 s, the limit is 12",
         "nothing came: http://x/media.m3u8",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ([], ["no flash of the test card was seen"]),
+        ([()], ["no flash of the test card was seen"]),
+        ([(0.0, 0.01, -0.01), (0.04,), (-0.04,)], []),
+        ([(0.0, 0.0, 0.36)], []),  # one flash, at the edge of a fault
+        ([(0.0,), (), (0.0, 0.05, 0.06)], ["lips are off by 0.050 s"]),
+        ([(0.05, 0.05), (-0.08, -0.08)], ["lips are off by -0.080 s"]),
+    ],
+)
+def test_lips_are_out_of_step_where_most_flashes_of_one_time_are(
+    seen: list[tuple[float, ...]], said: list[str]
+) -> None:
+    assert out_of_sync([Lips(30.0 * n, offsets) for n, offsets in enumerate(seen)]) == said

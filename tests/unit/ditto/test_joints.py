@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import soundfile
@@ -22,6 +24,9 @@ from rawmedia import Frame, MediaFormat
 MEDIA = MediaFormat(256, 144, 25)
 # A whole window of the diffusion before it, so that the head has begun to move.
 IDLE_UNITS = 30
+# The whole picture at the joints, against what is usual in speech. Seen: 1.30, and 1.70 with lips
+# that are left to the model.
+WHOLE_MOST = 1.5
 
 
 class Scenes:
@@ -61,9 +66,15 @@ class Scenes:
     def changes(self) -> np.ndarray:
         """How much each picture of the mouth differs from the one before it."""
         x, y, width, height = mouth_region(self.speaker)
-        mouths = np.array([p[y : y + height, x : x + width] for p in self.pictures], np.int16)
-        steps: np.ndarray = np.abs(np.diff(mouths, axis=0)).mean(axis=(1, 2, 3))
-        return steps
+        return _changes([p[y : y + height, x : x + width] for p in self.pictures])
+
+    def whole_changes(self) -> np.ndarray:
+        """The same of all that is seen: the head as well."""
+        return _changes(self.pictures)
+
+
+def _changes(pictures: list[Frame]) -> np.ndarray:
+    return np.array([cv2.absdiff(a, b).mean() for a, b in pairwise(pictures)])
 
 
 def voice(units: int) -> np.ndarray:
@@ -79,11 +90,18 @@ def scenes(mind: Mind, avatar: Avatar, scene: Scene, tmp_path: Path) -> Scenes:
     return Scenes(mind, Look(avatar, scene), tmp_path / "speech")
 
 
-def ends_and_speech(scenes: Scenes, end: int) -> tuple[float, float]:
+def ends_and_speech(scenes: Scenes, change: np.ndarray, end: int) -> tuple[float, float]:
     """The largest change around both ends, and the usual one between them."""
-    change, start = scenes.changes(), scenes.at(Moment.STARTED)
+    start = scenes.at(Moment.STARTED)
     around = np.concatenate((change[start - 5 : start + 1], change[end - 1 : end + 6]))
     return float(around.max()), float(np.median(change[start:end]))
+
+
+def check_joints(scenes: Scenes, end: int) -> None:
+    largest, usual = ends_and_speech(scenes, scenes.changes(), end)
+    assert largest <= 2 * usual
+    largest, usual = ends_and_speech(scenes, scenes.whole_changes(), end)
+    assert largest <= WHOLE_MOST * usual
 
 
 def test_nothing_jumps_where_an_utterance_begins_and_ends(scenes: Scenes) -> None:
@@ -91,8 +109,8 @@ def test_nothing_jumps_where_an_utterance_begins_and_ends(scenes: Scenes) -> Non
     scenes.say(voice(50))
     scenes.go_on(80)
     end = scenes.at(Moment.FINISHED)
-    largest, usual = ends_and_speech(scenes, end)
-    assert largest <= 2 * usual
+    check_joints(scenes, end)
+    _, usual = ends_and_speech(scenes, scenes.changes(), end)
     idle = np.median(scenes.changes()[: IDLE_UNITS - 8])
     assert usual > 2 * idle, "the mouth moves when it speaks"
 
@@ -103,8 +121,7 @@ def test_nothing_jumps_where_it_is_cut_off(scenes: Scenes) -> None:
     scenes.go_on(3 + 20)
     scenes.cut(given_back=3)
     scenes.go_on(30)
-    largest, usual = ends_and_speech(scenes, scenes.at(Moment.INTERRUPTED))
-    assert largest <= 2 * usual
+    check_joints(scenes, scenes.at(Moment.INTERRUPTED))
 
 
 def test_lips_that_are_left_to_the_model_would_be_seen(
@@ -115,7 +132,8 @@ def test_lips_that_are_left_to_the_model_would_be_seen(
     scenes.go_on(IDLE_UNITS)
     scenes.say(voice(50))
     scenes.go_on(80)
-    change, start, end = scenes.changes(), scenes.at(Moment.STARTED), scenes.at(Moment.FINISHED)
-    usual = np.median(change[start:end])
-    assert change[start - 5 : start + 1].max() > 2 * usual
-    assert change[end - 1 : end + 6].max() > 2 * usual
+    start, end = scenes.at(Moment.STARTED), scenes.at(Moment.FINISHED)
+    for change, most in ((scenes.changes(), 2), (scenes.whole_changes(), WHOLE_MOST)):
+        usual = np.median(change[start:end])
+        assert change[start - 5 : start + 1].max() > most * usual
+        assert change[end - 1 : end + 6].max() > most * usual

@@ -85,3 +85,22 @@ def test_it_says_nothing_for_a_stream_at_ease(late: bool) -> None:
     for second in range(500):
         governor = governor.second(late=late and second % 3 == 0, busy=0.9)
         assert governor.level == 0
+
+
+def test_an_encoder_that_is_overloaded_is_relieved_though_the_face_has_room() -> None:
+    """Whatever is not drawn and not new is less for the encoder, which gives up sound else."""
+
+    def overloaded(governor: Governor, seconds: int) -> Governor:
+        for _ in range(seconds):
+            governor = governor.second(late=False, busy=0.1, overloaded=True)
+        return governor
+
+    start = Governor(efforts(10))
+    assert overloaded(start, 2).effort == Effort(10)
+    assert overloaded(start, 3).effort == Effort(7)
+    low = overloaded(start, 9)
+    assert low.effort == Effort(5, 2)
+    assert after(low, 9, late=False, busy=0.1).effort == Effort(5, 2)
+    assert after(low, 10, late=False, busy=0.1).effort == Effort(5)
+    assert overloaded(start, 1000).effort == Effort(5, 5)
+    assert overloaded(after(start, 8, late=False, busy=0.1), 2).calm_seconds == 0

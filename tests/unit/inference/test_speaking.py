@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import soundfile
 
 from config import SILENT, Settings
+from inference.line import EMPHASIS_SECONDS
 from inference.motion import Pose
 from inference.mouth import MouthShape
 from inference.presenter import Instant, Presenter, mouth_opening, mouth_region
@@ -24,6 +27,9 @@ from tests.machine import Machine
 MEDIA = MediaFormat(64, 64, 25)
 SEEN = MediaFormat(640, 360, 25)
 FADE_SAMPLES = 480
+# Where something begins to be said or ends, against the median of what changes while it is said:
+# the mouth may change by twice as much, all that is seen by less. Seen: at most 1.38.
+WHOLE_MOST = 1.5
 Posted = tuple[Presenter, Utterances]
 
 
@@ -299,18 +305,23 @@ def test_the_queue_is_told_how_long_it_takes(folder: Path) -> None:
 def steps(pictures: list[Frame], source: Presenter) -> np.ndarray:
     """How much each picture of the mouth differs from the one before it."""
     x, y, width, height = mouth_region(source)
-    mouths = np.array([p[y : y + height, x : x + width] for p in pictures], np.int16)
-    changes: np.ndarray = np.abs(np.diff(mouths, axis=0)).mean(axis=(1, 2, 3))
-    return changes
+    return whole_steps([p[y : y + height, x : x + width] for p in pictures])
 
 
-@pytest.mark.parametrize("kind", ["character", "portrait"])
-@pytest.mark.parametrize("cut_after", [None, 20])
-def test_nothing_jumps_at_either_end(
-    kind: str, cut_after: int | None, folder: Path, astronaut: Path
-) -> None:
-    source, utterances = face(folder, SEEN, image=str(astronaut) if kind == "portrait" else "")
-    show = Show(source, keep_pictures=True)
+def whole_steps(pictures: list[Frame]) -> np.ndarray:
+    """The same of all that is seen: head, brows and eyes as well."""
+    return np.array([cv2.absdiff(a, b).mean() for a, b in pairwise(pictures)])
+
+
+def at_both_ends(change: np.ndarray, start: int, end: int) -> np.ndarray:
+    """The changes where something begins to be said, and where it ends or is cut off."""
+    return np.concatenate((change[start - 5 : start + 1], change[end - 1 : end + 5]))
+
+
+def said(
+    show: Show, utterances: Utterances, folder: Path, cut_after: int | None
+) -> tuple[int, int]:
+    """Rest, speech to its end or to where it is cut off, rest; the units of both its ends."""
     show.go_on(12)
     post(utterances, folder, vowels())
     if cut_after is None:
@@ -321,12 +332,22 @@ def test_nothing_jumps_at_either_end(
         show.give_back(3)
         show.go_on(25)
     moments = show.moments()
-    start = moments[Moment.STARTED]
-    end = moments[Moment.FINISHED if cut_after is None else Moment.INTERRUPTED]
+    end = Moment.FINISHED if cut_after is None else Moment.INTERRUPTED
+    return moments[Moment.STARTED], moments[end]
+
+
+@pytest.mark.parametrize("kind", ["character", "portrait"])
+@pytest.mark.parametrize("cut_after", [None, 20])
+def test_nothing_jumps_at_either_end(
+    kind: str, cut_after: int | None, folder: Path, astronaut: Path
+) -> None:
+    source, utterances = face(folder, SEEN, image=str(astronaut) if kind == "portrait" else "")
+    show = Show(source, keep_pictures=True)
+    start, end = said(show, utterances, folder, cut_after)
     change = steps(show.pictures, source)
-    speaking = np.median(change[start:end])
-    ends = np.concatenate((change[start - 5 : start + 1], change[end - 1 : end + 5]))
-    assert ends.max() <= 2 * speaking
+    assert at_both_ends(change, start, end).max() <= 2 * np.median(change[start:end])
+    whole = whole_steps(show.pictures)
+    assert at_both_ends(whole, start, end).max() <= WHOLE_MOST * np.median(whole[start:end])
     opening = [mouth_opening(picture, mouth_region(source)) for picture in show.pictures]
     rest = opening[: start - 4] + opening[end + 5 :]
     assert max(opening[start:end]) - max(rest) > 150, "the mouth did not open"
@@ -346,6 +367,55 @@ def test_a_cut_without_a_way_back_would_be_seen(folder: Path) -> None:
     show.go_on(5)
     change = steps(show.pictures, source)
     assert change[widest] > 2 * np.median(change[3:widest])
+
+
+@pytest.mark.parametrize("kind", ["character", "portrait"])
+@pytest.mark.parametrize("cut_after", [None, 20])
+def test_a_head_that_follows_at_once_would_be_seen(
+    kind: str, cut_after: int | None, folder: Path, astronaut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the whole picture: the mouth's box does not show it."""
+
+    def at_once(_self: Presenter, now: Instant) -> Instant:
+        wanted = now.line.emphasised(now.place) if now.line and now.cut is None else 0.0
+        return replace(now, emphasis=wanted)
+
+    monkeypatch.setattr(Presenter, "_steadied", at_once)
+    source, utterances = face(folder, SEEN, image=str(astronaut) if kind == "portrait" else "")
+    show = Show(source, keep_pictures=True)
+    start, end = said(show, utterances, folder, cut_after)
+    mouth, whole = steps(show.pictures, source), whole_steps(show.pictures)
+    assert at_both_ends(mouth, start, end).max() <= 2 * np.median(mouth[start:end])
+    assert at_both_ends(whole, start, end).max() > WHOLE_MOST * np.median(whole[start:end])
+
+
+class Posed:
+    """Looks at nothing but how its head is held."""
+
+    mouth_region = (0, 0, 8, 8)
+
+    def __init__(self) -> None:
+        self.brows: list[float] = []
+
+    def draw(self, _frame: Frame, _mouth: MouthShape, pose: Pose) -> None:
+        self.brows.append(pose.brows)
+
+
+@pytest.mark.parametrize("cut_after", [None, 20])
+def test_brows_and_head_follow_the_voice_and_never_jump(
+    cut_after: int | None, folder: Path
+) -> None:
+    utterances = Utterances(MEDIA, folder, 600, Journal(folder.with_suffix(".events")))
+    posed = Posed()
+    show = Show(Presenter(posed, MEDIA, utterances=utterances))
+    said(show, utterances, folder, cut_after)
+    brows = np.array(posed.brows)
+    assert brows[:12].max() == 0
+    assert brows.max() > 0.3
+    assert brows[-1] == 0
+    if cut_after is not None:
+        brows = np.delete(brows, range(12 + cut_after, 12 + cut_after + 3))  # given back
+    assert np.abs(np.diff(brows)).max() <= 1 / (EMPHASIS_SECONDS * MEDIA.fps) + 1e-9
 
 
 # --- when drawing takes too long -----------------------------------------------------------------
@@ -432,6 +502,21 @@ def test_a_slow_face_says_what_it_gives_up_and_takes_it_back(folder: Path) -> No
     before = stage.face.drawn
     stage.go_on(100)
     assert stage.face.drawn - before == 100
+
+
+def test_an_encoder_that_is_overloaded_has_fewer_pictures_and_all_the_sound(folder: Path) -> None:
+    stage = Stage(folder, room=2, seconds=0.005)
+    overloaded = True
+    stage.presenter.watch.ask_overloaded = lambda: overloaded
+    post(stage.utterances, folder, tone(300))
+    stage.go_on(330)
+    assert stage.pictures_told() == [12.5, 8.33, 5.0]
+    assert {facts["reason"] for _, facts in stage.told} == {"the encoder is overloaded"}
+    assert sum(bool(each.any()) for each in stage.samples) == 300
+    overloaded = False
+    stage.go_on(25 * 45)
+    assert stage.pictures_told()[3:] == [8.33, 12.5, 25]
+    assert stage.told[-1][1]["reason"] == "there is room"
 
 
 def test_one_slow_picture_costs_no_more_than_its_time(folder: Path) -> None:

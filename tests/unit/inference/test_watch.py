@@ -121,3 +121,18 @@ def test_a_stream_that_starts_owes_many_units_at_once_and_that_is_no_weakness() 
 def test_nobody_knows_what_waits() -> None:
     watch = Watch(25, 10)
     assert not any(watch.repeats(index, None, 0) for index in range(100))
+
+
+def test_an_encoder_that_is_overloaded_counts_as_lateness_and_is_asked_once_a_second() -> None:
+    artist, answers = Artist(), [False, True, True, True, False]
+    asked = iter(answers)
+    artist.watch.ask_overloaded = lambda: next(asked)
+    # What it owes at its start is no second.
+    while not artist.figures:
+        artist.run(1, 0.001)
+    artist.run(75, 0.001)
+    assert artist.told == [Effort(7)]
+    assert artist.watch.overloaded
+    assert artist.run(25, 0.001) == 25
+    assert not artist.watch.overloaded
+    assert list(asked) == []

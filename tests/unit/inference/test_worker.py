@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rawmedia
 from config import Settings
 from inference.heart import Heart
+from inference.presenter import Talker
+from inference.source import Source, make_source
 from inference.worker import BadJob, Ended, Job, Stop, Worker
 from rawmedia import Disconnected, MediaFormat, SlotMemory
 
@@ -309,6 +312,34 @@ def test_a_wish_while_it_connects_is_heard(encoder: FakeEncoder) -> None:
                 producer._free.pop()
             with pytest.raises(Disconnected):
                 producer.wait()
+
+
+def test_a_face_hears_whether_its_encoder_is_overloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Talker] = []
+
+    def make(*given: Any, **more: Any) -> Source:
+        source = make_source(*given, **more)
+        assert isinstance(source, Talker)
+        made.append(source)
+        return source
+
+    monkeypatch.setattr("inference.worker.make_source", make)
+    thread = Thread(tmp_path / "demo.sock")
+    assert thread.ready.wait(20)
+    (face,), figures = made, tmp_path / "demo.json"
+    assert not face.watch.ask_overloaded(), "nobody tells yet"
+    for told, wanted in (
+        ('{"state": "live", "overloaded": true}', True),
+        ('{"state": "live", "overloaded": false}', False),
+        ('{"state": "blocked"}', False),
+        ("[", False),
+    ):
+        figures.write_text(told)
+        assert face.watch.ask_overloaded() is wanted, told
+    thread.stop.wish()
+    assert thread.end() == Ended(0)
 
 
 def test_bad_settings_are_told(tmp_path: Path) -> None:
