@@ -2,8 +2,7 @@
 
 Pure: it is told of each second, and answers with how much effort the next one is worth. The order
 is that of what is missed least: diffusion steps where a face has any, then how often there is a
-new picture. Sound is never given up by a face; an overloaded encoder loses it, so it is relieved
-too.
+new picture. A face never gives up sound. An overloaded encoder does, so that is relieved too.
 """
 
 from __future__ import annotations
