@@ -265,7 +265,7 @@ def test_the_encoder_process_is_killed(stage: Stage) -> None:
     """One that was well: the rows before have made the supervisor wait longer each time."""
     # Beats come each half second; what the newest told of the stream counts.
     is_well = lambda: time.monotonic() - stage.encoder_since > HEALTHY_SECONDS + 2  # noqa: E731
-    until("it has run for a healthy minute", is_well, HEALTHY_SECONDS + 10)
+    until("it has run for a healthy minute", is_well, HEALTHY_SECONDS + 5)
     with stage.audience.row("encoder process killed (-9)") as row:
         os.kill(stage.service.find("-m encoder"), signal.SIGKILL)
     stage.note_new_encoder()

@@ -76,21 +76,13 @@ def test_one_service_tells_that_it_is_ready_lives_reloads_and_stops(
         assert ready == "READY=1\nSTATUS=1 of 1 streams can be played"
         assert "WATCHDOG=1" in manager.wait_for("WATCHDOG=1", WATCHDOG_SECONDS)
         for pid in service.processes()[1:]:
-            assert b"NOTIFY_SOCKET" not in environment_of(pid)
+            assert b"NOTIFY_SOCKET" not in Path(f"/proc/{pid}/environ").read_bytes()
 
         _reload(manager, service)
         _stand_still(manager, service)
 
         assert service.stop(signal.SIGTERM) == 0
         assert "STOPPING=1" in manager.wait_for("STOPPING=1", 2)
-
-
-def environment_of(pid: int) -> bytes:
-    """As it was at its start; empty if it has ended, as a trial of an encoder does."""
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""
 
 
 def _reload(manager: Manager, service: Service) -> None:

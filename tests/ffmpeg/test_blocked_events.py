@@ -44,10 +44,10 @@ def test_listeners_are_told_as_soon_as_there_is_room() -> None:
         until("live", lambda: figures(service)["state"] == "live", 10)
         ear = Ear(service.url)
         ballast = mount / "ballast"
-        filling = time.time()
         with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(4096))
+        full = time.time()
         until("blocked", lambda: figures(service)["state"] == "blocked", 10)
         known = time.time()
         time.sleep(1)
@@ -56,4 +56,4 @@ def test_listeners_are_told_as_soon_as_there_is_room() -> None:
         until("told", lambda: [told["state"] for told in states(ear)][-1:] == ["live"], 15)
         blocked = next(told for told in states(ear) if told["state"] == "blocked")
         assert blocked["was"] == "live"
-        assert filling <= blocked["at"] <= known + 1
+        assert full <= blocked["at"] <= known + 1

@@ -31,7 +31,7 @@ def whole_window(service: str) -> tuple[bytes, bytes]:
 
     The same segments of both, though one playlist is read after the other.
     """
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 20
     while True:
         video, audio = (listed(service, name) for name in ("v0", "a0"))
         common = sorted(video.segments.keys() & audio.segments.keys())[-WANTED_SEGMENTS:]

@@ -21,7 +21,6 @@ import requests
 
 from encoder.playlist_reader import read_position
 from tests.browser.need import require
-from tests.patience import until
 from tests.service import Service
 from tests.yardstick import slowness
 
@@ -174,25 +173,23 @@ def test_41_a_stream_that_is_deleted_ends_with_endlist_and_can_still_be_watched(
         newest = read_position(requests.get(playlist, timeout=5).text).last_msn
         answer = requests.delete(f"{running.url}/api/streams/demo", timeout=5)
         assert (answer.status_code, answer.json()["state"]) == (202, "ending")
-        until("it ends", lambda: "#EXT-X-ENDLIST" in requests.get(playlist, timeout=10).text)
+        deadline = time.monotonic() + 10
+        while "#EXT-X-ENDLIST" not in requests.get(playlist, timeout=10).text:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         ended = requests.get(playlist, params={"_HLS_msn": str(newest + 98)}, timeout=5).text
         with av.open(f"{running.url}/live/demo/index.m3u8", timeout=20) as container:
             pictures = sum(1 for _ in container.decode(video=0))
         assert pictures > 50
         assert "PRELOAD-HINT" not in ended
         assert requests.get(f"{running.url}/readyz", timeout=5).ok
-        until("its source ends", lambda: not has_process(running, "-m inference"))
+        with pytest.raises(AssertionError):
+            running.find("-m inference")
         requests.delete(f"{running.url}/api/streams/demo", timeout=5)  # again: it goes at once
-        until("it is gone", lambda: not requests.get(playlist, timeout=10).ok)
-        # Its files go one by one, and then their folder.
-        until("so is its folder", lambda: not (media_root / "live/demo").exists())
-
-
-def has_process(service: Service, word: str) -> bool:
-    try:
-        return bool(service.find(word))
-    except AssertionError:
-        return False
+        while requests.get(playlist, timeout=10).ok:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert not (media_root / "live/demo").exists()
 
 
 def test_streams_come_and_go_by_the_api(media_root: Path) -> None:
@@ -208,20 +205,17 @@ def test_streams_come_and_go_by_the_api(media_root: Path) -> None:
             frame = next(container.decode(video=0))
         assert (frame.width, frame.height) == (320, 180)
         assert requests.post(streams, json={"id": "pet"}, timeout=10).status_code == 409
-        # Figures are told twice a second.
-        live = {"demo": "live", "pet": "live"}
-        until("both are live", lambda: states(streams) == live)
+        listed = requests.get(streams, timeout=5).json()["streams"]
+        assert {s["id"]: s["state"] for s in listed} == {"demo": "live", "pet": "live"}
         ready = requests.get(f"{running.url}/readyz", timeout=5)
         assert set(ready.json()["live_edge_age_seconds"]) == {"demo", "pet"}
         requests.delete(f"{streams}/demo", timeout=5)
         ended = f"{running.url}/live/demo/v0/media.m3u8"
-        until("it ends", lambda: "#EXT-X-ENDLIST" in requests.get(ended, timeout=10).text)
+        deadline = time.monotonic() + 10
+        while "#EXT-X-ENDLIST" not in requests.get(ended, timeout=10).text:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         assert requests.get(f"{streams}/pet", timeout=5).json()["state"] == "live"
-
-
-def states(streams: str) -> dict[str, str]:
-    listed = requests.get(streams, timeout=5).json()["streams"]
-    return {each["id"]: each["state"] for each in listed}
 
 
 def test_a_service_may_start_with_no_stream(media_root: Path) -> None:

@@ -11,7 +11,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +95,13 @@ def await_both(service: Service) -> None:
 
 
 def inference_processes(service: Service) -> list[int]:
-    """Those at work, and one that has come into the reserve just now, of which nobody knows yet."""
+    """Those at work."""
     found = []
     for pid in service.processes()[1:]:
-        with suppress(OSError):  # it has ended since
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if words[1:3] == [b"-m", b"inference"] and pid not in service.waiting():
-                found.append(pid)
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if words[1:3] == [b"-m", b"inference"] and pid not in service.waiting():
+            found.append(pid)
     return found
-
-
-def until_at_work(service: Service, pids: set[int]) -> None:
-    until(f"{pids} are at work, and no other", lambda: set(inference_processes(service)) == pids)
 
 
 def weights_loaded(service: Service) -> Counter[str]:
@@ -124,8 +118,8 @@ def weights_loaded(service: Service) -> Counter[str]:
 def test_two_play_in_one_process_that_loads_once(running: Service, settings: Settings) -> None:
     start(running, settings, "two")
     await_both(running)
-    (pid,) = {process(running, name)["pid"] for name in ("demo", "two")}
-    until_at_work(running, {pid})
+    (pid,) = inference_processes(running)
+    assert {process(running, name)["pid"] for name in ("demo", "two")} == {pid}
     loaded = weights_loaded(running)
     assert (len(loaded), set(loaded.values())) == (len(NAMES), {1})
     delete(running, "two")
@@ -156,7 +150,7 @@ def test_the_process_is_killed_and_both_come_back(running: Service, settings: Se
     until("demo is back", lambda: process(running, "demo")["pid"] not in old)
     until("two is back", lambda: process(running, "two")["pid"] not in old)
     await_both(running)
-    until_at_work(running, {process(running, "demo")["pid"]})
+    assert inference_processes(running) == [process(running, "demo")["pid"]]
     after = [process(running, name)["restarts"]["SIGKILL"] for name in ("demo", "two")]
     assert after == [count + 1 for count in restarts]
     # nobody who watches was told of it
@@ -174,5 +168,5 @@ def test_each_has_its_own_process_where_that_is_wished(settings: Settings) -> No
         start(service, settings, "two")
         await_both(service)
         own = {process(service, name)["pid"] for name in ("demo", "two")}
-        until_at_work(service, own)
+        assert own == set(inference_processes(service))
         assert len(own) == 2

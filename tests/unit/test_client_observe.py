@@ -16,7 +16,6 @@ from tests.check.stream import MULTIVARIANT
 from tests.unit.test_client_playlists import MEDIA
 
 URL = "http://origin.test/live/index.m3u8"
-SECONDS = 20.0  # it ends by itself, as soon as it has seen all or has heard no so often
 ENDED = MEDIA.partition("#EXT-X-PRELOAD")[0] + "#EXTINF:0.2,\nb-9.m4s\n#EXT-X-ENDLIST\n"
 
 
@@ -49,11 +48,11 @@ class Files:
 )
 def test_nothing_to_watch(files: dict[str, str | int], reason: str) -> None:
     with pytest.raises(CannotCheck, match=reason):
-        observe(URL, SECONDS, Files(files))
+        observe(URL, 0.3, Files(files))
 
 
 def test_a_redirect_of_the_first_playlist_is_followed() -> None:
-    seen = observe(URL, SECONDS, Files({"index.m3u8": 302, "other.m3u8": ENDED}))
+    seen = observe(URL, 0.3, Files({"index.m3u8": 302, "other.m3u8": ENDED}))
     assert seen.url == "http://origin.test/live/other.m3u8"
     assert seen.multivariant is None
     assert seen.ended
@@ -61,7 +60,7 @@ def test_a_redirect_of_the_first_playlist_is_followed() -> None:
 
 def test_what_is_listed_is_fetched_and_fetched_again() -> None:
     files = Files({"index.m3u8": ENDED, ".mp4": "init", ".m4s": "media"})
-    seen = observe(URL, SECONDS, files)
+    seen = observe(URL, 0.3, files)
     assert Address("http://origin.test/live/b-init.mp4") in seen.media
     assert {resource.kind for resource in seen.media.values()} == {"init", "part", "segment"}
     assert all(len(resource.answers) == 2 for resource in seen.media.values())

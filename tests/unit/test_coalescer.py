@@ -697,8 +697,9 @@ def test_40_a_hold_ends_after_three_target_durations(
         await until_held(app, 1)
         (call,) = app._in_flight.values()
         assert call.timer is not None
+        left = call.timer.when() - asyncio.get_running_loop().time()
         assert asked == [6]
-        assert call.timer.when() - call.hold.began == pytest.approx(6, abs=0.5)
+        assert 5 < left <= 6
         call.timer._run()  # its time has come
         reply = await viewer
         assert reply.status == status

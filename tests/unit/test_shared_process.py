@@ -17,7 +17,6 @@ import pytest
 from config import Settings
 from encoder.media_root import MediaRoot
 from server import child as rules
-from server import sessions
 from server.control import send
 from server.exits import STUCK
 from server.roster import Stream, read_roster
@@ -85,11 +84,6 @@ class Hall:
         told: dict[str, Any] = process
         return told
 
-    def of_all(self) -> list[dict[str, Any]]:
-        """The processes that streams share, as web processes know them."""
-        told: list[dict[str, Any]] = read_roster(self.root.roster)["shared"]
-        return told
-
 
 def plays(session: Session) -> bool:
     """Whether its present run was heard of."""
@@ -137,11 +131,9 @@ def play(story: Coroutine[Any, Any, None]) -> None:
 
 
 def test_streams_share_one_process_and_one_ends_alone(
-    root: MediaRoot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    root: MediaRoot, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    for module in (rules, sessions):  # who ends well is not killed, however busy the machine
-        monkeypatch.setattr(module, "STOP_SECONDS", SECONDS)
 
     async def story() -> None:
         async with hall(root) as h:
@@ -170,31 +162,6 @@ def test_it_runs_from_the_start_where_it_loads_before_it_is_needed(root: MediaRo
         async with hall(root, prewarmed=True) as h:
             await until(lambda: h.shared._heard > 0)
             assert h.shared.greeting() == {"prewarm": True}
-
-    play(story())
-
-
-def test_one_that_cannot_stay_is_told_without_a_stream(root: MediaRoot) -> None:
-    """Where no session is there to tell of its ends, they would stand in the log alone."""
-
-    async def story() -> None:
-        broken = [sys.executable, "-c", "raise SystemExit('no such network')"]
-        async with hall(root, prewarmed=True, program=broken) as h:
-            await until(lambda: sum(p["restarts"].get("exit 1", 0) for p in h.of_all()) >= 2)
-            (told,) = h.of_all()
-            assert told["name"] == "inference"
-            assert told["last_exit"]["stderr"] == ["no such network"]
-
-    play(story())
-
-
-def test_one_that_nobody_needs_is_no_process_that_is_missing(root: MediaRoot) -> None:
-    async def story() -> None:
-        async with hall(root) as h:
-            h.supervisor._tell()
-            assert h.of_all() == []
-            await h.play("one")
-            await until(lambda: [told["pid"] for told in h.of_all()] == [h.shared.pid])
 
     play(story())
 
