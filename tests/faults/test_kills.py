@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from encoder.playlist_reader import Position, read_position, read_segments
+from server.heart import workers_of
 from tests.browser.watching import until
 from tests.service import Service
 
@@ -103,13 +104,9 @@ def test_the_encoder_process_terminated_loses_nothing_that_was_published(
 
 
 def test_a_web_process_killed_is_replaced(running: Service, follower: Follower) -> None:
-    workers = [
-        pid
-        for pid in running.processes()
-        if Path(f"/proc/{pid}/stat").read_text().count("gunicorn")
-    ] or [pid for pid in running.processes() if pid != running.find("server.web")]
+    victim = min(workers_of(running.find("server.web")))
     msn = follower.position().last_msn
-    os.kill(workers[-1], signal.SIGKILL)
+    os.kill(victim, signal.SIGKILL)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
